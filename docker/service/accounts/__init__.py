@@ -1,0 +1,1 @@
+"""The reference service under test: accounts, sessions and API keys."""
