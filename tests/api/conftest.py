@@ -5,16 +5,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 
-import accounts
 import pytest
-from accounts.main import create_app
-from accounts.settings import Settings, read_settings
 from alembic import command
 from alembic.config import Config
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from pydantic import SecretStr
 from sqlalchemy import URL, Engine, NullPool, create_engine, make_url, text
+
+import accounts
+from accounts.main import create_app
+from accounts.settings import Settings, read_settings
 
 # Beside the package, in the image (/app) as in the tree (docker/service).
 ALEMBIC_INI = Path(accounts.__file__).parents[1] / "alembic.ini"

@@ -9,15 +9,16 @@ from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
-from accounts.models import User
-from accounts.security import bearer_scheme
-from accounts.settings import Settings
-from accounts.tokens import AccessClaims, issue_access_token
 from fastapi import FastAPI
 from fastapi.security import HTTPAuthorizationCredentials
 from fastapi.testclient import TestClient
 from sqlalchemy import Engine
 from sqlmodel import Session
+
+from accounts.models import User
+from accounts.security import bearer_scheme
+from accounts.settings import Settings
+from accounts.tokens import AccessClaims, issue_access_token
 
 pytestmark = pytest.mark.integration
 

@@ -5,13 +5,14 @@ from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
-from accounts.models import RefreshToken, User
-from accounts.settings import Settings
-from accounts.tokens import digest, new_opaque_token
 from fastapi.testclient import TestClient
 from httpx2 import Response
 from sqlalchemy import Engine
 from sqlmodel import Session
+
+from accounts.models import RefreshToken, User
+from accounts.settings import Settings
+from accounts.tokens import digest, new_opaque_token
 
 pytestmark = pytest.mark.integration
 

@@ -1,10 +1,11 @@
 """The migrations build what the models describe."""
 
 import pytest
-from accounts.models import Base
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Engine
+
+from accounts.models import Base
 
 pytestmark = pytest.mark.integration
 

@@ -17,12 +17,13 @@ from typing import Annotated
 from uuid import UUID, uuid4
 
 import pytest
-from accounts.security import access_claims, bearer_scheme
-from accounts.settings import Settings
-from accounts.tokens import AccessClaims, issue_access_token
 from fastapi import Depends, FastAPI
 from fastapi.security import HTTPAuthorizationCredentials
 from fastapi.testclient import TestClient
+
+from accounts.security import access_claims, bearer_scheme
+from accounts.settings import Settings
+from accounts.tokens import AccessClaims, issue_access_token
 
 pytestmark = [pytest.mark.integration, pytest.mark.regression]
 

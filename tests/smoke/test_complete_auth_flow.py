@@ -25,7 +25,8 @@ NEW_PASSWORD = "Staple-Clip-42-Drawer"  # noqa: S105 - invented
 def http() -> Iterator[httpx2.Client]:
     """Connect to the running service."""
     base_url = os.environ.get("APP_URL", "http://app:8000")
-    # trust_env: a proxy of the build must not stand between two containers.
+    # trust_env: the engine's client may hand its own proxy to containers, and
+    # that one does not know where `app` is.
     with httpx2.Client(base_url=base_url, timeout=10, trust_env=False) as client:
         yield client
 

@@ -1,6 +1,5 @@
 """Put the application together."""
 
-import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import cast
@@ -10,6 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 
 from accounts.database import Database
+from accounts.logs import configure_logging
 from accounts.passwords import Passwords
 from accounts.routes import api_keys, auth, health, users
 from accounts.settings import Settings, read_settings
@@ -20,7 +20,7 @@ _SHOWN = ("type", "loc", "msg")
 def create_app(settings: Settings | None = None) -> FastAPI:
     """Create the application; without *settings* they come from the environment."""
     settings = settings or read_settings()
-    logging.getLogger("accounts").setLevel(settings.log_level)
+    configure_logging(settings.log_level)
     app = FastAPI(title="Accounts", debug=settings.debug, lifespan=_lifespan)
     app.state.settings = settings
     app.state.passwords = Passwords(

@@ -5,6 +5,7 @@ came first. So reuse revokes the whole family, back to the login it began with
 (RFC 9700, 4.14.2).
 """
 
+import logging
 from datetime import datetime, timedelta
 from enum import Enum, auto
 from uuid import UUID, uuid4
@@ -14,6 +15,8 @@ from sqlmodel.ext.asyncio.session import AsyncSession
 
 from accounts.models import RefreshToken, User
 from accounts.tokens import digest, new_opaque_token
+
+logger = logging.getLogger(__name__)
 
 
 class RefreshState(Enum):
@@ -79,6 +82,7 @@ async def rotate(
             )
             return user, successor
         case RefreshState.REUSED:
+            logger.warning("Refresh token reused: family %s revoked", found.family_id)
             await _revoke_family(session, found.family_id, now=now)
             return None
         case RefreshState.EXPIRED | RefreshState.REVOKED:

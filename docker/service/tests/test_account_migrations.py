@@ -4,10 +4,11 @@ import io
 from pathlib import Path
 
 import pytest
-from accounts.models import Base
 from alembic import command
 from alembic.config import Config
 from alembic.script import Script, ScriptDirectory
+
+from accounts.models import Base
 
 ALEMBIC_INI = Path(__file__).parents[1] / "alembic.ini"
 

@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+
 from accounts.passwords import MAX_LENGTH, Passwords, unmet_rules
 
 GOOD = "Correct-Horse-7-Battery"

@@ -3,9 +3,10 @@
 from pathlib import Path
 
 import pytest
-from accounts.settings import Settings, read_settings
 from dotenv import dotenv_values
 from pydantic import ValidationError
+
+from accounts.settings import Settings, read_settings
 
 ENV = Path(__file__).parents[3] / "env"
 NAMES = ("example", "dev", "test", "ci")

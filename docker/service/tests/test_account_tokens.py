@@ -5,6 +5,7 @@ from uuid import uuid4
 
 import jwt
 import pytest
+
 from accounts.models import RefreshToken
 from accounts.refresh import RefreshState, state_of
 from accounts.tokens import (

@@ -4,11 +4,12 @@ from fastapi import APIRouter, HTTPException, status
 from sqlalchemy.exc import SQLAlchemyError
 
 from accounts.dependencies import DatabaseDep
+from accounts.logs import HEALTH_PATH
 
 router = APIRouter(tags=["health"])
 
 
-@router.get("/health")
+@router.get(HEALTH_PATH)
 async def health(database: DatabaseDep) -> dict[str, str]:
     """Answer 200 if the database answers a query, else 503."""
     try:
