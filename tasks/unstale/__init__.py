@@ -1,0 +1,35 @@
+"""Integration tests in Docker that can be believed.
+
+Importing this package loads nothing heavy: a name is fetched when it is asked
+for. ``inv --list``, an idle pytest and a container without Invoke depend on it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from unstale.invocations import ns
+    from unstale.project import Project
+
+__all__ = ["Project", "ns"]
+
+_HOMES = {"Project": "unstale.project", "ns": "unstale.invocations"}
+
+
+def __getattr__(name: str) -> object:
+    """Import the public *name* from its module.
+
+    Raises:
+        AttributeError: the package has no such name.
+    """
+    if name not in _HOMES:
+        message = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(message)
+    import importlib  # noqa: PLC0415 - the point of this function
+
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,183 @@
+"""The JSON of `docker compose config` as values. Pure.
+
+Only what the product decides on is read; compose remains the one parser of
+compose files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+__all__ = ["BuildSpec", "Mount", "Port", "Service", "Stack", "parse"]
+
+# Compose's model is JSON of many shapes; it is narrowed here and nowhere else.
+Json = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class BuildSpec:
+    """How a service's image is built."""
+
+    context: str
+    """An absolute path, or a URL for a remote context."""
+    dockerfile: str
+    """As written: relative to the context, or absolute."""
+    dockerfile_inline: str | None
+    target: str | None
+    args: tuple[tuple[str, str | None], ...]
+    """Sorted; None takes the value of the environment compose runs in."""
+    additional_contexts: tuple[tuple[str, str], ...]
+    platforms: tuple[str, ...]
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the context is a folder on this machine."""
+        return Path(self.context).is_absolute()
+
+    @property
+    def dockerfile_path(self) -> Path:
+        """Where the Dockerfile is, for a local context without an inline one."""
+        return Path(self.context) / self.dockerfile
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """A published port."""
+
+    target: int
+    published: str
+    """Empty: the engine picks one."""
+    host_ip: str
+    protocol: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """A volume entry of a service."""
+
+    kind: str
+    source: str
+    target: str
+    read_only: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One service of the resolved model."""
+
+    name: str
+    image: str
+    """The tag compose gives the image it builds, or the one it pulls."""
+    build: BuildSpec | None
+    container_name: str | None
+    environment: tuple[tuple[str, str | None], ...]
+    ports: tuple[Port, ...]
+    mounts: tuple[Mount, ...]
+    profiles: tuple[str, ...]
+    depends_on: tuple[str, ...]
+    has_healthcheck: bool
+    working_dir: str | None
+
+    def variable(self, name: str) -> str | None:
+        """The value the container gets for *name*, if compose sets one."""
+        return dict(self.environment).get(name)
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """A compose project."""
+
+    name: str
+    services: tuple[Service, ...]
+    own_volumes: tuple[str, ...]
+    """Keys of volumes named after the project: no external or fixed name."""
+    own_networks: tuple[str, ...]
+
+    def service(self, name: str) -> Service | None:
+        """The service called *name*."""
+        return next((s for s in self.services if s.name == name), None)
+
+    @property
+    def built(self) -> tuple[Service, ...]:
+        """The services whose images are built here."""
+        return tuple(s for s in self.services if s.build is not None)
+
+
+def parse(model: Json) -> Stack:
+    """Read the model that ``docker compose config --format json`` prints."""
+    name = str(model["name"])
+    services = model.get("services") or {}
+    return Stack(
+        name=name,
+        services=tuple(_service(name, key, services[key]) for key in sorted(services)),
+        own_volumes=_own(name, model.get("volumes") or {}),
+        own_networks=_own(name, model.get("networks") or {}),
+    )
+
+
+def _own(project: str, entries: Json) -> tuple[str, ...]:
+    return tuple(
+        sorted(
+            key
+            for key, value in entries.items()
+            if not (value or {}).get("external")
+            and (value or {}).get("name", f"{project}_{key}") == f"{project}_{key}"
+        )
+    )
+
+
+def _service(project: str, name: str, raw: Json) -> Service:
+    health = raw.get("healthcheck") or {}
+    return Service(
+        name=name,
+        image=str(raw.get("image") or f"{project}-{name}"),
+        build=_build(raw["build"]) if raw.get("build") else None,
+        container_name=raw.get("container_name"),
+        environment=tuple(
+            sorted((k, _unescape(v)) for k, v in (raw.get("environment") or {}).items())
+        ),
+        ports=tuple(_port(p) for p in raw.get("ports") or ()),
+        mounts=tuple(_mount(v) for v in raw.get("volumes") or ()),
+        profiles=tuple(raw.get("profiles") or ()),
+        depends_on=tuple(sorted(raw.get("depends_on") or ())),
+        has_healthcheck=bool(health.get("test")) and health["test"] != ["NONE"],
+        working_dir=raw.get("working_dir"),
+    )
+
+
+def _unescape(value: str | None) -> str | None:
+    # `config` doubles every dollar sign, so that its output can be read again.
+    return None if value is None else str(value).replace("$$", "$")
+
+
+def _build(raw: Json) -> BuildSpec:
+    return BuildSpec(
+        context=str(raw["context"]),
+        dockerfile=str(raw.get("dockerfile") or "Dockerfile"),
+        dockerfile_inline=raw.get("dockerfile_inline"),
+        target=raw.get("target"),
+        args=tuple(sorted((k, _unescape(v)) for k, v in (raw.get("args") or {}).items())),
+        additional_contexts=tuple(sorted((raw.get("additional_contexts") or {}).items())),
+        platforms=tuple(raw.get("platforms") or ()),
+    )
+
+
+def _port(raw: Json) -> Port:
+    return Port(
+        target=int(raw["target"]),
+        published=str(raw.get("published") or ""),
+        host_ip=str(raw.get("host_ip") or ""),
+        protocol=str(raw.get("protocol") or "tcp"),
+    )
+
+
+def _mount(raw: Json) -> Mount:
+    return Mount(
+        kind=str(raw["type"]),
+        source=str(raw.get("source") or ""),
+        target=str(raw["target"]),
+        read_only=bool(raw.get("read_only")),
+    )

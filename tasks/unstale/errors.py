@@ -1,0 +1,203 @@
+"""Every error a user can meet, and the one table of exit codes.
+
+UnstaleError
+├── UsageError               what the user typed or wrote can't be used
+│   ├── ConfigError          a setting, a compose file or an env file is wrong
+│   ├── MissingFile          a file that was named, or looked for, is not there
+│   └── UnknownName          no such service, environment or suite
+├── TestsFailed              tests ran and failed, or none ran
+├── Mismatch                 stale, drifted, different, pattern not found
+├── CouldNotTell             the question has an answer, but not from here
+├── Unavailable              a part is missing or broke
+│   ├── EngineUnavailable    no engine, no permission, plugin missing or too old
+│   ├── BuildFailed
+│   ├── MigrationFailed
+│   ├── NotReady             a service exited or never became ready
+│   ├── TimedOut             a step went past its deadline
+│   └── TearDownFailed       objects of the run are still there
+└── Interrupted              SIGINT, SIGTERM or SIGHUP
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from enum import Enum
+from typing import ClassVar
+
+__all__ = [
+    "BuildFailed",
+    "ConfigError",
+    "CouldNotTell",
+    "EngineUnavailable",
+    "Interrupted",
+    "MigrationFailed",
+    "Mismatch",
+    "MissingFile",
+    "NotReady",
+    "Outcome",
+    "TearDownFailed",
+    "TestsFailed",
+    "TimedOut",
+    "Unavailable",
+    "UnknownName",
+    "UnstaleError",
+    "UsageError",
+    "exit_code",
+    "outcome_of",
+    "worst",
+]
+
+
+class Outcome(Enum):
+    """How a command ended, worst first: the order of the members is precedence."""
+
+    HUNG_UP = "hung up"
+    TERMINATED = "terminated"
+    INTERRUPTED = "interrupted"
+    USAGE = "usage"
+    UNAVAILABLE = "unavailable"
+    TESTS_FAILED = "tests failed"
+    MISMATCH = "mismatch"
+    UNKNOWN = "unknown"
+    TEAR_DOWN_FAILED = "tear-down failed"
+    PROVEN = "proven"
+
+
+_EXIT_CODES = {
+    Outcome.HUNG_UP: 129,
+    Outcome.TERMINATED: 143,
+    Outcome.INTERRUPTED: 130,
+    Outcome.USAGE: 2,
+    Outcome.UNAVAILABLE: 5,
+    Outcome.TESTS_FAILED: 1,
+    Outcome.MISMATCH: 3,
+    Outcome.UNKNOWN: 4,
+    Outcome.TEAR_DOWN_FAILED: 5,
+    Outcome.PROVEN: 0,
+}
+
+
+def exit_code(outcome: Outcome) -> int:
+    """The contract's exit code of *outcome*."""
+    return _EXIT_CODES[outcome]
+
+
+def worst(outcomes: Iterable[Outcome]) -> Outcome:
+    """The outcome that decides the exit code; ``PROVEN`` if there is none.
+
+    A failed tear-down turns green into red and never hides another failure.
+    """
+    order = list(Outcome)
+    return min(outcomes, key=order.index, default=Outcome.PROVEN)
+
+
+class UnstaleError(Exception):
+    """An expected failure: what happened, the likely cause, what to type next."""
+
+    outcome: ClassVar[Outcome] = Outcome.UNAVAILABLE
+
+    def __init__(self, what: str, *, cause: str = "", hint: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.cause = cause
+        self.hint = hint
+
+    def __str__(self) -> str:
+        parts = (self.what, self.cause, self.hint and f"Next: {self.hint}")
+        return "\n".join(part for part in parts if part)
+
+
+class UsageError(UnstaleError):
+    """What the user typed or wrote can't be used."""
+
+    outcome = Outcome.USAGE
+
+
+class ConfigError(UsageError):
+    """A setting, a compose file or an env file is wrong."""
+
+
+class MissingFile(UsageError):
+    """A file that was named, or looked for, is not there."""
+
+
+class UnknownName(UsageError):
+    """A name that is not among the known ones; says which is nearest."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str], *, hint: str = "") -> None:
+        names = sorted(known)
+        near = difflib.get_close_matches(name, names, n=1)
+        cause = f"Known: {', '.join(names)}." if names else "None is known."
+        super().__init__(
+            f"There is no {kind} called {name!r}.",
+            cause=f"Did you mean {near[0]!r}? {cause}" if near else cause,
+            hint=hint,
+        )
+
+
+class TestsFailed(UnstaleError):
+    """Tests ran and failed, or none ran."""
+
+    __test__ = False  # the name begins with Test: pytest must not collect it
+    outcome = Outcome.TESTS_FAILED
+
+
+class Mismatch(UnstaleError):
+    """Not what it should be: stale, drifted, different, pattern not found."""
+
+    outcome = Outcome.MISMATCH
+
+
+class CouldNotTell(UnstaleError):
+    """The question has an answer, but it could not be found from here."""
+
+    outcome = Outcome.UNKNOWN
+
+
+class Unavailable(UnstaleError):
+    """A part is missing or broke."""
+
+
+class EngineUnavailable(Unavailable):
+    """No engine, no permission, or a plugin that is missing or too old."""
+
+
+class BuildFailed(Unavailable):
+    """The image could not be built."""
+
+
+class MigrationFailed(Unavailable):
+    """The migrate command failed."""
+
+
+class NotReady(Unavailable):
+    """A service exited, or did not become ready in time."""
+
+
+class TimedOut(Unavailable):
+    """A step went past its deadline."""
+
+
+class TearDownFailed(Unavailable):
+    """Objects of the run are still there after tear-down."""
+
+    outcome = Outcome.TEAR_DOWN_FAILED
+
+
+class Interrupted(UnstaleError):
+    """A signal asked the command to stop."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__("Stopped by a signal.")
+        self.signum = signum
+
+    @property
+    def signal_outcome(self) -> Outcome:
+        """The outcome of this signal; codes are 128 + its number."""
+        return {1: Outcome.HUNG_UP, 15: Outcome.TERMINATED}.get(self.signum, Outcome.INTERRUPTED)
+
+
+def outcome_of(error: UnstaleError) -> Outcome:
+    """The outcome that *error* stands for."""
+    return error.signal_outcome if isinstance(error, Interrupted) else error.outcome

@@ -1,0 +1,62 @@
+"""The only way a value becomes text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+__all__ = ["MASK", "Mask", "is_secret", "mask_for"]
+
+MASK = "********"
+
+# Shorter values ("1", "true", "test") occur in ordinary output; hiding them
+# would garble it and tell which words are secrets.
+_SHORTEST = 6
+
+_SECRET_KEY = re.compile(
+    r"PASS|PWD|SECRET|TOKEN|KEY|DSN|CREDENTIAL|SALT|PRIVATE|JWT|PAT$|AUTH|COOKIE|CERT",
+    re.IGNORECASE,
+)
+_URL_PASSWORD = re.compile(r"(?P<head>\b[a-zA-Z][a-zA-Z0-9+.-]*://[^\s:/@]*:)(?P<password>[^\s@/]+)@")
+
+
+def is_secret(key: str, value: str | None = None) -> bool:
+    """Say whether *key* names a secret, or *value* is a URL with a password."""
+    if _SECRET_KEY.search(key):
+        return True
+    return value is not None and _URL_PASSWORD.search(value) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Mask:
+    """Replaces secret values in text, the longest first."""
+
+    secrets: tuple[str, ...] = ()
+    _pattern: re.Pattern[str] | None = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        words = sorted({s for s in self.secrets if len(s) >= _SHORTEST}, key=len, reverse=True)
+        pattern = re.compile("|".join(map(re.escape, words))) if words else None
+        object.__setattr__(self, "_pattern", pattern)
+
+    def __call__(self, text: str) -> str:
+        """*text* without secret values and without passwords in URLs."""
+        if self._pattern is not None:
+            text = self._pattern.sub(MASK, text)
+        return _URL_PASSWORD.sub(rf"\g<head>{MASK}@", text)
+
+    def __repr__(self) -> str:
+        # The dataclass repr would print the values this object exists to hide.
+        return f"Mask({len(self.secrets)} secrets)"
+
+
+def mask_for(values: Mapping[str, str | None]) -> Mask:
+    """A mask for the secret ones among *values* (key to value)."""
+    secrets: set[str] = set()
+    for key, value in values.items():
+        if value is None or not is_secret(key, value):
+            continue
+        found = _URL_PASSWORD.findall(value)
+        secrets.update(password for _, password in found) if found else secrets.add(value)
+    return Mask(tuple(sorted(secrets)))

@@ -1,0 +1,367 @@
+"""The effects the package needs, as protocols, and the frozen facts they return."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path, PurePosixPath
+from typing import Protocol
+
+__all__ = [
+    "ArchiveMember",
+    "BuildOptions",
+    "Clock",
+    "Command",
+    "CommandResult",
+    "CommitFact",
+    "ComposeTarget",
+    "ContainerFact",
+    "Docker",
+    "Files",
+    "Git",
+    "ImageFact",
+    "Line",
+    "MountFact",
+    "Process",
+    "RunOptions",
+]
+
+Line = Callable[[str], None]
+"""Called with each line of output, without its end, in order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One outside command: an argument list, never a shell string."""
+
+    argv: tuple[str, ...]
+    deadline_s: float
+    """Seconds on a monotonic clock; past it the whole process group is ended."""
+    cwd: Path | None = None
+    env: Mapping[str, str] = field(default_factory=dict)
+    """Laid over the inherited environment."""
+    stdin: bytes = b""
+    """What the command reads before end of file; never the terminal."""
+    interactive: bool = False
+    """Lend the command the terminal (a database shell); nothing is captured."""
+
+
+@dataclass(frozen=True, slots=True)
+class CommandResult:
+    """How a command ended."""
+
+    returncode: int
+    """Negative: the signal that ended it."""
+    stdout: str
+    stderr: str
+    seconds: float
+
+
+class Process(Protocol):
+    """Runs commands, each in a session of its own."""
+
+    def run(self, command: Command, on_line: Line | None = None) -> CommandResult:
+        """Run *command* to its end; each line of both outputs goes to *on_line*.
+
+        Raises:
+            TimedOut: the deadline passed; nothing of its group is alive.
+            Unavailable: there is no such program.
+        """
+        ...
+
+    def stream(self, command: Command) -> Iterator[bytes]:
+        """Yield the command's standard output in chunks.
+
+        Raises:
+            TimedOut: the deadline passed.
+            Unavailable: it failed; the message carries its last error line.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class CommitFact:
+    """A git commit."""
+
+    sha: str
+    short: str
+    committed_at: datetime
+    """Committer date, with its zone."""
+    subject: str
+
+
+class Git(Protocol):
+    """Read-only questions to a repository; all are None or empty without one."""
+
+    def head(self) -> CommitFact | None:
+        """The commit that is checked out, or None: no repository, no commit."""
+        ...
+
+    def is_dirty(self) -> bool:
+        """Whether tracked files changed or untracked ones exist."""
+        ...
+
+    def log(self, since: datetime | None = None, limit: int = 50) -> tuple[CommitFact, ...]:
+        """Commits reachable from HEAD, newest first, committed after *since*."""
+        ...
+
+    def last_commit(self, path: Path) -> CommitFact | None:
+        """The last commit of *path*; None if untracked, or changed since."""
+        ...
+
+
+class Files(Protocol):
+    """The file system, for the layers that only decide."""
+
+    def read_text(self, path: Path) -> str:
+        """The text of *path* (UTF-8, an optional BOM is dropped).
+
+        Raises:
+            MissingFile: it is not there.
+            ConfigError: it can't be read or is not UTF-8.
+        """
+        ...
+
+    def exists(self, path: Path) -> bool:
+        """Whether *path* exists."""
+        ...
+
+    def glob(self, root: Path, pattern: str) -> tuple[Path, ...]:
+        """Files under *root* that match *pattern*, sorted."""
+        ...
+
+    def write_atomic(self, path: Path, text: str) -> None:
+        """Write *text* so that a reader sees the old file or the new one."""
+        ...
+
+
+class Clock(Protocol):
+    """Time, passed in."""
+
+    def now(self) -> datetime:
+        """The wall clock in UTC; for records only, never for a verdict."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds that never jump; for deadlines and durations."""
+        ...
+
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFact:
+    """A local image, as the engine tells it."""
+
+    id: str
+    tags: tuple[str, ...]
+    created: datetime | None
+    """None where the engine knows no time: an image without layers."""
+    labels: Mapping[str, str]
+    size_bytes: int
+    architecture: str
+    os: str
+    working_dir: str
+    layers: tuple[str, ...]
+    environment: tuple[str, ...]
+    """``KEY=value`` lines of the image's own ENV."""
+
+
+@dataclass(frozen=True, slots=True)
+class MountFact:
+    """What is mounted over a container's files."""
+
+    kind: str
+    """``bind``, ``volume`` or ``tmpfs``."""
+    source: str
+    target: str
+    name: str = ""
+    """The volume's name."""
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerFact:
+    """A container's state, copied once."""
+
+    id: str
+    name: str
+    service: str
+    """The compose service; empty if compose did not make it."""
+    project: str
+    image_id: str
+    status: str
+    """``created``, ``running``, ``paused``, ``restarting``, ``exited``, ``dead``."""
+    exit_code: int
+    oom_killed: bool
+    error: str
+    """The engine's own words if it could not be started."""
+    health: str | None
+    """``starting``, ``healthy``, ``unhealthy``, or None without a health check."""
+    health_output: str
+    """What the last failing health check printed."""
+    started_at: str
+    finished_at: str
+    restart_count: int
+    one_off: bool
+    labels: Mapping[str, str]
+    mounts: tuple[MountFact, ...] = ()
+    ports: tuple[tuple[int, str], ...] = ()
+    """Container port and the host address it is published at."""
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveMember:
+    """A regular file or link out of an image or a container."""
+
+    path: PurePosixPath
+    mode: int
+    link: str | None
+    """Where a symbolic link points; None for a regular file."""
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ComposeTarget:
+    """One compose project as every compose command names it."""
+
+    project: str
+    files: tuple[Path, ...]
+    env_files: tuple[Path, ...] = ()
+    profiles: tuple[str, ...] = ()
+    """``("*",)`` for all."""
+
+
+@dataclass(frozen=True, slots=True)
+class BuildOptions:
+    """How `docker compose build` is to run."""
+
+    no_cache: bool = False
+    pull: bool = False
+    arguments: tuple[str, ...] = ()
+    """``KEY=value``, laid over the compose file's."""
+    deadline_s: float = 1800.0
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """A command in a service's container."""
+
+    argv: tuple[str, ...]
+    deadline_s: float
+    name: str = ""
+    """The one-off container's name."""
+    environment: tuple[tuple[str, str], ...] = ()
+    stdin: bytes = b""
+    user: str | None = None
+
+
+class Docker(Protocol):
+    """The engine, through its command line.
+
+    Every method raises `EngineUnavailable` where the engine can't be reached.
+    """
+
+    def check(self) -> None:
+        """Raise `EngineUnavailable` unless engine, compose and buildx will do."""
+        ...
+
+    def config(self, target: ComposeTarget) -> Mapping[str, object]:
+        """The resolved compose model. Needs no engine.
+
+        Raises:
+            ConfigError: compose refuses the files.
+        """
+        ...
+
+    def build(
+        self, target: ComposeTarget, services: Sequence[str], options: BuildOptions, on_line: Line
+    ) -> None:
+        """Build *services*.
+
+        Raises:
+            BuildFailed: with the last lines of the build.
+        """
+        ...
+
+    def up(
+        self, target: ComposeTarget, services: Sequence[str], on_line: Line, *, deadline_s: float
+    ) -> None:
+        """Create and start *services*, detached, without their dependencies.
+
+        Raises:
+            NotReady: compose could not start them; its words are the cause.
+        """
+        ...
+
+    def run(
+        self, target: ComposeTarget, service: str, options: RunOptions, on_line: Line
+    ) -> CommandResult:
+        """Run a command in a new, named container of *service*, which stays."""
+        ...
+
+    def execute(self, container: str, options: RunOptions, on_line: Line) -> CommandResult:
+        """Run a command in a running container."""
+        ...
+
+    def image(self, reference: str) -> ImageFact | None:
+        """The local image called *reference*, or None."""
+        ...
+
+    def images(self, labels: Mapping[str, str]) -> tuple[ImageFact, ...]:
+        """Local images that carry all *labels*, dangling ones included."""
+        ...
+
+    def history(self, image: str) -> tuple[str, ...]:
+        """How each layer of *image* was made, newest first."""
+        ...
+
+    def containers(self, labels: Mapping[str, str]) -> tuple[ContainerFact, ...]:
+        """Containers in any state that carry all *labels*; "" matches any value."""
+        ...
+
+    def networks(self, labels: Mapping[str, str]) -> Mapping[str, Mapping[str, str]]:
+        """Networks that carry all *labels*: name to its labels."""
+        ...
+
+    def volumes(self, labels: Mapping[str, str]) -> Mapping[str, Mapping[str, str]]:
+        """Volumes that carry all *labels*: name to its labels."""
+        ...
+
+    def remove_containers(self, ids: Sequence[str]) -> None:
+        """Kill and remove containers and their anonymous volumes."""
+        ...
+
+    def remove_networks(self, names: Sequence[str]) -> None:
+        """Remove networks."""
+        ...
+
+    def remove_volumes(self, names: Sequence[str]) -> None:
+        """Remove volumes."""
+        ...
+
+    def remove_images(self, references: Sequence[str]) -> None:
+        """Remove images; those in use stay."""
+        ...
+
+    def logs(self, container: str, tail: int) -> tuple[str, ...]:
+        """The last *tail* lines of a container, both streams."""
+        ...
+
+    def follow_logs(self, target: ComposeTarget, services: Sequence[str], on_line: Line) -> None:
+        """Print the services' logs until they end or a signal comes."""
+        ...
+
+    def files_in_image(self, image: str, path: PurePosixPath) -> Iterator[ArchiveMember]:
+        """The files at or under *path* in *image*, without running it.
+
+        Works without a shell in the image: a container is created, never
+        started, and removed again. A path that does not exist yields nothing.
+        """
+        ...
+
+    def files_in_container(self, container: str, path: PurePosixPath) -> Iterator[ArchiveMember]:
+        """The files at or under *path* in a container, running or not."""
+        ...
