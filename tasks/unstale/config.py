@@ -1,0 +1,355 @@
+"""[tool.unstale] and UNSTALE_* as one frozen value. The only reader of settings."""
+
+from __future__ import annotations
+
+import difflib
+import shlex
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from unstale.errors import ConfigError, MissingFile, UnknownName
+from unstale.ports import Files
+
+__all__ = [
+    "AllowRule",
+    "Environment",
+    "RunnerSettings",
+    "SchemaSettings",
+    "Settings",
+    "VerifyRule",
+    "load",
+]
+
+_COMPOSE_FOLDERS = ("docker", "compose", ".")
+Setup = Literal["migrate", "create-all", "none"]
+_SCHEMA_SETUPS: Mapping[str, Setup] = {
+    "migrate": "migrate",
+    "create-all": "create-all",
+    "none": "none",
+}
+
+# TOML is typed at run time only; it is narrowed here and nowhere else.
+Table = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """One environment: where its stack and its variables are written."""
+
+    name: str
+    compose_files: tuple[Path, ...]
+    env_files: tuple[Path, ...]
+    runner: str | None = None
+    """A service, ``host``, or None: found by name among the built services."""
+    database: str | None = None
+    """A service, ``none``, or None: found by its image."""
+    profiles: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RunnerSettings:
+    """How tests run."""
+
+    command: tuple[str, ...] = ("pytest",)
+    mode: Literal["run", "exec"] = "run"
+    junit: str | None = None
+    """Where the runner writes JUnit XML; None: told to pytest by a flag."""
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaSettings:
+    """How the database gets its schema."""
+
+    setup: Setup = "migrate"
+    migrate_command: tuple[str, ...] = ("alembic", "upgrade", "head")
+    alembic_ini: str = "alembic.ini"
+    """In the runner's container, relative to its working directory."""
+    metadata: str | None = None
+    service: str | None = None
+    """Where the migrate command runs; None: in the runner."""
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyRule:
+    """A text that must be in a file of an image."""
+
+    service: str | None
+    path: str
+    grep: str
+
+
+@dataclass(frozen=True, slots=True)
+class AllowRule:
+    """A difference between environments that somebody explained."""
+
+    key: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything a project says, or what convention says for it."""
+
+    root: Path
+    default_env: str
+    environments: Mapping[str, Environment]
+    runner: RunnerSettings
+    suites: Mapping[str, tuple[str, ...]]
+    schema: SchemaSettings
+    verify: tuple[VerifyRule, ...]
+    allow: tuple[AllowRule, ...]
+
+    def environment(self, name: str | None = None) -> Environment:
+        """The environment called *name*, or the default one.
+
+        Raises:
+            UnknownName: it is neither configured nor found by convention.
+            MissingFile: it has no compose file, or one is not there.
+        """
+        wanted = name or self.default_env
+        found = self.environments.get(wanted)
+        if found is None:
+            raise UnknownName(
+                "environment",
+                wanted,
+                self.environments,
+                hint=f"add docker/docker-compose.{wanted}.yml, or "
+                f"[tool.unstale.environments.{wanted}] to pyproject.toml",
+            )
+        if not found.compose_files:
+            looked = ", ".join(f"{f}/docker-compose.{wanted}.yml" for f in _COMPOSE_FOLDERS)
+            raise MissingFile(
+                f"The environment {wanted!r} has no compose file.",
+                cause=f"Looked for {looked} and compose.{wanted}.yml (.yaml too).",
+                hint=f"set compose-files in [tool.unstale.environments.{wanted}]",
+            )
+        return found
+
+
+def load(root: Path, files: Files, environ: Mapping[str, str]) -> Settings:
+    """Read the settings of the project at *root*.
+
+    Raises:
+        ConfigError: pyproject.toml can't be parsed, or a key or value is wrong.
+    """
+    table = _overridden(_tool_table(root, files), environ)
+    _known(
+        table,
+        "tool.unstale",
+        ("default-env", "environments", "runner", "suites", "schema", "verify", "parity"),
+    )
+    configured = _table(table, "environments", "tool.unstale")
+    names = sorted({*configured, *_found_environments(root, files)})
+    environments = {
+        name: _environment(root, files, name, _table(configured, name, "tool.unstale.environments"))
+        for name in names
+    }
+    return Settings(
+        root=root,
+        default_env=_string(table, "default-env", "tool.unstale") or "test",
+        environments=environments,
+        runner=_runner(_table(table, "runner", "tool.unstale")),
+        suites=_suites(root, files, _table(table, "suites", "tool.unstale")),
+        schema=_schema(table.get("schema", {})),
+        verify=tuple(_verify(rule) for rule in _rules(table, "verify")),
+        allow=tuple(
+            _allow(rule) for rule in _rules(_table(table, "parity", "tool.unstale"), "allow")
+        ),
+    )
+
+
+def _tool_table(root: Path, files: Files) -> Table:
+    path = root / "pyproject.toml"
+    if not files.exists(path):
+        return {}
+    try:
+        document = tomllib.loads(files.read_text(path))
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(
+            f"pyproject.toml can't be parsed: {error}.", hint="mend that line"
+        ) from error
+    return _table(_table(document, "tool", ""), "unstale", "tool")
+
+
+def _overridden(table: Table, environ: Mapping[str, str]) -> Table:
+    merged = {k: dict(v) if isinstance(v, Mapping) else v for k, v in table.items()}
+    if name := environ.get("UNSTALE_DEFAULT_ENV"):
+        merged["default-env"] = name
+    for section, key in (("runner", "mode"), ("runner", "junit"), ("schema", "setup")):
+        if value := environ.get(f"UNSTALE_{section}_{key}".upper()):
+            merged[section] = {**_table(merged, section, "tool.unstale"), key: value}
+    for section, key in (("runner", "command"), ("schema", "migrate-command")):
+        if value := environ.get(f"UNSTALE_{section}_{key}".upper().replace("-", "_")):
+            merged[section] = {
+                **_table(merged, section, "tool.unstale"),
+                key: shlex.split(value),
+            }
+    return merged
+
+
+def _found_environments(root: Path, files: Files) -> set[str]:
+    found: set[str] = set()
+    for folder in _COMPOSE_FOLDERS:
+        for stem in ("docker-compose", "compose"):
+            for suffix in (".yml", ".yaml"):
+                for path in files.glob(root / folder, f"{stem}.*{suffix}"):
+                    name = path.name[len(stem) + 1 : -len(suffix)]
+                    if name and "." not in name and name not in ("override", "base"):
+                        found.add(name)
+    for path in files.glob(root / "env", ".env.*"):
+        found.add(path.name.removeprefix(".env."))
+    return found - {"example", "sample", "template"}
+
+
+def _environment(root: Path, files: Files, name: str, table: Table) -> Environment:
+    where = f"tool.unstale.environments.{name}"
+    _known(table, where, ("compose-files", "env-file", "runner", "database", "profiles"))
+    written = _strings(table, "compose-files", where)
+    compose_files = tuple(root / f for f in written) or _conventional_compose(root, files, name)
+    for path in compose_files:
+        if not files.exists(path):
+            raise MissingFile(
+                f"The compose file {path.relative_to(root)} of {name!r} does not exist.",
+                hint=f"mend compose-files in [{where}] of pyproject.toml",
+            )
+    env_table = table.get("env-file")
+    env_written = (
+        _strings(table, "env-file", where) if isinstance(env_table, list) else
+        tuple(filter(None, [_string(table, "env-file", where)]))
+    )
+    env_files = tuple(root / f for f in env_written) or _conventional_env(root, files, name)
+    return Environment(
+        name=name,
+        compose_files=compose_files,
+        env_files=env_files,
+        runner=_string(table, "runner", where),
+        database=_string(table, "database", where),
+        profiles=_strings(table, "profiles", where),
+    )
+
+
+def _conventional_compose(root: Path, files: Files, name: str) -> tuple[Path, ...]:
+    for folder in _COMPOSE_FOLDERS:
+        for stem in ("docker-compose", "compose"):
+            for suffix in (".yml", ".yaml"):
+                path = root / folder / f"{stem}.{name}{suffix}"
+                if files.exists(path):
+                    return (path,)
+    return ()
+
+
+def _conventional_env(root: Path, files: Files, name: str) -> tuple[Path, ...]:
+    for relative in (f"env/.env.{name}", f"env/{name}.env", f".env.{name}"):
+        if files.exists(root / relative):
+            return (root / relative,)
+    return files.glob(root / ".envs" / f".{name}", "*")
+
+
+def _runner(table: Table) -> RunnerSettings:
+    where = "tool.unstale.runner"
+    _known(table, where, ("command", "mode", "junit"))
+    mode = _string(table, "mode", where) or "run"
+    if mode not in ("run", "exec"):
+        raise _bad(where, "mode", mode, ("run", "exec"))
+    return RunnerSettings(
+        command=_strings(table, "command", where) or ("pytest",),
+        mode="exec" if mode == "exec" else "run",
+        junit=_string(table, "junit", where),
+    )
+
+
+def _schema(raw: object) -> SchemaSettings:
+    table: Table = {"setup": raw} if isinstance(raw, str) else _table({"schema": raw}, "schema", "")
+    where = "tool.unstale.schema"
+    _known(table, where, ("setup", "migrate-command", "alembic-ini", "metadata", "service"))
+    setup = _string(table, "setup", where) or "migrate"
+    if setup not in _SCHEMA_SETUPS:
+        raise _bad(where, "setup", setup, _SCHEMA_SETUPS)
+    default = SchemaSettings()
+    return replace(
+        default,
+        setup=_SCHEMA_SETUPS[setup],
+        migrate_command=_strings(table, "migrate-command", where) or default.migrate_command,
+        alembic_ini=_string(table, "alembic-ini", where) or default.alembic_ini,
+        metadata=_string(table, "metadata", where),
+        service=_string(table, "service", where),
+    )
+
+
+def _suites(root: Path, files: Files, table: Table) -> Mapping[str, tuple[str, ...]]:
+    found = {
+        name: (f"tests/{name}",)
+        for name in ("unit", "smoke", "regression")
+        if files.exists(root / "tests" / name)
+    }
+    return {**found, **{name: _strings(table, name, "tool.unstale.suites") for name in table}}
+
+
+def _verify(rule: Table) -> VerifyRule:
+    where = "tool.unstale.verify"
+    _known(rule, where, ("service", "path", "grep"))
+    path, grep = _string(rule, "path", where), _string(rule, "grep", where)
+    if not path or not grep:
+        raise ConfigError(f"An entry of [[{where}]] lacks 'path' or 'grep'.")
+    return VerifyRule(service=_string(rule, "service", where), path=path, grep=grep)
+
+
+def _allow(rule: Table) -> AllowRule:
+    where = "tool.unstale.parity.allow"
+    _known(rule, where, ("key", "reason"))
+    key, reason = _string(rule, "key", where), _string(rule, "reason", where)
+    if not key or not reason:
+        raise ConfigError(
+            f"An entry of [[{where}]] lacks 'key' or 'reason'.",
+            cause="A difference is allowed only where somebody wrote down why.",
+        )
+    return AllowRule(key=key, reason=reason)
+
+
+def _rules(table: Table, key: str) -> tuple[Table, ...]:
+    value = table.get(key, [])
+    if not isinstance(value, list) or not all(isinstance(v, Mapping) for v in value):
+        raise ConfigError(f"'{key}' of [tool.unstale] must be a list of tables: [[...{key}]].")
+    return tuple(value)
+
+
+def _table(table: Table, key: str, where: str) -> Table:
+    value = table.get(key, {})
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"[{where}.{key}] must be a table.".replace("[.", "["))
+    return value
+
+
+def _string(table: Table, key: str, where: str) -> str | None:
+    value = table.get(key)
+    if value is not None and not isinstance(value, str):
+        raise ConfigError(f"'{key}' of [{where}] must be a string.")
+    return value
+
+
+def _strings(table: Table, key: str, where: str) -> tuple[str, ...]:
+    value = table.get(key, [])
+    if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
+        raise ConfigError(f"'{key}' of [{where}] must be a list of strings.")
+    return tuple(value)
+
+
+def _known(table: Table, where: str, keys: Iterable[str]) -> None:
+    names = tuple(keys)
+    for key in table:
+        if key not in names:
+            near = difflib.get_close_matches(key, names, n=1)
+            raise ConfigError(
+                f"[{where}] has no key {key!r}.",
+                cause=f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(names)}.",
+                hint="mend pyproject.toml",
+            )
+
+
+def _bad(where: str, key: str, value: str, allowed: Iterable[str]) -> ConfigError:
+    return ConfigError(
+        f"{key} = {value!r} of [{where}] is not possible.", cause=f"One of: {', '.join(allowed)}."
+    )
