@@ -1,0 +1,40 @@
+"""Names of compose projects. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+
+__all__ = ["STANDING", "image_project", "run_project", "standing_run"]
+
+STANDING = "standing-"
+"""Run labels that begin so belong to no process and are never swept."""
+
+
+def image_project(root: Path, environment: str) -> str:
+    """The project that images of *environment* are built under.
+
+    Stable, since compose writes the project's name into the image: a project
+    per run would make a new, soon dangling, image each time. The real path
+    keeps two checkouts of one folder name apart.
+    """
+    return f"unstale-{_slug(root.name)}-{_digest(root)}-{_slug(environment)}"
+
+
+def run_project(root: Path, run: str) -> str:
+    """The project of one run's containers."""
+    return f"unstale-{_slug(root.name)}-{run}"
+
+
+def standing_run(root: Path, environment: str) -> str:
+    """The run label of a checkout's standing stack."""
+    return f"{STANDING}{_digest(root)}-{_slug(environment)}"
+
+
+def _digest(root: Path) -> str:
+    return hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:8]
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:24] or "project"

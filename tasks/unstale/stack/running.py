@@ -1,0 +1,52 @@
+"""What the containers' states say about a run. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from unstale.ports import ContainerFact
+from unstale.verdict import Fresh, Missing, Reason, Stale, Verdict
+
+__all__ = ["casualties", "running_image"]
+
+
+def running_image(
+    containers: Sequence[ContainerFact], proven: Mapping[str, str]
+) -> Verdict:
+    """Whether each built service's container runs the image that was proven.
+
+    *proven* maps services to image ids. Services without a container are not
+    judged; no container at all is Missing.
+    """
+    judged = [c for c in containers if c.service in proven]
+    if not judged:
+        return Missing()
+    wrong = tuple(
+        Reason(f"container:{c.name}", "modified")
+        for c in judged
+        if c.image_id != proven[c.service]
+    )
+    return Stale(wrong) if wrong else Fresh()
+
+
+def casualties(
+    before: Sequence[ContainerFact], after: Sequence[ContainerFact], runner: str
+) -> tuple[ContainerFact, ...]:
+    """Services that did not survive the tests, the first to die first.
+
+    One that ran before and does not now, or was restarted, or became unhealthy.
+    Compose's exit code tells nothing of it: 2.26 returns 0 when the database
+    dies under the tests.
+    """
+    ran = {c.service: c for c in before if c.status == "running" and c.service != runner}
+    now = {c.service: c for c in after if not c.one_off}
+    fallen = [
+        now.get(name, was)
+        for name, was in ran.items()
+        if (current := now.get(name)) is None
+        or current.status != "running"
+        or current.restart_count > was.restart_count
+        or current.started_at != was.started_at
+        or (current.health == "unhealthy" and was.health != "unhealthy")
+    ]
+    return tuple(sorted(fallen, key=lambda c: c.finished_at))
