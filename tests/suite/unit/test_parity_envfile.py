@@ -1,0 +1,115 @@
+"""Env files: what is read, and what is refused without quoting it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from unstale.errors import ConfigError, CouldNotTell, MissingFile, UnstaleError
+from unstale.parity.envfile import Entry, merged, parse, read
+
+PATH = Path("env/.env.test")
+
+
+def write(folder: Path, name: str, text: str) -> Path:
+    path = folder / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_an_assignment_keeps_its_line_behind_blank_lines_and_comments():
+    file = parse(PATH, b"# head\n\n\nA=1\n\nexport B='two words' # why\n")
+
+    assert file.entries == (Entry("A", "1", 4), Entry("B", "two words", 6))
+
+
+def test_bare_empty_and_absent_are_three_things():
+    assert parse(PATH, b"BARE\nEMPTY=\n").values == {"BARE": None, "EMPTY": ""}
+
+
+def test_the_last_duplicate_wins_and_the_first_is_still_listed():
+    file = parse(PATH, b"A=1\nA=2\n")
+
+    assert file.values == {"A": "2"}
+    assert [entry.line for entry in file.entries] == [1, 2]
+
+
+@pytest.mark.parametrize("text", ["$OTHER", "${OTHER:-x}", "$$"])
+def test_nothing_is_expanded(text: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("OTHER", "expanded")
+
+    assert parse(PATH, f"A={text}\n".encode()).values == {"A": text}
+
+
+def test_a_byte_order_mark_and_windows_line_ends_are_no_part_of_the_data():
+    file = parse(PATH, b"\xef\xbb\xbfA=1\r\nB=2\r\n")
+
+    assert file.entries == (Entry("A", "1", 1), Entry("B", "2", 2))
+
+
+@pytest.mark.parametrize(
+    ("raw", "line"),
+    [
+        pytest.param(b'A=1\nB="hunter2-open\nC=3\n', 2, id="open-quote"),
+        pytest.param(b"A=1\n\nhunter2 and more\n", 3, id="words"),
+        pytest.param(b"A=1\nhunter2/+x=\n", 2, id="inside-of-a-private-key"),
+        pytest.param(b"A=1\nB=\xff-hunter2\n", 2, id="not-utf-8"),
+        pytest.param(b"A=1\nB=hunter2\0\n", 2, id="zero-byte"),
+    ],
+)
+def test_a_bad_line_is_named_by_number_and_not_quoted(raw: bytes, line: int):
+    with pytest.raises(ConfigError) as caught:
+        parse(PATH, raw)
+
+    assert f"{PATH}, line {line}:" in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("raw", "tool"),
+    [
+        pytest.param(b"\0GITCRYPT\0\x93\x01", "git-crypt", id="git-crypt"),
+        pytest.param(b"$ANSIBLE_VAULT;1.1;AES256\n3132\n", "ansible-vault", id="ansible-vault"),
+        pytest.param(b'A=1\nB="encrypted:BDqD/x"\n', "dotenvx", id="dotenvx"),
+        pytest.param(b"B=ENC[AES256_GCM,data:x,type:str]\n", "sops", id="sops"),
+    ],
+)
+def test_an_encrypted_file_is_not_guessed_at(raw: bytes, tool: str):
+    with pytest.raises(CouldNotTell, match=tool):
+        parse(PATH, raw)
+
+
+def test_a_missing_file_is_not_an_empty_one(tmp_path: Path):
+    with pytest.raises(MissingFile, match="There is no env file"):
+        read(tmp_path / ".env.ci")
+
+
+def test_a_lone_example_is_named(tmp_path: Path):
+    write(tmp_path, ".env.ci.example", "A=1\n")
+
+    with pytest.raises(MissingFile, match=r"Only its example is there: .*\.env\.ci\.example"):
+        read(tmp_path / ".env.ci")
+
+
+def test_a_folder_in_its_place_is_an_error_of_ours(tmp_path: Path):
+    with pytest.raises(ConfigError, match="can't be read"):
+        read(tmp_path)
+
+
+def test_a_later_file_overrides_an_earlier_one(tmp_path: Path):
+    first = write(tmp_path, "a", "A=1\nB=1\n")
+    second = write(tmp_path, "b", "B=2\nC\n")
+
+    assert merged((first, second)) == {"A": "1", "B": "2", "C": None}
+
+
+def test_no_file_at_all_is_not_an_empty_environment():
+    with pytest.raises(UnstaleError, match="no env file"):
+        merged(())
+
+
+def test_an_entry_prints_no_value():
+    file = parse(PATH, b"JWT_SECRET=hunter2\n")
+
+    assert "hunter2" not in repr(file)
