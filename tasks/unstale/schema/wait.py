@@ -5,19 +5,12 @@ from __future__ import annotations
 from typing import NoReturn
 
 from unstale.errors import NotReady
-from unstale.ports import Clock, ContainerFact, Docker, RunOptions
+from unstale.ports import Clock, ContainerFact, Docker
+from unstale.schema.postgres import psql
 
 __all__ = ["wait_for_postgres"]
 
-# Over the container's own network address: the temporary server of the image's
-# first start listens on a socket only, and a socket or loopback may be trusted
-# without a password. Values come from the container's environment, never argv.
-_QUERY = (
-    'export PGPASSWORD="${POSTGRES_PASSWORD:-}" PGCONNECT_TIMEOUT=3; '
-    'if [ -n "${POSTGRES_PASSWORD_FILE:-}" ]; then PGPASSWORD=$(cat "$POSTGRES_PASSWORD_FILE"); fi; '
-    'exec psql -h "$(hostname -i | cut -d" " -f1)" -U "${POSTGRES_USER:-postgres}" '
-    '-d "${POSTGRES_DB:-${POSTGRES_USER:-postgres}}" -XAtqc "SELECT pg_postmaster_start_time()"'
-)
+_STARTED = "SELECT pg_postmaster_start_time()"
 
 # Final: waiting longer would not help.
 _FINAL = ("password authentication failed", "does not exist", "no pg_hba.conf entry")
@@ -38,9 +31,7 @@ def wait_for_postgres(
         current = _container(docker, container)
         if current is None or current.status in ("exited", "dead"):
             _fail(docker, container, "its container ended")
-        answer = docker.execute(
-            container.id, RunOptions(("sh", "-c", _QUERY), deadline_s=10.0), lambda _: None
-        )
+        answer = psql(docker, container, ("-XAtqc", _STARTED), deadline_s=10.0)
         if answer.returncode == 0:
             started = answer.stdout.strip()
             if started and started == first:

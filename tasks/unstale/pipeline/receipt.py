@@ -1,0 +1,78 @@
+"""The receipt of a run: an in-toto Statement with a test-result predicate. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from unstale.errors import Outcome
+from unstale.pipeline.junit import Counts
+from unstale.pipeline.site import StepResult
+from unstale.ports import CommitFact
+
+__all__ = ["PREDICATE", "STATEMENT", "statement"]
+
+STATEMENT = "https://in-toto.io/Statement/v1"
+PREDICATE = "https://in-toto.io/attestation/test-result/v0.1"
+
+
+def statement(
+    *,
+    outcome: Outcome,
+    stale_allowed: bool,
+    images: Mapping[str, str],
+    inputs: Mapping[str, str],
+    head: CommitFact | None,
+    dirty: bool,
+    environment: str,
+    schema: Mapping[str, object] | None,
+    counts: Counts | None,
+    steps: Sequence[StepResult],
+    started: datetime,
+) -> dict[str, Any]:
+    """The receipt as a JSON document.
+
+    *images* and *inputs* map services to image ids and input digests. The
+    result is PASSED for a proof, WARNED where staleness was allowed with green
+    tests, else FAILED.
+    """
+    passed = "PASSED" if outcome is Outcome.PROVEN else "FAILED"
+    return {
+        "_type": STATEMENT,
+        "subject": [
+            {"name": service, "digest": {"sha256": image.removeprefix("sha256:")}}
+            for service, image in sorted(images.items())
+        ],
+        "predicateType": PREDICATE,
+        "predicate": {
+            "result": "WARNED" if stale_allowed and outcome is Outcome.MISMATCH else passed,
+            "configuration": [
+                {
+                    "name": f"inputs of {service}",
+                    "digest": {"unstale": digest},
+                }
+                for service, digest in sorted(inputs.items())
+            ],
+            "passedTests": counts.passed if counts else 0,
+            "failedTests": list(counts.failures) if counts else [],
+            "annotations": {
+                "outcome": outcome.value,
+                "started": started.isoformat(timespec="seconds"),
+                "environment": environment,
+                "revision": head.sha if head else None,
+                "dirty": dirty,
+                "schema": schema,
+                "skipped": counts.skipped if counts else 0,
+                "steps": [
+                    {
+                        "name": s.name,
+                        "outcome": s.outcome.value,
+                        "seconds": round(s.seconds, 3),
+                        "detail": s.detail,
+                    }
+                    for s in steps
+                ],
+            },
+        },
+    }

@@ -1,0 +1,296 @@
+"""The steps, one function each; a run walks them, a task calls one alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from unstale import override
+from unstale.errors import (
+    ConfigError,
+    CouldNotTell,
+    MigrationFailed,
+    Mismatch,
+    NotReady,
+    UnknownName,
+)
+from unstale.pipeline.site import Deployment, Ports, Site
+from unstale.ports import Command, CommandResult, ComposeTarget, ContainerFact, Line, RunOptions
+from unstale.schema import postgres
+from unstale.schema import status as schema_status
+from unstale.schema.status import SchemaStatus
+from unstale.schema.wait import wait_for_postgres
+from unstale.stack.lifecycle import PROJECT, evidence, remove, wait_until_up
+from unstale.stack.running import running_image
+
+if TYPE_CHECKING:
+    from unstale.ports import Files
+
+__all__ = [
+    "containers",
+    "database_container",
+    "database_up",
+    "deploy",
+    "down",
+    "migrate",
+    "require_service",
+    "save_evidence",
+    "schema",
+    "up",
+    "verify_running",
+]
+
+_READY_S = 120.0
+_MIGRATE_S = 600.0
+
+
+def require_service(site: Site, name: str) -> None:
+    """Refuse a service that the compose files do not have.
+
+    Raises:
+        UnknownName: with the nearest name.
+    """
+    known = [s.name for s in site.stack.services]
+    if name not in known:
+        raise UnknownName("service", name, known)
+
+
+def deploy(
+    files: Files, site: Site, *, run: str, project: str, images: Mapping[str, str], unique: bool
+) -> Deployment:
+    """Write the override of a stack and say how compose is to be called for it."""
+    labels = {override.LABEL_RUN: run, override.LABEL_OWNER: site.owner}
+    folder = site.state_folder / "runs" / run
+    path = folder / "compose.override.yml"
+    files.write_atomic(path, override.for_run(site.stack, images, labels, unique=unique))
+    target = ComposeTarget(
+        project=project,
+        files=(*site.environment.compose_files, path),
+        env_files=site.target.env_files,
+        profiles=site.environment.profiles,
+    )
+    return Deployment(run, target, tuple(labels.items()), folder)
+
+
+def containers(ports: Ports, deployment: Deployment) -> tuple[ContainerFact, ...]:
+    """Every container of the stack, in any state."""
+    return ports.docker.containers({PROJECT: deployment.target.project})
+
+
+def database_container(ports: Ports, site: Site, deployment: Deployment) -> ContainerFact:
+    """The database's container.
+
+    Raises:
+        ConfigError: the project has no database.
+        NotReady: its container is not there.
+    """
+    if site.database is None:
+        raise ConfigError(
+            "No database is configured, and no service's image says postgres.",
+            hint=f"set database in [tool.unstale.environments.{site.environment.name}]",
+        )
+    for container in containers(ports, deployment):
+        if container.service == site.database and not container.one_off:
+            return container
+    raise NotReady(f"The database {site.database!r} is not running.", hint="inv stack.up")
+
+
+def database_up(ports: Ports, site: Site, deployment: Deployment, line: Line) -> str:
+    """Start the database and what it needs, and wait for the real server."""
+    if site.database is None:
+        return "not asked: the project has no database"
+    needed = _with_dependencies(site, site.database)
+    ports.docker.up(deployment.target, needed, line, deadline_s=_READY_S)
+    wait_until_up(ports.docker, ports.clock, deployment.target.project, needed, deadline_s=_READY_S)
+    container = database_container(ports, site, deployment)
+    if is_postgres(ports, container):
+        wait_for_postgres(ports.docker, ports.clock, container, deadline_s=_READY_S)
+        return f"{site.database} answered twice"
+    return f"{site.database} is up"
+
+
+def is_postgres(ports: Ports, container: ContainerFact) -> bool:
+    """Whether psql can be asked in *container*."""
+    options = RunOptions(("psql", "--version"), 10.0)
+    return ports.docker.execute(container.id, options, lambda _: None).returncode == 0
+
+
+def _with_dependencies(site: Site, name: str) -> tuple[str, ...]:
+    found: list[str] = []
+    queue = [name]
+    while queue:
+        current = queue.pop()
+        service = site.stack.service(current)
+        if service is None or current in found:
+            continue
+        found.append(current)
+        queue.extend(service.depends_on)
+    return tuple(found)
+
+
+def migrate(ports: Ports, site: Site, deployment: Deployment, line: Line) -> str:
+    """Run the migrate command once, in the runner's image.
+
+    Raises:
+        MigrationFailed: with the failing revision and the database's own words.
+    """
+    settings = site.settings.schema
+    if settings.setup != "migrate" or site.database is None:
+        return f'not asked: schema.setup = "{settings.setup}"'
+    result = _one_off(ports, site, deployment, settings.migrate_command, b"", "migrate", line)
+    if result.returncode != 0:
+        output = (result.stdout + "\n" + result.stderr).splitlines()
+        raise MigrationFailed(
+            f"The migration failed with exit code {result.returncode}.",
+            cause=_failure(output),
+            hint="mend the migration, then inv db.migrate",
+        )
+    return " ".join(settings.migrate_command)
+
+
+def _failure(output: Sequence[str]) -> str:
+    running = [x.strip() for x in output if "Running upgrade" in x]
+    words = [x.strip() for x in output if x.strip() and not x.startswith(("  ", "INFO"))]
+    at = running[-1].partition("Running upgrade")[2].strip() if running else ""
+    return "\n".join([f"In revision {at}:" if at else "", *words[-8:]]).strip()
+
+
+def schema(ports: Ports, site: Site, deployment: Deployment, line: Line) -> SchemaStatus | None:
+    """Look at applied, available and tables; None where it is not asked.
+
+    Raises:
+        CouldNotTell: the probe gave no answer.
+    """
+    if site.settings.schema.setup != "migrate" or site.database is None:
+        return None
+    command = ("python", "-", site.settings.schema.alembic_ini)
+    result = _one_off(ports, site, deployment, command, _probe(), "probe", line)
+    return schema_status.read(result.stdout)
+
+
+def _probe() -> bytes:
+    # Read as a file, never imported: it belongs to the container's Python.
+    return (Path(__file__).parents[1] / "adapters" / "database" / "probe.py").read_bytes()
+
+
+def _one_off(
+    ports: Ports,
+    site: Site,
+    deployment: Deployment,
+    argv: Sequence[str],
+    stdin: bytes,
+    name: str,
+    line: Line,
+) -> CommandResult:
+    """Run *argv* where the migrations live, and remove the container after it."""
+    if site.runner == "host" and site.settings.schema.service is None:
+        command = Command(
+            tuple(argv),
+            _MIGRATE_S,
+            cwd=site.settings.root,
+            env=dict(site.values),
+            stdin=stdin,
+        )
+        return ports.process.run(command, line)
+    service = site.settings.schema.service or site.runner
+    container = f"{deployment.target.project}-{name}"
+    options = RunOptions(tuple(argv), _MIGRATE_S, name=container, stdin=stdin)
+    try:
+        return ports.docker.run(deployment.target, service, options, line)
+    finally:
+        with ports.held():
+            ports.docker.remove_containers([container])
+
+
+def up(ports: Ports, site: Site, deployment: Deployment, line: Line) -> str:
+    """Start every service but the runner, and wait until each is ready."""
+    services = site.started_services
+    if not services:
+        return "nothing to start"
+    ports.docker.up(deployment.target, services, line, deadline_s=_READY_S)
+    wait_until_up(
+        ports.docker, ports.clock, deployment.target.project, services, deadline_s=_READY_S
+    )
+    return ", ".join(services)
+
+
+def verify_running(
+    ports: Ports, deployment: Deployment, images: Mapping[str, str]
+) -> str:
+    """Check that each container runs the image that was proven.
+
+    Raises:
+        Mismatch: one runs another image.
+    """
+    from unstale.verdict import Missing, Stale
+
+    found = containers(ports, deployment)
+    match running_image(found, images):
+        case Stale(reasons):
+            raise Mismatch(
+                "A container runs another image than the one that was proven: "
+                + ", ".join(r.path.removeprefix("container:") for r in reasons)
+                + ".",
+                cause="It was created before the image was built again.",
+                hint="inv stack.down stack.up",
+            )
+        case Missing():
+            return "no built service is running yet"
+        case _:
+            return "each container runs the proven image"
+
+
+def down(ports: Ports, deployment: Deployment) -> str:
+    """Remove the stack's objects, whatever signal comes meanwhile."""
+    with ports.held():
+        count = remove(
+            ports.docker, ports.clock, {override.LABEL_RUN: deployment.run}
+        )
+    return f"{count} objects removed"
+
+
+def save_evidence(ports: Ports, site: Site, deployment: Deployment) -> str:
+    """Write what a red run looked like: states, logs, tables with row counts.
+
+    Best effort by nature: it runs because something is broken already.
+    """
+    folder = deployment.folder
+    (folder / "logs").mkdir(parents=True, exist_ok=True)
+    states = []
+    for container in containers(ports, deployment):
+        states.append(
+            {
+                "service": container.service,
+                "name": container.name,
+                "status": container.status,
+                "exit_code": container.exit_code,
+                "oom_killed": container.oom_killed,
+                "health": container.health,
+            }
+        )
+        name = container.service if not container.one_off else container.name
+        text = site.mask(evidence(ports.docker, container, tail=200))
+        (folder / "logs" / f"service-{name}.log").write_text(text + "\n")
+    (folder / "containers.json").write_text(json.dumps(states, indent=2) + "\n")
+    if site.database is not None:
+        (folder / "database.txt").write_text(site.mask(_database_text(ports, site, deployment)))
+    return str(folder)
+
+
+def _database_text(ports: Ports, site: Site, deployment: Deployment) -> str:
+    try:
+        container = database_container(ports, site, deployment)
+        if container.status != "running":
+            return f"The database is {container.status}.\n"
+        lines = [f"{name}\t{count}" for name, count in postgres.tables(ports.docker, container)]
+        version = ""
+        if any(line.startswith("alembic_version\t") for line in lines):
+            found = postgres.rows(
+                ports.docker, container, "SELECT version_num FROM alembic_version"
+            )
+            version = ", ".join(row[0] for row in found)
+    except (CouldNotTell, NotReady) as error:
+        return f"{error}\n"
+    return "\n".join(["table\trows", *lines, "", f"alembic_version: {version or 'none'}"]) + "\n"

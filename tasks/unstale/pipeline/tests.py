@@ -1,0 +1,252 @@
+"""Run the tests in the stack and judge the run by evidence."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from unstale.errors import CouldNotTell, NotReady, TestsFailed, Unavailable
+from unstale.pipeline import junit
+from unstale.pipeline.site import Deployment, Ports, Site
+from unstale.ports import ArchiveMember, Command, ContainerFact, Line, RunOptions
+from unstale.stack.lifecycle import PROJECT, evidence
+from unstale.stack.running import casualties
+
+__all__ = ["TestRun", "arguments_for", "judge", "run_tests"]
+
+_LARGEST_FILE = 100 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class TestRun:
+    """What is known after the runner ended, before anything is removed."""
+
+    __test__ = False
+
+    exit_code: int
+    counts: junit.Counts | None
+    """None: no JUnit file came out."""
+    runner: ContainerFact | None
+    fallen: tuple[ContainerFact, ...]
+
+
+def arguments_for(
+    suite: Sequence[str], given: Sequence[str]
+) -> tuple[str, ...]:
+    """The runner's arguments: the suite's paths, unless one of them is given."""
+    names_own = any(
+        argument == path or argument.startswith((f"{path}/", f"{path}::"))
+        for argument in given
+        for path in suite
+    )
+    return (*(() if names_own else suite), *given)
+
+
+def run_tests(
+    ports: Ports,
+    site: Site,
+    deployment: Deployment,
+    arguments: Sequence[str],
+    *,
+    number: str,
+    deadline_s: float,
+    line: Line,
+) -> TestRun:
+    """Run the tests and take the evidence; *number* is unique in the stack.
+
+    Raises:
+        TimedOut: the deadline passed.
+        Unavailable: the runner is not running, in ``exec`` mode.
+    """
+    if site.runner == "host":
+        return _on_host(ports, site, deployment, arguments, deadline_s, line)
+    report, argv = _command(site, arguments, number)
+    before = _containers(ports, deployment)
+    options = RunOptions(
+        argv,
+        deadline_s,
+        name=f"{deployment.target.project}-tests-{number}",
+        environment=(("UNSTALE_RUN", deployment.run),),
+    )
+    if site.settings.runner.mode == "exec":
+        runner = _running(before, site.runner)
+        stale = _fetch(ports, runner, report)
+        code = ports.docker.execute(runner.id, options, line).returncode
+        container = next((c for c in _containers(ports, deployment) if c.id == runner.id), None)
+    else:
+        stale = ()
+        code = ports.docker.run(deployment.target, site.runner, options, line).returncode
+        container = next(
+            (c for c in _containers(ports, deployment) if c.name == options.name), None
+        )
+        code = container.exit_code if container and container.status == "exited" else code
+    members = _fetch(ports, container, report) if container else ()
+    document = _keep(deployment.folder, members, report)
+    if document is not None and document == _document(stale, report):
+        document = None  # an earlier run's file is no evidence of this one
+    return TestRun(
+        exit_code=code,
+        counts=None if document is None else junit.read(document),
+        runner=container,
+        fallen=casualties(before, _containers(ports, deployment), site.runner),
+    )
+
+
+def judge(ports: Ports, run: TestRun) -> junit.Counts:
+    """Accept a run that is green by exit code *and* by evidence.
+
+    Raises:
+        NotReady: a service died under the tests: no result can be believed.
+        Unavailable: the runner was killed, for want of memory or otherwise.
+        TestsFailed: tests failed, or none ran.
+        CouldNotTell: exit code 0 without a JUnit file of its own.
+    """
+    if run.fallen:
+        first = run.fallen[0]
+        raise NotReady(
+            f"{first.service!r} did not survive the tests: {first.status}, "
+            f"exit code {first.exit_code}" + (", out of memory." if first.oom_killed else "."),
+            cause=evidence(ports.docker, first),
+            hint="inv test.integration --keep-on-failure, then inv stack.logs",
+        )
+    if run.runner is not None and run.runner.oom_killed:
+        raise Unavailable(
+            "The test runner ran out of memory.",
+            cause="The engine's OOM killer ended a process in it.",
+            hint="raise its memory limit, or run fewer tests at once",
+        )
+    if run.exit_code < 0 or run.exit_code in (125, 126, 127, 137, 139):
+        raise Unavailable(
+            f"The test runner did not end by itself (exit code {run.exit_code}).",
+            cause=run.runner.error if run.runner else "",
+            hint="run again with --verbose",
+        )
+    counts = run.counts
+    if run.exit_code != 0:
+        raise _failed(run.exit_code, counts)
+    if counts is None:
+        raise CouldNotTell(
+            "The runner ended with 0, but left no JUnit file: green without evidence.",
+            cause="A test ended the process (os._exit), or the runner writes its file elsewhere.",
+            hint="set junit in [tool.unstale.runner], or run again with --verbose",
+        )
+    if counts.failed:
+        raise _failed(run.exit_code, counts)
+    if counts.executed == 0:
+        raise TestsFailed(
+            f"No test ran: {counts.skipped} were skipped.",
+            cause="A run without an executed test proves nothing.",
+            hint="inv test.run -- -rs   (prints why)",
+        )
+    return counts
+
+
+def _failed(code: int, counts: junit.Counts | None) -> TestsFailed:
+    if counts is None or not counts.failed:
+        return TestsFailed(
+            "No test ran." if code == 5 else f"The test runner failed with exit code {code}.",
+            cause="No test was collected."
+            if code == 5
+            else "Tests could not be collected or started.",
+            hint="inv test.integration --verbose",
+        )
+    shown = "\n".join(f"  {name}" for name in counts.failures[:10])
+    return TestsFailed(
+        f"{counts.failed} of {counts.executed} tests failed.",
+        cause=shown,
+        hint="inv test.integration --keep-on-failure, then inv test.run -- --last-failed",
+    )
+
+
+def _command(site: Site, arguments: Sequence[str], number: str) -> tuple[str, tuple[str, ...]]:
+    settings = site.settings.runner
+    argv = (*settings.command, *arguments)
+    folder = posixpath.dirname(settings.junit) if settings.junit else "/tmp/unstale"  # noqa: S108 - in the container
+    if not _is_pytest(settings.command):
+        return settings.junit or f"{folder}/junit.xml", argv
+    report = f"{folder}/junit-{number}.xml"
+    return report, (*settings.command, f"--junit-xml={report}", *arguments)
+
+
+def _is_pytest(command: Sequence[str]) -> bool:
+    return any(posixpath.basename(word) in ("pytest", "py.test") for word in command)
+
+
+def _containers(ports: Ports, deployment: Deployment) -> tuple[ContainerFact, ...]:
+    return ports.docker.containers({PROJECT: deployment.target.project})
+
+
+def _running(containers: Sequence[ContainerFact], service: str) -> ContainerFact:
+    for container in containers:
+        if container.service == service and container.status == "running":
+            return container
+    raise Unavailable(
+        f"{service!r} is not running, and tests run inside it.",
+        cause='[tool.unstale.runner] says mode = "exec".',
+        hint="inv stack.up",
+    )
+
+
+def _fetch(ports: Ports, container: ContainerFact, report: str) -> tuple[ArchiveMember, ...]:
+    folder = PurePosixPath(report).parent
+    return tuple(ports.docker.files_in_container(container.id, folder))
+
+
+def _document(members: Sequence[ArchiveMember], report: str) -> bytes | None:
+    return next((m.content for m in members if str(m.path) == report and m.link is None), None)
+
+
+def _keep(folder: Path, members: Sequence[ArchiveMember], report: str) -> bytes | None:
+    """Write the evidence under names of our own; return the JUnit document."""
+    document = _document(members, report)
+    if document is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "junit.xml").write_bytes(document)
+    for member in members:
+        name = member.path.name
+        is_plain = member.link is None and len(member.content) <= _LARGEST_FILE
+        if is_plain and "coverage" in name and "/" not in name:
+            (folder / "coverage").mkdir(parents=True, exist_ok=True)
+            (folder / "coverage" / name).write_bytes(member.content)
+    return document
+
+
+def _on_host(
+    ports: Ports,
+    site: Site,
+    deployment: Deployment,
+    arguments: Sequence[str],
+    deadline_s: float,
+    line: Line,
+) -> TestRun:
+    before = _containers(ports, deployment)
+    report = deployment.folder / "junit.xml"
+    report.unlink(missing_ok=True)
+    command = site.settings.runner.command
+    flag = (f"--junit-xml={report}",) if _is_pytest(command) else ()
+    published = {
+        f"UNSTALE_{c.service}_{port}".upper().replace("-", "_"): address
+        for c in before
+        for port, address in c.ports
+    }
+    result = ports.process.run(
+        Command(
+            (*command, *flag, *arguments),
+            deadline_s,
+            cwd=site.settings.root,
+            env={**dict(site.values), **published},
+        ),
+        line,
+    )
+    if not flag and site.settings.runner.junit:
+        report = site.settings.root / site.settings.runner.junit
+    return TestRun(
+        exit_code=result.returncode,
+        counts=junit.read(report.read_bytes()) if report.exists() else None,
+        runner=None,
+        fallen=casualties(before, _containers(ports, deployment), "host"),
+    )
+
+
