@@ -1,0 +1,132 @@
+"""The documents say what is there: links, commands, exit codes, tasks, settings."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from unstale.config import load
+from unstale.errors import Outcome, exit_code
+
+ROOT = Path(__file__).resolve().parents[3]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+DOCUMENTS = sorted(
+    path.relative_to(ROOT)
+    for pattern in ("*.md", "docs/*.md", ".github/*.md", "docker/base/*.md")
+    for path in ROOT.glob(pattern)
+)
+TASK = re.compile(r"`(?:inv )?((?:test|stack|image|db|env)\.[a-z]+)\b")
+
+
+class Disk:
+    """The part of the file system that reading settings needs."""
+
+    def read_text(self, path: Path) -> str:
+        return path.read_text(encoding="utf-8")
+
+    def exists(self, path: Path) -> bool:
+        return path.exists()
+
+    def glob(self, root: Path, pattern: str) -> tuple[Path, ...]:
+        return tuple(sorted(root.glob(pattern)))
+
+    def write_atomic(self, path: Path, text: str) -> None:
+        message = f"reading settings wrote {path}: {text}"
+        raise AssertionError(message)
+
+
+def section(text: str, title: str) -> str:
+    """The text below the heading *title*, up to the next of the same level."""
+    return text.split(f"\n## {title}\n", 1)[1].split("\n## ", 1)[0]
+
+
+def rows(text: str) -> list[list[str]]:
+    """The cells of a table's rows, without its head."""
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+
+
+def known_tasks() -> set[str]:
+    from unstale import ns  # noqa: PLC0415 - only these tests need Invoke
+
+    return set(ns.task_names)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=str)
+def test_every_relative_link_leads_to_a_file(document: Path):
+    text = (ROOT / document).read_text(encoding="utf-8")
+    targets = [
+        target.partition("#")[0]
+        for target in re.findall(r"\]\(([^)\s]+)\)", text)
+        if not target.startswith(("https://", "#"))
+    ]
+
+    assert [t for t in targets if not (ROOT / document.parent / t).exists()] == []
+
+
+def test_the_quick_start_is_two_commands():
+    commands = re.findall(r"^\./bootstrap .*$", section(README, "Quick start"), re.MULTILINE)
+
+    assert commands == [
+        "./bootstrap --with-docker inv test.integration --build --no-cache",
+        "./bootstrap --with-docker inv check",
+    ]
+
+
+def test_ci_runs_the_test_command_of_the_readme():
+    last = (ROOT / ".ci/run").read_text(encoding="utf-8").rstrip().splitlines()[-1]
+
+    assert last == "./bootstrap --with-docker inv check"
+    assert "run: .ci/run\n" in (ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8")
+
+
+def test_the_transcript_is_that_of_a_run():
+    match = re.search(r"<!-- transcript -->\n```text\n(.*?)```", README, re.DOTALL)
+
+    assert match is not None
+    assert match[1].strip()
+
+
+def test_the_exit_codes_are_those_of_the_package():
+    written = {
+        outcome: int(code)
+        for code, outcomes, _ in rows(section(README, "Exit codes"))
+        for outcome in outcomes.split(", ")
+    }
+
+    assert written == {outcome.value: exit_code(outcome) for outcome in Outcome}
+
+
+def test_the_task_table_lists_the_tasks_of_the_package():
+    listed = {
+        name
+        for cell, _ in rows(section(README, "Tasks"))
+        for name in re.findall(r"`([^`]+)`", cell)
+    }
+
+    assert listed == known_tasks()
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=str)
+def test_every_task_that_is_mentioned_exists(document: Path):
+    mentioned = set(TASK.findall((ROOT / document).read_text(encoding="utf-8")))
+
+    assert mentioned <= known_tasks()
+
+
+def test_the_example_of_the_readme_is_a_valid_configuration(tmp_path: Path):
+    example = re.search(r"```toml\n(.*?)```", README, re.DOTALL)
+    assert example is not None
+    (tmp_path / "docker").mkdir()
+    (tmp_path / "docker/docker-compose.test.yml").write_text("services: {}\n", encoding="utf-8")
+    (tmp_path / "pyproject.toml").write_text(example[1], encoding="utf-8")
+
+    settings = load(tmp_path, Disk(), {})
+
+    assert settings.environment().runner == "test-runner"
+    assert tomllib.loads(example[1])["tool"]["unstale"]["parity"]["allow"] == [
+        {"key": rule.key, "reason": rule.reason} for rule in settings.allow
+    ]
