@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 import tomllib
+from itertools import product
 from pathlib import Path
 
 import pytest
 
 from unstale.config import load
 from unstale.errors import Outcome, exit_code
+from unstale.schema.status import judge
 
 ROOT = Path(__file__).resolve().parents[3]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -83,11 +85,23 @@ def test_ci_runs_the_test_command_of_the_readme():
     assert "run: .ci/run\n" in (ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8")
 
 
-def test_the_transcript_is_that_of_a_run():
+def test_the_transcript_shows_every_step_of_the_table():
     match = re.search(r"<!-- transcript -->\n```text\n(.*?)```", README, re.DOTALL)
-
     assert match is not None
-    assert match[1].strip()
+    transcript = match[1].replace("_", " ")
+    steps = [name.strip("`") for name, _ in rows(section(README, "One run, step by step"))]
+
+    assert [step for step in steps if step.replace("_", " ") not in transcript] == []
+
+
+def test_every_state_of_the_database_is_explained():
+    output = (ROOT / "docs/output.md").read_text(encoding="utf-8")
+    explained = {cell.strip("`") for cell, _ in rows(section(output, "States of the database"))}
+    keys = ("applied", "heads", "available", "tables", "missing_tables")
+    lists = ([], ["a"], ["b"], ["a", "b"])
+    found = {judge(dict(zip(keys, facts, strict=True))).state for facts in product(lists, repeat=5)}
+
+    assert explained == found | {judge({"error": "OperationalError", "message": ""}).state}
 
 
 def test_the_exit_codes_are_those_of_the_package():
