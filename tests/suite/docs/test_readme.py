@@ -58,7 +58,7 @@ def known_tasks() -> set[str]:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=str)
-def test_every_relative_link_leads_to_a_file(document: Path):
+def test_every_relative_link_leads_to_a_file(document: Path) -> None:
     text = (ROOT / document).read_text(encoding="utf-8")
     targets = [
         target.partition("#")[0]
@@ -69,7 +69,7 @@ def test_every_relative_link_leads_to_a_file(document: Path):
     assert [t for t in targets if not (ROOT / document.parent / t).exists()] == []
 
 
-def test_the_quick_start_is_two_commands():
+def test_the_quick_start_is_two_commands() -> None:
     commands = re.findall(r"^\./bootstrap .*$", section(README, "Quick start"), re.MULTILINE)
 
     assert commands == [
@@ -78,14 +78,14 @@ def test_the_quick_start_is_two_commands():
     ]
 
 
-def test_ci_runs_the_test_command_of_the_readme():
+def test_ci_runs_the_test_command_of_the_readme() -> None:
     last = (ROOT / ".ci/run").read_text(encoding="utf-8").rstrip().splitlines()[-1]
 
     assert last == "./bootstrap --with-docker inv check"
     assert "run: .ci/run\n" in (ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8")
 
 
-def test_the_transcript_shows_every_step_of_the_table():
+def test_the_transcript_shows_every_step_of_the_table() -> None:
     match = re.search(r"<!-- transcript -->\n```text\n(.*?)```", README, re.DOTALL)
     assert match is not None
     transcript = match[1].replace("_", " ")
@@ -94,7 +94,7 @@ def test_the_transcript_shows_every_step_of_the_table():
     assert [step for step in steps if step.replace("_", " ") not in transcript] == []
 
 
-def test_every_state_of_the_database_is_explained():
+def test_every_state_of_the_database_is_explained() -> None:
     output = (ROOT / "docs/output.md").read_text(encoding="utf-8")
     explained = {cell.strip("`") for cell, _ in rows(section(output, "States of the database"))}
     keys = ("applied", "heads", "available", "tables", "missing_tables")
@@ -104,7 +104,7 @@ def test_every_state_of_the_database_is_explained():
     assert explained == found | {judge({"error": "OperationalError", "message": ""}).state}
 
 
-def test_the_exit_codes_are_those_of_the_package():
+def test_the_exit_codes_are_those_of_the_package() -> None:
     written = {
         outcome: int(code)
         for code, outcomes, _ in rows(section(README, "Exit codes"))
@@ -114,7 +114,7 @@ def test_the_exit_codes_are_those_of_the_package():
     assert written == {outcome.value: exit_code(outcome) for outcome in Outcome}
 
 
-def test_the_task_table_lists_the_tasks_of_the_package():
+def test_the_task_table_lists_the_tasks_of_the_package() -> None:
     listed = {
         name
         for cell, _ in rows(section(README, "Tasks"))
@@ -125,13 +125,13 @@ def test_the_task_table_lists_the_tasks_of_the_package():
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=str)
-def test_every_task_that_is_mentioned_exists(document: Path):
+def test_every_task_that_is_mentioned_exists(document: Path) -> None:
     mentioned = set(TASK.findall((ROOT / document).read_text(encoding="utf-8")))
 
     assert mentioned <= known_tasks()
 
 
-def test_the_example_of_the_readme_is_a_valid_configuration(tmp_path: Path):
+def test_the_example_of_the_readme_is_a_valid_configuration(tmp_path: Path) -> None:
     example = re.search(r"```toml\n(.*?)```", README, re.DOTALL)
     assert example is not None
     (tmp_path / "docker").mkdir()

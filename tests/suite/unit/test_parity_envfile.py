@@ -18,17 +18,17 @@ def write(folder: Path, name: str, text: str) -> Path:
     return path
 
 
-def test_an_assignment_keeps_its_line_behind_blank_lines_and_comments():
+def test_an_assignment_keeps_its_line_behind_blank_lines_and_comments() -> None:
     file = parse(PATH, b"# head\n\n\nA=1\n\nexport B='two words' # why\n")
 
     assert file.entries == (Entry("A", "1", 4), Entry("B", "two words", 6))
 
 
-def test_bare_empty_and_absent_are_three_things():
+def test_bare_empty_and_absent_are_three_things() -> None:
     assert parse(PATH, b"BARE\nEMPTY=\n").values == {"BARE": None, "EMPTY": ""}
 
 
-def test_the_last_duplicate_wins_and_the_first_is_still_listed():
+def test_the_last_duplicate_wins_and_the_first_is_still_listed() -> None:
     file = parse(PATH, b"A=1\nA=2\n")
 
     assert file.values == {"A": "2"}
@@ -36,13 +36,13 @@ def test_the_last_duplicate_wins_and_the_first_is_still_listed():
 
 
 @pytest.mark.parametrize("text", ["$OTHER", "${OTHER:-x}", "$$"])
-def test_nothing_is_expanded(text: str, monkeypatch: pytest.MonkeyPatch):
+def test_nothing_is_expanded(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTHER", "expanded")
 
     assert parse(PATH, f"A={text}\n".encode()).values == {"A": text}
 
 
-def test_a_byte_order_mark_and_windows_line_ends_are_no_part_of_the_data():
+def test_a_byte_order_mark_and_windows_line_ends_are_no_part_of_the_data() -> None:
     file = parse(PATH, b"\xef\xbb\xbfA=1\r\nB=2\r\n")
 
     assert file.entries == (Entry("A", "1", 1), Entry("B", "2", 2))
@@ -58,7 +58,7 @@ def test_a_byte_order_mark_and_windows_line_ends_are_no_part_of_the_data():
         pytest.param(b"A=1\nB=hunter2\0\n", 2, id="zero-byte"),
     ],
 )
-def test_a_bad_line_is_named_by_number_and_not_quoted(raw: bytes, line: int):
+def test_a_bad_line_is_named_by_number_and_not_quoted(raw: bytes, line: int) -> None:
     with pytest.raises(ConfigError) as caught:
         parse(PATH, raw)
 
@@ -75,41 +75,41 @@ def test_a_bad_line_is_named_by_number_and_not_quoted(raw: bytes, line: int):
         pytest.param(b"B=ENC[AES256_GCM,data:x,type:str]\n", "sops", id="sops"),
     ],
 )
-def test_an_encrypted_file_is_not_guessed_at(raw: bytes, tool: str):
+def test_an_encrypted_file_is_not_guessed_at(raw: bytes, tool: str) -> None:
     with pytest.raises(CouldNotTell, match=tool):
         parse(PATH, raw)
 
 
-def test_a_missing_file_is_not_an_empty_one(tmp_path: Path):
+def test_a_missing_file_is_not_an_empty_one(tmp_path: Path) -> None:
     with pytest.raises(MissingFile, match="There is no env file"):
         read(tmp_path / ".env.ci")
 
 
-def test_a_lone_example_is_named(tmp_path: Path):
+def test_a_lone_example_is_named(tmp_path: Path) -> None:
     write(tmp_path, ".env.ci.example", "A=1\n")
 
     with pytest.raises(MissingFile, match=r"Only its example is there: .*\.env\.ci\.example"):
         read(tmp_path / ".env.ci")
 
 
-def test_a_folder_in_its_place_is_an_error_of_ours(tmp_path: Path):
+def test_a_folder_in_its_place_is_an_error_of_ours(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="can't be read"):
         read(tmp_path)
 
 
-def test_a_later_file_overrides_an_earlier_one(tmp_path: Path):
+def test_a_later_file_overrides_an_earlier_one(tmp_path: Path) -> None:
     first = write(tmp_path, "a", "A=1\nB=1\n")
     second = write(tmp_path, "b", "B=2\nC\n")
 
     assert merged((first, second)) == {"A": "1", "B": "2", "C": None}
 
 
-def test_no_file_at_all_is_not_an_empty_environment():
+def test_no_file_at_all_is_not_an_empty_environment() -> None:
     with pytest.raises(UnstaleError, match="no env file"):
         merged(())
 
 
-def test_an_entry_prints_no_value():
+def test_an_entry_prints_no_value() -> None:
     file = parse(PATH, b"JWT_SECRET=hunter2\n")
 
     assert "hunter2" not in repr(file)
