@@ -98,7 +98,7 @@ def test_every_state_of_the_database_is_explained() -> None:
     output = (ROOT / "docs/output.md").read_text(encoding="utf-8")
     explained = {cell.strip("`") for cell, _ in rows(section(output, "States of the database"))}
     keys = ("applied", "heads", "available", "tables", "missing_tables")
-    lists = ([], ["a"], ["b"], ["a", "b"])
+    lists: tuple[list[str], ...] = ([], ["a"], ["b"], ["a", "b"])
     found = {judge(dict(zip(keys, facts, strict=True))).state for facts in product(lists, repeat=5)}
 
     assert explained == found | {judge({"error": "OperationalError", "message": ""}).state}
