@@ -1,0 +1,75 @@
+"""Go's ``filepath.Match`` for one path segment. Pure."""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["BadPattern", "has_magic", "translate"]
+
+
+class BadPattern(ValueError):
+    """What Go answers with ``ErrBadPattern``."""
+
+
+def has_magic(pattern: str) -> bool:
+    """Whether BuildKit takes *pattern* as a wildcard."""
+    return any(char in pattern for char in "*?[\\")
+
+
+def translate(pattern: str) -> re.Pattern[str]:
+    """A pattern for ``fullmatch`` against names.
+
+    ``[^a]`` negates and ``[!a]`` does not; ``*`` also matches a leading dot.
+
+    Raises:
+        BadPattern: the pattern is malformed, wherever in it that is.
+    """
+    out: list[str] = []
+    at = 0
+    while at < len(pattern):
+        char = pattern[at]
+        at += 1
+        if char == "*":
+            out.append("[^/]*")
+        elif char == "?":
+            out.append("[^/]")
+        elif char == "[":
+            text, at = _class(pattern, at)
+            out.append(text)
+        elif char == "\\":
+            if at == len(pattern):
+                raise BadPattern("a backslash at the end escapes nothing")
+            out.append(re.escape(pattern[at]))
+            at += 1
+        else:
+            out.append(re.escape(char))
+    return re.compile("".join(out), re.DOTALL)
+
+
+def _class(pattern: str, at: int) -> tuple[str, int]:
+    negated = pattern[at : at + 1] == "^"
+    at += negated
+    ranges: list[str] = []
+    count = 0
+    while count == 0 or pattern[at] != "]":
+        low, at = _rune(pattern, at)
+        high = low
+        if pattern[at] == "-":
+            high, at = _rune(pattern, at + 1)
+        if low <= high:
+            ranges.append(f"{re.escape(low)}-{re.escape(high)}")
+        count += 1
+    if not ranges:  # such as [b-a], which holds nothing
+        return ("[\\s\\S]" if negated else "(?!)"), at + 1
+    return f"[{'^' if negated else ''}{''.join(ranges)}]", at + 1
+
+
+def _rune(pattern: str, at: int) -> tuple[str, int]:
+    """One member of a class; something must follow it, at least the bracket."""
+    if at < len(pattern) and pattern[at] == "\\":
+        at += 1
+    elif pattern[at : at + 1] in ("-", "]"):
+        raise BadPattern("a character class is malformed")
+    if at + 1 >= len(pattern):
+        raise BadPattern("a character class is never closed")
+    return pattern[at], at + 1
