@@ -1,3 +1,11 @@
 """This repository runs itself with its own tool, plus the chores of its own."""
 
+import sys
+from pathlib import Path
+
 from unstale import ns
+
+sys.path.insert(0, str(Path(__file__).parent / "tests"))
+from chores import check
+
+ns.add_task(check)

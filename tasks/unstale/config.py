@@ -108,6 +108,7 @@ class Settings:
         Raises:
             UnknownName: it is neither configured nor found by convention.
             MissingFile: it has no compose file, or one is not there.
+
         """
         wanted = name or self.default_env
         found = self.environments.get(wanted)
@@ -134,6 +135,7 @@ def load(root: Path, files: Files, environ: Mapping[str, str]) -> Settings:
 
     Raises:
         ConfigError: pyproject.toml can't be parsed, or a key or value is wrong.
+
     """
     table = _overridden(_tool_table(root, files), environ)
     _known(
@@ -176,6 +178,8 @@ def _tool_table(root: Path, files: Files) -> Table:
 
 def _overridden(table: Table, environ: Mapping[str, str]) -> Table:
     merged = {k: dict(v) if isinstance(v, Mapping) else v for k, v in table.items()}
+    if isinstance(merged.get("schema"), str):  # schema = "none", in short
+        merged["schema"] = {"setup": merged["schema"]}
     if name := environ.get("UNSTALE_DEFAULT_ENV"):
         merged["default-env"] = name
     for section, key in (("runner", "mode"), ("runner", "junit"), ("schema", "setup")):
@@ -217,8 +221,9 @@ def _environment(root: Path, files: Files, name: str, table: Table) -> Environme
             )
     env_table = table.get("env-file")
     env_written = (
-        _strings(table, "env-file", where) if isinstance(env_table, list) else
-        tuple(filter(None, [_string(table, "env-file", where)]))
+        _strings(table, "env-file", where)
+        if isinstance(env_table, list)
+        else tuple(filter(None, [_string(table, "env-file", where)]))
     )
     env_files = tuple(root / f for f in env_written) or _conventional_env(root, files, name)
     return Environment(
@@ -262,7 +267,7 @@ def _runner(table: Table) -> RunnerSettings:
 
 
 def _schema(raw: object) -> SchemaSettings:
-    table: Table = {"setup": raw} if isinstance(raw, str) else _table({"schema": raw}, "schema", "")
+    table = _table({"schema": raw}, "schema", "tool.unstale")
     where = "tool.unstale.schema"
     _known(table, where, ("setup", "migrate-command", "alembic-ini", "metadata", "service"))
     setup = _string(table, "setup", where) or "migrate"

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from urllib.parse import quote
 
 __all__ = ["MASK", "Mask", "is_secret", "mask_for"]
 
@@ -15,10 +18,14 @@ MASK = "********"
 _SHORTEST = 6
 
 _SECRET_KEY = re.compile(
-    r"PASS|PWD|SECRET|TOKEN|KEY|DSN|CREDENTIAL|SALT|PRIVATE|JWT|PAT$|AUTH|COOKIE|CERT",
+    r"PASS|PWD|SECRET|TOKEN|KEY|DSN|CRED|SALT|PRIVATE|JWT|PAT$|AUTH|COOKIE|CERT|SIGNATURE|WEBHOOK",
     re.IGNORECASE,
 )
-_URL_PASSWORD = re.compile(r"(?P<head>\b[a-zA-Z][a-zA-Z0-9+.-]*://[^\s:/@]*:)(?P<password>[^\s@/]+)@")
+# Greedy up to the last @: a password may contain one, and a slash. A user
+# name alone (https://token@host) is as often as not the secret itself.
+_URL_PASSWORD = re.compile(
+    r"(?P<head>\b[a-zA-Z][a-zA-Z0-9+.-]*://(?:[^\s:/@]*:)?)(?P<password>[^\s\"']+)@"
+)
 
 
 def is_secret(key: str, value: str | None = None) -> bool:
@@ -36,7 +43,8 @@ class Mask:
     _pattern: re.Pattern[str] | None = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        words = sorted({s for s in self.secrets if len(s) >= _SHORTEST}, key=len, reverse=True)
+        found = {form for s in self.secrets if len(s) >= _SHORTEST for form in _forms(s)}
+        words = sorted(found, key=len, reverse=True)
         pattern = re.compile("|".join(map(re.escape, words))) if words else None
         object.__setattr__(self, "_pattern", pattern)
 
@@ -49,6 +57,12 @@ class Mask:
     def __repr__(self) -> str:
         # The dataclass repr would print the values this object exists to hide.
         return f"Mask({len(self.secrets)} secrets)"
+
+
+def _forms(secret: str) -> tuple[str, ...]:
+    """How *secret* may be spelled: as it is, in JSON, in a URL, in base64."""
+    encoded = base64.b64encode(secret.encode()).decode().rstrip("=")
+    return (secret, json.dumps(secret)[1:-1], quote(secret, safe=""), encoded)
 
 
 def mask_for(values: Mapping[str, str | None]) -> Mask:

@@ -18,6 +18,7 @@ class Counts:
     failed: int
     skipped: int
     failures: tuple[str, ...] = ()
+    passes: tuple[str, ...] = ()
 
     @property
     def executed(self) -> int:
@@ -32,6 +33,7 @@ def read(document: bytes) -> Counts:
 
     Raises:
         CouldNotTell: it is cut off or no XML.
+
     """
     try:
         # Written by the project's own tests; expat refuses entity bombs.
@@ -41,12 +43,14 @@ def read(document: bytes) -> Counts:
             "The JUnit file can't be read.", cause=f"It is cut off or no XML: {error}."
         ) from error
     failures: list[str] = []
-    passed = skipped = 0
+    passes: list[str] = []
+    skipped = 0
     for case in root.iter("testcase"):
+        name = f"{case.get('classname', '')}::{case.get('name', '')}".strip(":")
         if case.find("failure") is not None or case.find("error") is not None:
-            failures.append(f"{case.get('classname', '')}::{case.get('name', '')}".strip(":"))
+            failures.append(name)
         elif case.find("skipped") is not None:
             skipped += 1
         else:
-            passed += 1
-    return Counts(passed, len(failures), skipped, tuple(failures))
+            passes.append(name)
+    return Counts(len(passes), len(failures), skipped, tuple(failures), tuple(passes))

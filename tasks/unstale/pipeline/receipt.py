@@ -54,7 +54,7 @@ def statement(
                 }
                 for service, digest in sorted(inputs.items())
             ],
-            "passedTests": counts.passed if counts else 0,
+            "passedTests": list(counts.passes) if counts else [],
             "failedTests": list(counts.failures) if counts else [],
             "annotations": {
                 "outcome": outcome.value,

@@ -51,6 +51,7 @@ def require_service(site: Site, name: str) -> None:
 
     Raises:
         UnknownName: with the nearest name.
+
     """
     known = [s.name for s in site.stack.services]
     if name not in known:
@@ -85,6 +86,7 @@ def database_container(ports: Ports, site: Site, deployment: Deployment) -> Cont
     Raises:
         ConfigError: the project has no database.
         NotReady: its container is not there.
+
     """
     if site.database is None:
         raise ConfigError(
@@ -135,6 +137,7 @@ def migrate(ports: Ports, site: Site, deployment: Deployment, line: Line) -> str
 
     Raises:
         MigrationFailed: with the failing revision and the database's own words.
+
     """
     settings = site.settings.schema
     if settings.setup != "migrate" or site.database is None:
@@ -162,6 +165,7 @@ def schema(ports: Ports, site: Site, deployment: Deployment, line: Line) -> Sche
 
     Raises:
         CouldNotTell: the probe gave no answer.
+
     """
     if site.settings.schema.setup != "migrate" or site.database is None:
         return None
@@ -216,13 +220,12 @@ def up(ports: Ports, site: Site, deployment: Deployment, line: Line) -> str:
     return ", ".join(services)
 
 
-def verify_running(
-    ports: Ports, deployment: Deployment, images: Mapping[str, str]
-) -> str:
+def verify_running(ports: Ports, deployment: Deployment, images: Mapping[str, str]) -> str:
     """Check that each container runs the image that was proven.
 
     Raises:
         Mismatch: one runs another image.
+
     """
     from unstale.verdict import Missing, Stale
 
@@ -245,9 +248,7 @@ def verify_running(
 def down(ports: Ports, deployment: Deployment) -> str:
     """Remove the stack's objects, whatever signal comes meanwhile."""
     with ports.held():
-        count = remove(
-            ports.docker, ports.clock, {override.LABEL_RUN: deployment.run}
-        )
+        count = remove(ports.docker, ports.clock, {override.LABEL_RUN: deployment.run})
     return f"{count} objects removed"
 
 

@@ -32,9 +32,7 @@ class TestRun:
     fallen: tuple[ContainerFact, ...]
 
 
-def arguments_for(
-    suite: Sequence[str], given: Sequence[str]
-) -> tuple[str, ...]:
+def arguments_for(suite: Sequence[str], given: Sequence[str]) -> tuple[str, ...]:
     """The runner's arguments: the suite's paths, unless one of them is given."""
     names_own = any(
         argument == path or argument.startswith((f"{path}/", f"{path}::"))
@@ -59,6 +57,7 @@ def run_tests(
     Raises:
         TimedOut: the deadline passed.
         Unavailable: the runner is not running, in ``exec`` mode.
+
     """
     if site.runner == "host":
         return _on_host(ports, site, deployment, arguments, deadline_s, line)
@@ -102,6 +101,7 @@ def judge(ports: Ports, run: TestRun) -> junit.Counts:
         Unavailable: the runner was killed, for want of memory or otherwise.
         TestsFailed: tests failed, or none ran.
         CouldNotTell: exit code 0 without a JUnit file of its own.
+
     """
     if run.fallen:
         first = run.fallen[0]
@@ -248,5 +248,3 @@ def _on_host(
         runner=None,
         fallen=casualties(before, _containers(ports, deployment), "host"),
     )
-
-

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from unstale.errors import CouldNotTell
 from unstale.ports import CommandResult, ContainerFact, Docker, RunOptions
 
-__all__ = ["psql", "rows", "tables"]
+__all__ = ["interactive", "psql", "rows", "tables"]
 
 # Over the container's own network address: the temporary server of the image's
 # first start listens on a socket only, and socket or loopback may be trusted
@@ -47,6 +47,7 @@ def rows(docker: Docker, container: ContainerFact, sql: str) -> tuple[tuple[str,
 
     Raises:
         CouldNotTell: the server refused; the cause is its own message.
+
     """
     answer = psql(docker, container, ("-XAtq", "-F", "\t", "-v", "ON_ERROR_STOP=1", "-c", sql))
     if answer.returncode != 0:
@@ -61,3 +62,8 @@ def rows(docker: Docker, container: ContainerFact, sql: str) -> tuple[tuple[str,
 def tables(docker: Docker, container: ContainerFact) -> tuple[tuple[str, int], ...]:
     """Each table, schema-qualified outside ``public``, with its number of rows."""
     return tuple((row[0], int(row[1])) for row in rows(docker, container, _COUNTS))
+
+
+def interactive() -> tuple[str, ...]:
+    """The command of a psql on the terminal, inside the container."""
+    return ("sh", "-c", _PSQL, "psql")

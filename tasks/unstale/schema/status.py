@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from unstale.errors import CouldNotTell, MigrationFailed, Mismatch
+from unstale.errors import CouldNotTell, MigrationFailed, Mismatch, UnstaleError
 from unstale.verdict import Fresh, Reason, Stale, Unknown, Verdict
 
-__all__ = ["SchemaStatus", "require_current", "read"]
+__all__ = ["SchemaStatus", "judge", "problem", "read", "require_current"]
 
 _SENTINEL = "unstale-probe:"
 
@@ -94,6 +94,7 @@ def read(output: str) -> SchemaStatus:
 
     Raises:
         CouldNotTell: the probe printed no answer.
+
     """
     line = next(
         (x for x in reversed(output.splitlines()) if x.startswith(_SENTINEL)),
@@ -151,23 +152,28 @@ def _state(
     return "incomplete" if missing else "current"
 
 
+def problem(status: SchemaStatus) -> UnstaleError | None:
+    """Why *status* can't be accepted, as an error to raise; None if current."""
+    if status.state == "current":
+        return None
+    what = f"The schema is {status.state}: {status.explanation}."
+    if status.state == "unreachable":
+        return MigrationFailed(what, cause=status.detail, hint=_NEXT[status.state])
+    names = ", ".join((status.missing_tables or status.pending)[:10])
+    applied = ", ".join(status.applied) or "none"
+    cause = f"Applied: {applied}; tables: {len(status.tables)}" + (
+        f"; missing: {names}." if names else "."
+    )
+    return Mismatch(what, cause=cause, hint=_NEXT[status.state])
+
+
 def require_current(status: SchemaStatus) -> None:
     """Accept only a schema that is current.
 
     Raises:
         MigrationFailed: it could not be read.
         Mismatch: it is in any other state.
+
     """
-    if status.state == "current":
-        return
-    names = status.missing_tables or status.pending
-    what = f"The schema is {status.state}: {status.explanation}."
-    if status.state == "unreachable":
-        raise MigrationFailed(what, cause=status.detail, hint=_NEXT[status.state])
-    raise Mismatch(
-        what,
-        cause=f"{', '.join(names[:10])} (applied: {', '.join(status.applied) or 'none'})."
-        if names
-        else f"Applied: {', '.join(status.applied) or 'none'}; tables: none.",
-        hint=_NEXT[status.state],
-    )
+    if (error := problem(status)) is not None:
+        raise error

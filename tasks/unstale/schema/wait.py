@@ -24,6 +24,7 @@ def wait_for_postgres(
     Raises:
         NotReady: the container ended, the server refused for good, or the
             deadline passed; the cause is the last error and the server's log.
+
     """
     end = clock.monotonic() + deadline_s
     last, first = "", ""
@@ -50,9 +51,7 @@ def _container(docker: Docker, container: ContainerFact) -> ContainerFact | None
     return next((c for c in docker.containers(label) if c.id == container.id), None)
 
 
-def _fail(
-    docker: Docker, container: ContainerFact, why: str, *, waited_s: float = 0
-) -> NoReturn:
+def _fail(docker: Docker, container: ContainerFact, why: str, *, waited_s: float = 0) -> NoReturn:
     waited = f" within {waited_s:.0f} s" if waited_s else ""
     lines = "\n".join(f"  {line}" for line in docker.logs(container.id, 15))
     raise NotReady(

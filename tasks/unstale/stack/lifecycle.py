@@ -24,6 +24,7 @@ def wait_until_up(
     Raises:
         NotReady: one exited, is unhealthy, or the deadline passed; the cause
             is its health check's output and its own last log lines.
+
     """
     end = clock.monotonic() + deadline_s
     while True:
@@ -86,6 +87,7 @@ def remove(
 
     Raises:
         TearDownFailed: something is still there at the deadline.
+
     """
     end = clock.monotonic() + deadline_s
     removed: set[str] = set()

@@ -10,9 +10,7 @@ from unstale.verdict import Fresh, Missing, Reason, Stale, Verdict
 __all__ = ["casualties", "running_image"]
 
 
-def running_image(
-    containers: Sequence[ContainerFact], proven: Mapping[str, str]
-) -> Verdict:
+def running_image(containers: Sequence[ContainerFact], proven: Mapping[str, str]) -> Verdict:
     """Whether each built service's container runs the image that was proven.
 
     *proven* maps services to image ids. Services without a container are not
@@ -22,9 +20,7 @@ def running_image(
     if not judged:
         return Missing()
     wrong = tuple(
-        Reason(f"container:{c.name}", "modified")
-        for c in judged
-        if c.image_id != proven[c.service]
+        Reason(f"container:{c.name}", "modified") for c in judged if c.image_id != proven[c.service]
     )
     return Stale(wrong) if wrong else Fresh()
 

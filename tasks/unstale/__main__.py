@@ -1,0 +1,48 @@
+"""The ``unstale`` command: the same tasks, without a tasks.py."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+
+from invoke import Program
+from invoke.exceptions import Exit, ParseError
+
+from unstale.errors import Outcome, exit_code
+from unstale.invocations import ns
+
+__all__ = ["main"]
+
+
+class _Unstale(Program):
+    """Invoke's program with the bundled tasks; a checkout's tasks.py stays unread."""
+
+    def parse_core(self, argv: list[str] | None) -> None:
+        """Parse Invoke's own options; a mistyped one is a usage error."""
+        with _usage():
+            super().parse_core(argv)
+
+    def parse_tasks(self) -> None:
+        """Parse task names and their options; a mistyped one is a usage error."""
+        with _usage():
+            super().parse_tasks()
+
+
+@contextmanager
+def _usage() -> Iterator[None]:
+    # Invoke answers 1, which here means that tests failed.
+    try:
+        yield
+    except ParseError as error:
+        message = f"{error}\nNext: unstale --list"
+        raise Exit(message, code=exit_code(Outcome.USAGE)) from error
+
+
+def main() -> None:
+    """Run the command line."""
+    _Unstale(name="unstale", binary="unstale", namespace=ns, version=version("unstale")).run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,103 @@
+"""Where errors become exit codes and signals become errors: the edge of Invoke.
+
+Invoke renders only its own ``Exit``; any other exception is a traceback and
+exit code 1, and Ctrl-C is 1 as well. So every task's body runs inside `entry`.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from invoke import Context, Task
+from invoke.exceptions import Exit
+
+from unstale.errors import Outcome, UnstaleError, exit_code, outcome_of
+
+if TYPE_CHECKING:
+    from unstale.project import Project
+
+__all__ = ["QuietTask", "entry", "finish", "remainder"]
+
+
+class QuietTask(Task):  # type: ignore[type-arg] - Invoke's Task is generic in its stubs only
+    """A task without automatic short flags: those would shadow Invoke's own.
+
+    ``--health`` would take ``-h``, and ``inv task -h`` would then run the task.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        # Any: Invoke passes its own keyword arguments through.
+        kwargs["auto_shortflags"] = False
+        super().__init__(*args, **kwargs)
+
+
+@contextmanager
+def entry(document: str, *, as_json: bool = False) -> Iterator[Project]:
+    """Open the project for a task; turn what goes wrong into Invoke's Exit.
+
+    With *as_json*, a failure too is one JSON document on standard output, of
+    the schema ``unstale/<document>@1``.
+    """
+    # Invoke switches .pyc files off before it loads tasks.py, for good reason,
+    # and forgets to switch them on: every later import would compile anew.
+    sys.dont_write_bytecode = bool(sys.flags.dont_write_bytecode)
+    from unstale.adapters.signals import Signals
+    from unstale.mask import Mask
+
+    signals = Signals()
+    mask = Mask()
+    with signals.handled():
+        try:
+            from unstale.project import Project
+
+            project = Project.open(signals=signals)
+            mask = project.mask
+            yield project
+        except UnstaleError as error:
+            text = mask(str(error))
+            outcome = outcome_of(error)
+            if as_json:
+                _fail_as_json(document, outcome, text)
+            raise Exit(text, code=exit_code(outcome)) from error
+        except (Exit, GeneratorExit):
+            raise
+        except KeyboardInterrupt as error:
+            raise Exit("Stopped by a signal.", code=130) from error
+        except Exception as error:
+            if os.environ.get("UNSTALE_DEBUG"):
+                raise
+            text = mask(
+                f"BUG: {type(error).__name__}: {error}\n"
+                "This should not happen. Please report it, with what UNSTALE_DEBUG=1 prints."
+            )
+            if as_json:
+                _fail_as_json(document, Outcome.UNAVAILABLE, text)
+            raise Exit(text, code=exit_code(Outcome.UNAVAILABLE)) from error
+
+
+def _fail_as_json(document: str, outcome: Outcome, text: str) -> None:
+    from unstale.render.document import write
+
+    write(document, {"outcome": outcome.value, "code": exit_code(outcome), "error": text})
+
+
+def finish(outcome: Outcome, message: str = "") -> None:
+    """End the task with *outcome*'s exit code; nothing happens on a proof."""
+    if outcome is not Outcome.PROVEN:
+        raise Exit(message or None, code=exit_code(outcome))
+
+
+def remainder(ctx: Context) -> tuple[str, ...]:
+    """What follows ``--``, word for word.
+
+    Invoke joins the words with spaces and loses their quotes, so they are taken
+    from the command line itself, where that is what Invoke parsed.
+    """
+    text: str = getattr(ctx, "remainder", "") or ""
+    tail = sys.argv[sys.argv.index("--") + 1 :] if "--" in sys.argv else []
+    return tuple(tail) if " ".join(tail) == text else tuple(shlex.split(text))

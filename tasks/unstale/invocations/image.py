@@ -1,0 +1,164 @@
+"""``image.*``: is it built from what is here?"""
+
+from __future__ import annotations
+
+from invoke import Collection, Context, task
+
+from unstale.errors import Mismatch, Outcome, UsageError
+from unstale.invocations.boundary import QuietTask, entry, finish
+
+__all__ = ["collection"]
+
+
+@task(
+    klass=QuietTask,
+    help={
+        "service": "only this one",
+        "fail-on-stale": "end with 3 if an image is stale or missing",
+        "json": "print one JSON document",
+    },
+)
+def status(
+    _ctx: Context,
+    service: str | None = None,
+    fail_on_stale: bool = False,
+    env: str | None = None,
+    json: bool = False,
+) -> None:
+    """Say for each built service whether its image is fresh, and why not."""
+    with entry("image-status", as_json=json) as project:
+        from unstale.render import console, document, text
+        from unstale.verdict import Missing, Stale, Unknown
+
+        found = project.image_status(env, service)
+        if json:
+            document.write(
+                "image-status", document.image_status(found, project.stack_containers(env))
+            )
+        else:
+            console.print_lines(text.image_status(found, project.git.head()))
+        verdicts = [s.verdict for s in found]
+        if fail_on_stale and any(isinstance(v, Stale | Missing) for v in verdicts):
+            finish(Outcome.MISMATCH, "Next: inv image.build")
+        if any(isinstance(v, Unknown) for v in verdicts):
+            finish(Outcome.UNKNOWN, "Next: inv image.build")
+
+
+@task(
+    klass=QuietTask,
+    iterable=["service", "build_arg"],
+    help={
+        "all": "build every service, fresh or not",
+        "no-cache": "build the chosen services without the layer cache, fresh or not",
+        "pull": "ask the registry for newer base images",
+        "service": "only this one; may be repeated",
+        "build-arg": "KEY=VALUE; may be repeated",
+    },
+)
+def build(
+    _ctx: Context,
+    service: list[str],
+    build_arg: list[str],
+    all: bool = False,  # noqa: A002 - the option is called --all
+    no_cache: bool = False,
+    pull: bool = False,
+    env: str | None = None,
+) -> None:
+    """Build what is stale, and stamp the proof on it."""
+    with entry("image-build") as project:
+        from unstale.render import console, text
+
+        for argument in build_arg or ():
+            if "=" not in argument:
+                raise UsageError(
+                    f"--build-arg {argument!r} has no value.", hint="--build-arg KEY=VALUE"
+                )
+        found = project.image_build(
+            console.echo(project.mask),
+            env=env,
+            services=service or (),
+            everything=all,
+            no_cache=no_cache,
+            pull=pull,
+            arguments=build_arg or (),
+        )
+        console.print_lines(text.image_status(found, project.git.head()))
+
+
+@task(
+    klass=QuietTask,
+    name="list",
+    help={"history": "show how each layer was made", "json": "print one JSON document"},
+)
+def list_(
+    _ctx: Context,
+    env: str | None = None,
+    history: bool = False,
+    json: bool = False,
+) -> None:
+    """List every image of each service, dangling ones too."""
+    with entry("image-list", as_json=json) as project:
+        from unstale.render import console, document, text
+
+        found = project.image_list(env)
+        used = project.images_in_use()
+        layers = {i.id: project.docker.history(i.id) for i in found} if history else {}
+        if json:
+            document.write("image-list", document.image_list(found, used, layers))
+        else:
+            console.print_lines(text.image_list(found, used, layers))
+
+
+@task(
+    klass=QuietTask,
+    help={
+        "grep": "a fixed text that must be in the file",
+        "regex": "an extended regular expression that must match a line",
+        "path": "a file or folder in the image; what it copied if not given",
+        "service": "the service whose image it is; the runner if not given",
+        "json": "print one JSON document",
+    },
+)
+def verify(
+    _ctx: Context,
+    grep: str | None = None,
+    regex: str | None = None,
+    path: str | None = None,
+    service: str | None = None,
+    env: str | None = None,
+    json: bool = False,
+) -> None:
+    """Look for the fix in the image and compare bytes, without running it."""
+    with entry("image-verify", as_json=json) as project:
+        from unstale.render import console, document, text
+
+        if grep and regex:
+            raise UsageError("--grep and --regex exclude each other.", hint="give one of them")
+        found = project.image_verify(env=env, service=service, path=path, grep=grep, regex=regex)
+        if json:
+            document.write("image-verify", document.image_verify(found))
+        else:
+            console.print_lines(text.image_verify(found))
+        if found.finding:
+            error = Mismatch(found.finding, hint=f"inv image.build --service {found.service}")
+            finish(Outcome.MISMATCH, str(error))
+
+
+@task(klass=QuietTask, help={"dry-run": "only say what would be removed"})
+def clean(
+    _ctx: Context,
+    env: str | None = None,
+    dry_run: bool = False,
+) -> None:
+    """Remove this project's test images and their dangling predecessors."""
+    with entry("image-clean") as project:
+        from unstale.render import console
+
+        found = project.image_clean(env, dry_run=dry_run)
+        word = "would be removed" if dry_run else "removed"
+        console.print_lines([*found, f"{len(found)} images {word}."])
+
+
+def collection() -> Collection:
+    """The namespace."""
+    return Collection("image", status, build, list_, verify, clean)

@@ -1,0 +1,103 @@
+"""``test.*``: the pipeline, and single suites."""
+
+from __future__ import annotations
+
+from invoke import Collection, Context, task
+
+from unstale.invocations.boundary import QuietTask, entry, finish, remainder
+
+__all__ = ["collection"]
+
+
+@task(
+    klass=QuietTask,
+    help={
+        "build": "build every image first, fresh or not",
+        "no-cache": "build without the layer cache; implies --build",
+        "allow-stale": "run on what is there; green tests then end with 3",
+        "keep": "leave the stack standing at the end",
+        "keep-on-failure": "leave the stack standing if the run is red",
+        "services": "start and migrate the stack, print its ports, and stop there",
+        "verbose": "stream what builds and tests print",
+        "env": "the environment; default-env of [tool.unstale] if not given",
+        "json": "print one JSON document",
+    },
+)
+def integration(
+    ctx: Context,
+    build: bool = False,
+    no_cache: bool = False,
+    allow_stale: bool = False,
+    keep: bool = False,
+    keep_on_failure: bool = False,
+    services: bool = False,
+    verbose: bool = False,
+    env: str | None = None,
+    json: bool = False,
+) -> None:
+    """Run the integration tests in Docker, and prove what they ran on."""
+    with entry("run", as_json=json) as project:
+        from unstale.pipeline.run import Choices
+        from unstale.render import console, document
+
+        arguments = remainder(ctx)
+        choices = Choices(
+            build=build or no_cache,
+            no_cache=no_cache,
+            allow_stale=allow_stale,
+            keep=keep,
+            keep_on_failure=keep_on_failure,
+            services=services,
+            arguments=project.integration_arguments(arguments),
+        )
+        progress = console.ConsoleProgress(project.mask, verbose=verbose)
+        for line in project.header(env):
+            console.note(line)
+        found = project.integration(choices, progress, env)
+        if json:
+            document.write("run", document.run(found, project.mask))
+        else:
+            console.report(found, project.mask)
+        finish(found.outcome)
+
+
+@task(klass=QuietTask)
+def unit(ctx: Context) -> None:
+    """Run the unit tests on this machine, without Docker."""
+    with entry("test") as project:
+        from unstale.render import console
+
+        project.test_unit(console.echo(project.mask), remainder(ctx))
+
+
+def _suite(ctx: Context, name: str | None, env: str | None) -> None:
+    with entry("test") as project:
+        from unstale.render import console
+
+        counts = project.test_run(console.echo(project.mask), remainder(ctx), env=env, suite=name)
+        console.print_lines(
+            [f"{counts.passed} passed, {counts.failed} failed, {counts.skipped} skipped"]
+        )
+
+
+@task(klass=QuietTask)
+def run(ctx: Context, env: str | None = None) -> None:
+    """Run tests in the stack that is up, or is brought up."""
+    _suite(ctx, None, env)
+
+
+@task(klass=QuietTask)
+def smoke(ctx: Context, env: str | None = None) -> None:
+    """Run the smoke suite in the stack that is up, or is brought up."""
+    _suite(ctx, "smoke", env)
+
+
+@task(klass=QuietTask)
+def regression(ctx: Context, env: str | None = None) -> None:
+    """Run the regression suite in the stack that is up, or is brought up."""
+    _suite(ctx, "regression", env)
+
+
+def collection() -> Collection:
+    """The namespace; without a default task, since a typo would start a run."""
+    return Collection("test", integration, unit, run, smoke, regression)

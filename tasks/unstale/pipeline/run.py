@@ -1,0 +1,363 @@
+"""One run of ``test.integration``: a tuple of steps, tear-down always, a receipt."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+
+from unstale.errors import (
+    CouldNotTell,
+    Interrupted,
+    Mismatch,
+    Outcome,
+    UnstaleError,
+    outcome_of,
+    worst,
+)
+from unstale.image.check import ImageStatus
+from unstale.pipeline import images, receipt, steps, tests
+from unstale.pipeline.junit import Counts
+from unstale.pipeline.site import Deployment, Ports, Progress, Site, StepResult
+from unstale.ports import Files
+from unstale.schema.status import SchemaStatus, require_current
+from unstale.stack.names import run_project
+from unstale.verdict import Fresh
+
+__all__ = ["Choices", "Run", "RunReport", "RunState", "walk"]
+
+_TESTS_S = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What the user asked a run to do."""
+
+    build: bool = False
+    no_cache: bool = False
+    allow_stale: bool = False
+    keep: bool = False
+    keep_on_failure: bool = False
+    services: bool = False
+    """Stop when the stack is up and migrated, and leave it standing."""
+    arguments: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What stays the same during a run."""
+
+    id: str
+    ports: Ports
+    files: Files
+    site: Site
+    choices: Choices
+    progress: Progress
+    sweep: Callable[[], int]
+    """Removes what dead runs left; returns how many objects."""
+    keep: Callable[[Deployment], None]
+    """Turns the run's stack into the standing one."""
+    environ: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class RunState:
+    """What is known so far."""
+
+    statuses: tuple[ImageStatus, ...] = ()
+    deployment: Deployment | None = None
+    schema: SchemaStatus | None = None
+    counts: Counts | None = None
+    stale_allowed: bool = False
+    results: tuple[StepResult, ...] = ()
+
+    @property
+    def image_ids(self) -> dict[str, str]:
+        """Service to image id, for images that exist."""
+        return {s.service: s.image_id for s in self.statuses if s.image_id is not None}
+
+    @property
+    def stack(self) -> Deployment:
+        """The stack; a step that needs it comes after the one that names it."""
+        if self.deployment is None:
+            message = "BUG: a step needs a stack before there is one. Please report it."
+            raise AssertionError(message)
+        return self.deployment
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """How a run ended."""
+
+    outcome: Outcome
+    errors: tuple[UnstaleError, ...]
+    state: RunState
+    receipt: Path
+    folder: Path
+    kept: str | None = None
+    """The compose project of the stack that was left standing."""
+    ports: tuple[tuple[str, int, str], ...] = field(default=())
+    """Service, container port and host address of what was left standing."""
+
+
+Step = Callable[[Run, RunState], tuple[RunState, str]]
+
+
+def _sweep(run: Run, state: RunState) -> tuple[RunState, str]:
+    count = run.sweep()
+    return state, f"{count} leftovers of dead runs removed" if count else "nothing left over"
+
+
+def _image_freshness(run: Run, state: RunState) -> tuple[RunState, str]:
+    statuses = images.statuses(run.ports, run.site, run.environ)
+    return replace(state, statuses=statuses), images.describe(statuses)
+
+
+def _build_if_needed(run: Run, state: RunState) -> tuple[RunState, str]:
+    choices = run.choices
+    wanted = [
+        s.service
+        for s in state.statuses
+        if choices.build or choices.no_cache or not isinstance(s.verdict, Fresh)
+    ]
+    if choices.allow_stale and not (choices.build or choices.no_cache):
+        wanted = [s.service for s in state.statuses if s.image_id is None]
+    if wanted:
+        images.build(
+            run.ports,
+            run.files,
+            run.site,
+            wanted,
+            images.Build(no_cache=choices.no_cache),
+            run.environ,
+            run.progress.log("build_if_needed"),
+        )
+        state = replace(state, statuses=images.statuses(run.ports, run.site, run.environ))
+    wrong = [s for s in state.statuses if not isinstance(s.verdict, Fresh)]
+    if wrong and choices.allow_stale:
+        return replace(state, stale_allowed=True), f"stale, allowed: {images.describe(wrong)}"
+    images.require_fresh(wrong)
+    return state, f"built {', '.join(wanted)}" if wanted else "every image is fresh"
+
+
+def _prepare_stack(run: Run, state: RunState) -> tuple[RunState, str]:
+    project = run_project(run.site.settings.root, run.id)
+    deployment = steps.deploy(
+        run.files, run.site, run=run.id, project=project, images=state.image_ids, unique=True
+    )
+    return replace(state, deployment=deployment), project
+
+
+def _database_ready(run: Run, state: RunState) -> tuple[RunState, str]:
+    line = run.progress.log("database_ready")
+    return state, steps.database_up(run.ports, run.site, state.stack, line)
+
+
+def _migrate(run: Run, state: RunState) -> tuple[RunState, str]:
+    return state, steps.migrate(run.ports, run.site, state.stack, run.progress.log("migrate"))
+
+
+def _schema_status(run: Run, state: RunState) -> tuple[RunState, str]:
+    found = steps.schema(run.ports, run.site, state.stack, run.progress.log("schema_status"))
+    if found is None:
+        return state, f'not asked: schema.setup = "{run.site.settings.schema.setup}"'
+    require_current(found)
+    state = replace(state, schema=found)
+    return state, f"{', '.join(found.heads)} applied, {len(found.tables)} tables"
+
+
+def _up(run: Run, state: RunState) -> tuple[RunState, str]:
+    return state, steps.up(run.ports, run.site, state.stack, run.progress.log("up"))
+
+
+def _running_image(run: Run, state: RunState) -> tuple[RunState, str]:
+    return state, steps.verify_running(run.ports, state.stack, state.image_ids)
+
+
+def _run_tests(run: Run, state: RunState) -> tuple[RunState, str]:
+    found = tests.run_tests(
+        run.ports,
+        run.site,
+        state.stack,
+        run.choices.arguments,
+        number="1",
+        deadline_s=_TESTS_S,
+        line=run.progress.log("run_tests"),
+    )
+    state = replace(state, counts=found.counts)
+    counts = tests.judge(run.ports, found)
+    skipped = f", {counts.skipped} skipped" if counts.skipped else ""
+    return state, f"{counts.passed} passed{skipped}"
+
+
+def _verify_in_image(run: Run, state: RunState) -> tuple[RunState, str]:
+    rules = run.site.settings.verify
+    if not rules:
+        return state, "not asked: no [[tool.unstale.verify]]"
+    for rule in rules:
+        service = rule.service or run.site.runner
+        result = images.verify(
+            run.ports, run.site, service, run.environ, path=rule.path, grep=rule.grep
+        )
+        images.require_verified(result)
+    return state, f"{len(rules)} of {len(rules)} found in the image"
+
+
+def _inputs_unchanged(run: Run, state: RunState) -> tuple[RunState, str]:
+    now = images.digests(run.site, run.environ)
+    changed = [s.service for s in state.statuses if s.inputs and s.inputs != now.get(s.service)]
+    if changed and not state.stale_allowed:
+        raise CouldNotTell(
+            f"Files of {', '.join(changed)} changed while the run was going on.",
+            cause="What was tested is no longer what is here.",
+            hint="run again",
+        )
+    return state, "the tree is what it was at the start"
+
+
+# In the order of the product's front page. The database and what it needs come
+# first, then migrations, then the rest: an app may need its tables to become
+# healthy.
+_STEPS: tuple[tuple[str, Step], ...] = (
+    ("sweep", _sweep),
+    ("image_freshness", _image_freshness),
+    ("build_if_needed", _build_if_needed),
+    ("prepare_stack", _prepare_stack),
+    ("database_ready", _database_ready),
+    ("migrate", _migrate),
+    ("schema_status", _schema_status),
+    ("up", _up),
+    ("running_image", _running_image),
+    ("run_tests", _run_tests),
+    ("verify_in_image", _verify_in_image),
+    ("inputs_unchanged", _inputs_unchanged),
+)
+
+
+def walk(run: Run) -> RunReport:
+    """Walk the steps, tear down whatever happens, and write the receipt."""
+    started = run.ports.clock.now()
+    state = RunState()
+    errors: list[UnstaleError] = []
+    try:
+        for name, step in _STEPS:
+            if run.choices.services and name == "run_tests":
+                break
+            state = _timed(run, state, name, step)
+    except _StepFailed as failed:
+        state, error = failed.state, failed.error
+        errors.append(error)
+    except Interrupted as interrupted:  # between two steps
+        errors.append(interrupted)
+    kept = False
+    if state.deployment is not None:
+        with run.ports.held():
+            state, tear_down_errors, kept = _finish(run, state, errors)
+        errors += tear_down_errors
+    if state.stale_allowed and not errors:
+        errors.append(
+            Mismatch("The tests are green, on a stale image.", cause="--allow-stale was given.")
+        )
+    return _report(run, state, tuple(errors), started=started, kept=kept)
+
+
+class _StepFailed(Exception):
+    """Carries the state that was reached out of the loop."""
+
+    def __init__(self, state: RunState, error: UnstaleError) -> None:
+        super().__init__(str(error))
+        self.state = state
+        self.error = error
+
+
+def _timed(run: Run, state: RunState, name: str, step: Step) -> RunState:
+    run.progress.begin(name)
+    begin = run.ports.clock.monotonic()
+
+    def result(outcome: Outcome, detail: str) -> StepResult:
+        found = StepResult(name, outcome, run.ports.clock.monotonic() - begin, detail)
+        run.progress.end(found)
+        return found
+
+    try:
+        new, detail = step(run, state)
+    except UnstaleError as error:
+        ended = result(outcome_of(error), error.what)
+        failed = replace(state, results=(*state.results, ended))
+        raise _StepFailed(failed, error) from error
+    return replace(new, results=(*new.results, result(Outcome.PROVEN, detail)))
+
+
+def _finish(
+    run: Run, state: RunState, so_far: Sequence[UnstaleError]
+) -> tuple[RunState, list[UnstaleError], bool]:
+    """Save evidence of a red run; then remove the stack, or keep it as asked."""
+    errors: list[UnstaleError] = []
+    choices = run.choices
+    failed = bool(so_far)
+    interrupted = any(isinstance(e, Interrupted) for e in so_far)
+    if failed and not interrupted:
+        try:
+            state = _timed(
+                run,
+                state,
+                "evidence",
+                lambda r, s: (s, steps.save_evidence(r.ports, r.site, s.stack)),
+            )
+        except _StepFailed as error:
+            state = error.state
+    wants = (
+        choices.keep or (choices.services and not failed) or (choices.keep_on_failure and failed)
+    )
+    if wants and not interrupted:
+        run.keep(state.stack)
+        return state, errors, True
+    try:
+        state = _timed(run, state, "down", lambda r, s: (s, steps.down(r.ports, s.stack)))
+    except _StepFailed as error:
+        state = error.state
+        errors.append(error.error)
+    return state, errors, False
+
+
+def _report(
+    run: Run, state: RunState, errors: tuple[UnstaleError, ...], *, started: datetime, kept: bool
+) -> RunReport:
+    outcome = worst(outcome_of(e) for e in errors)
+    git = run.ports.git
+    document = receipt.statement(
+        outcome=outcome,
+        stale_allowed=state.stale_allowed,
+        images=state.image_ids,
+        inputs={s.service: s.inputs for s in state.statuses if s.inputs},
+        head=git.head(),
+        dirty=git.is_dirty(),
+        environment=run.site.environment.name,
+        schema=state.schema.to_json() if state.schema else None,
+        counts=state.counts,
+        steps=state.results,
+        started=started,
+    )
+    text = run.site.mask(json.dumps(document, indent=2)) + "\n"
+    folder = run.site.state_folder / "receipts"
+    path = folder / f"{started:%Y%m%dT%H%M%SZ}-{run.id}.json"
+    run.files.write_atomic(path, text)
+    run.files.write_atomic(folder / "latest.json", text)
+    published: tuple[tuple[str, int, str], ...] = ()
+    if kept:
+        published = tuple(
+            (c.service, port, address)
+            for c in steps.containers(run.ports, state.stack)
+            for port, address in c.ports
+        )
+    return RunReport(
+        outcome=outcome,
+        errors=errors,
+        state=state,
+        receipt=path,
+        folder=run.site.state_folder / "runs" / run.id,
+        kept=state.stack.target.project if kept else None,
+        ports=published,
+    )

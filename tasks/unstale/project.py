@@ -1,0 +1,576 @@
+"""A project and what can be asked of it: the Python API and composition root.
+
+The only module that names adapters. Invoke's tasks call it, and so may you::
+
+    from unstale import Project
+
+    for status in Project.open().image_status():
+        print(status.service, status.verdict)
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from unstale import compose, config, override
+from unstale.adapters.clock import SystemClock
+from unstale.adapters.docker import DockerCli
+from unstale.adapters.files import DiskFiles
+from unstale.adapters.git import GitCli
+from unstale.adapters.leases import Leases
+from unstale.adapters.process import SystemProcess
+from unstale.adapters.signals import Signals
+from unstale.errors import (
+    ConfigError,
+    CouldNotTell,
+    Interrupted,
+    MissingFile,
+    NotReady,
+    TestsFailed,
+    UnknownName,
+    UnstaleError,
+)
+from unstale.image.check import ImageStatus
+from unstale.image.verify import VerifyResult
+from unstale.mask import Mask, mask_for
+from unstale.parity import envfile
+from unstale.parity.diff import EnvDiff, diff
+from unstale.pipeline import images, steps, tests
+from unstale.pipeline.junit import Counts
+from unstale.pipeline.run import Choices, Run, RunReport, walk
+from unstale.pipeline.site import Deployment, Ports, Progress, Site
+from unstale.ports import (
+    Command,
+    CommandResult,
+    ComposeTarget,
+    ContainerFact,
+    ImageFact,
+    Line,
+)
+from unstale.schema import postgres
+from unstale.schema.status import SchemaStatus, require_current
+from unstale.stack.lifecycle import PROJECT, dead_runs, remove
+from unstale.stack.names import STANDING, image_project, standing_run
+
+__all__ = ["Project"]
+
+_MARKS = ("tasks.py", "pyproject.toml", ".git")
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """A checkout, its settings, and the adapters that reach the world."""
+
+    settings: config.Settings
+    docker: DockerCli
+    git: GitCli
+    clock: SystemClock
+    process: SystemProcess
+    files: DiskFiles
+    leases: Leases
+    signals: Signals
+    environ: Mapping[str, str]
+
+    @classmethod
+    def open(cls, root: Path | None = None, *, signals: Signals | None = None) -> Project:
+        """Open the project that *root*, by default the working folder, is in.
+
+        The project's folder is the nearest one upwards with a ``pyproject.toml``,
+        ``tasks.py`` or ``.git``.
+
+        Raises:
+            UsageError: its settings are wrong.
+
+        """
+        folder = find_root(root or Path.cwd())
+        environ = dict(os.environ)
+        process, files = SystemProcess(), DiskFiles()
+        return cls(
+            settings=config.load(folder, files, environ),
+            docker=DockerCli(process, environ),
+            git=GitCli(process, folder),
+            clock=SystemClock(),
+            process=process,
+            files=files,
+            leases=Leases(environ),
+            signals=signals or Signals(),
+            environ=environ,
+        )
+
+    # --- what a project is -------------------------------------------------
+
+    def site(self, env: str | None = None) -> Site:
+        """Resolve an environment: its stack, roles, variables and mask.
+
+        Raises:
+            UnknownName: no such environment, or no such runner or database.
+            MissingFile: a compose or env file is not there.
+            ConfigError: compose refuses the files, or no runner can be found.
+
+        """
+        environment = self.settings.environment(env)
+        root = self.settings.root
+        values = envfile.merged(environment.env_files) if environment.env_files else {}
+        machine = root / ".unstale" / "images.env"
+        env_files = (*((machine,) if machine.exists() else ()), *environment.env_files)
+        target = ComposeTarget(
+            project=image_project(root, environment.name),
+            files=environment.compose_files,
+            env_files=env_files,
+            profiles=("*",),
+        )
+        stack = compose.parse(self.docker.config(target))
+        if not stack.services:
+            raise ConfigError(
+                f"The stack of {environment.name!r} has no service.",
+                hint="look at compose-files in [tool.unstale]",
+            )
+        secrets = {**values, **{k: v for s in stack.services for k, v in s.environment}}
+        return Site(
+            settings=self.settings,
+            environment=environment,
+            stack=stack,
+            target=target,
+            runner=_runner(environment, stack),
+            database=_database(environment, stack),
+            values=tuple((k, v) for k, v in values.items() if v is not None),
+            mask=mask_for(secrets),
+            owner=self.leases.owner,
+        )
+
+    @property
+    def ports(self) -> Ports:
+        """The effects, as the pipeline takes them."""
+        return Ports(self.docker, self.git, self.clock, self.process, self.signals.held)
+
+    @property
+    def mask(self) -> Mask:
+        """Hides the secrets of every environment, whichever is asked for."""
+        secrets: set[str] = set()
+        for environment in self.settings.environments.values():
+            for path in environment.env_files:
+                try:
+                    secrets.update(mask_for(envfile.merged([path])).secrets)
+                except UnstaleError:
+                    continue  # the task that needs this file will say so
+        return Mask(tuple(sorted(secrets)))
+
+    def header(self, env: str | None = None) -> tuple[str, ...]:
+        """What a run's first lines say: image times beside HEAD."""
+        site = self.site(env)
+        head = self.git.head()
+        lines = []
+        for service in site.stack.built:
+            image = self.docker.image(service.image)
+            when = image.created.isoformat(" ", "seconds") if image and image.created else "never"
+            lines.append(f"image  {service.name}: built {when}")
+        text = f"{head.sha} {head.committed_at:%Y-%m-%d %H:%M:%S %z} {head.subject}" if head else ""
+        return (*lines, f"HEAD   {text or 'no git commit'}")
+
+    def integration_arguments(self, given: Sequence[str]) -> tuple[str, ...]:
+        """The test command's arguments: the suite's if configured, then *given*."""
+        return tests.arguments_for(self.settings.suites.get("integration", ()), given)
+
+    def images_in_use(self) -> frozenset[str]:
+        """Ids of the images that any container refers to."""
+        return frozenset(c.image_id for c in self.docker.containers({}))
+
+    # --- images ------------------------------------------------------------
+
+    def image_status(
+        self, env: str | None = None, service: str | None = None
+    ) -> tuple[ImageStatus, ...]:
+        """The verdict for each built service."""
+        site = self.site(env)
+        if service:
+            steps.require_service(site, service)
+        self.docker.check()
+        found = images.statuses(self.ports, site, self.environ)
+        return tuple(s for s in found if service in (None, s.service))
+
+    def image_build(
+        self,
+        line: Line,
+        *,
+        env: str | None = None,
+        services: Sequence[str] = (),
+        everything: bool = False,
+        no_cache: bool = False,
+        pull: bool = False,
+        arguments: Sequence[str] = (),
+    ) -> tuple[ImageStatus, ...]:
+        """Build what is stale, stamp it, and return what is proven then.
+
+        With *no_cache*, the chosen services are built fresh or not.
+
+        Raises:
+            BuildFailed: a build failed.
+            Mismatch: an image does not hold the bytes that are here.
+            CouldNotTell: the tree changed during the build.
+
+        """
+        site = self.site(env)
+        for service in services:
+            steps.require_service(site, service)
+        self.docker.check()
+        before = images.statuses(self.ports, site, self.environ)
+        chosen = [s for s in before if not services or s.service in services]
+        forced = everything or no_cache or pull or bool(arguments)
+        wanted = [s.service for s in chosen if forced or images.needs_build(s)]
+        if wanted:
+            build = images.Build(no_cache=no_cache, pull=pull, arguments=tuple(arguments))
+            images.build(self.ports, self.files, site, wanted, build, self.environ, line)
+            before = images.statuses(self.ports, site, self.environ)
+        after = tuple(s for s in before if not services or s.service in services)
+        if not arguments:
+            images.require_fresh([s for s in after if images.needs_build(s)])
+        return after
+
+    def image_verify(
+        self,
+        *,
+        env: str | None = None,
+        service: str | None = None,
+        path: str | None = None,
+        grep: str | None = None,
+        regex: str | None = None,
+    ) -> VerifyResult:
+        """Look into an image without running it."""
+        site = self.site(env)
+        name = service or (site.runner if site.runner != "host" else "")
+        steps.require_service(site, name)
+        self.docker.check()
+        return images.verify(
+            self.ports, site, name, self.environ, path=path, grep=grep, regex=regex
+        )
+
+    def image_list(self, env: str | None = None) -> tuple[ImageFact, ...]:
+        """Every image that was built for this environment, dangling ones too."""
+        site = self.site(env)
+        self.docker.check()
+        return self.docker.images({PROJECT: site.target.project})
+
+    def image_clean(self, env: str | None = None, *, dry_run: bool = False) -> tuple[str, ...]:
+        """Remove those images; returns the ids that were, or would be, removed."""
+        found = self.image_list(env)
+        if not dry_run:
+            self.docker.remove_images([i.id for i in found])
+        return tuple(i.id for i in found)
+
+    # --- the standing stack --------------------------------------------------
+
+    def standing(self, site: Site, *, create: bool) -> Deployment:
+        """The checkout's standing stack; *create* writes it down if there is none.
+
+        Raises:
+            NotReady: there is none, and none is to be made.
+
+        """
+        record = self._record(site)
+        if record.exists():
+            run, project = record.read_text().split()
+            return self._deployment(site, run, project)
+        if not create:
+            raise NotReady(f"No stack of {site.environment.name!r} is up.", hint="inv stack.up")
+        run = standing_run(self.settings.root, site.environment.name)
+        project = f"{site.target.project}-up"
+        self.files.write_atomic(record, f"{run} {project}\n")
+        return self._deployment(site, run, project)
+
+    def _deployment(self, site: Site, run: str, project: str) -> Deployment:
+        proven = {
+            s.name: image.id
+            for s in site.stack.built
+            if (image := self.docker.image(s.image)) is not None
+        }
+        return steps.deploy(self.files, site, run=run, project=project, images=proven, unique=True)
+
+    def _record(self, site: Site) -> Path:
+        return site.state_folder / "standing" / site.environment.name
+
+    def stack_up(self, line: Line, env: str | None = None) -> Deployment:
+        """Start the standing stack and wait until it is ready."""
+        site = self.site(env)
+        self.docker.check()
+        images.require_present(self.ports, site)
+        deployment = self.standing(site, create=True)
+        steps.database_up(self.ports, site, deployment, line)
+        steps.up(self.ports, site, deployment, line)
+        return deployment
+
+    def stack_down(self, env: str | None = None) -> int:
+        """Remove the standing stack, volumes and orphans too; counts objects."""
+        site = self.site(env)
+        self.docker.check()
+        record = self._record(site)
+        if not record.exists():
+            return 0
+        run = record.read_text().split()[0]
+        with self.signals.held():
+            count = remove(self.docker, self.clock, {override.LABEL_RUN: run})
+            record.unlink(missing_ok=True)
+            self.leases.forget(run)
+        return count
+
+    def stack_containers(self, env: str | None = None) -> tuple[ContainerFact, ...]:
+        """The standing stack's containers; empty if none is up."""
+        site = self.site(env)
+        self.docker.check()
+        if not self._record(site).exists():
+            return ()
+        return steps.containers(self.ports, self.standing(site, create=False))
+
+    def stack_logs(self, line: Line, env: str | None = None, *, follow: bool = False) -> None:
+        """The last lines of each service of the standing stack."""
+        site = self.site(env)
+        self.docker.check()
+        deployment = self.standing(site, create=False)
+        if follow:
+            self.docker.follow_logs(deployment.target, site.started_services, line)
+            return
+        for container in steps.containers(self.ports, deployment):
+            for text in self.docker.logs(container.id, 100):
+                line(f"{container.service} | {site.mask(text)}")
+
+    def stack_reap(self) -> tuple[str, ...]:
+        """Remove what dead runs of this machine and user left; names the runs."""
+        self.docker.check()
+        owner = {override.LABEL_OWNER: self.leases.owner}
+        dead = dead_runs(self.docker, owner, override.LABEL_RUN, self._lives)
+        for run in dead:
+            remove(self.docker, self.clock, {**owner, override.LABEL_RUN: run})
+        return dead
+
+    def _lives(self, run: str) -> bool:
+        return run.startswith(STANDING) or self.leases.is_kept(run) or self.leases.is_alive(run)
+
+    # --- the database --------------------------------------------------------
+
+    def db_migrate(self, line: Line, env: str | None = None) -> SchemaStatus | None:
+        """Wait for the standing stack's database, upgrade it, prove the result.
+
+        Returns None where the project has no migrations.
+        """
+        site = self.site(env)
+        self.docker.check()
+        images.require_present(self.ports, site)
+        deployment = self.standing(site, create=True)
+        steps.database_up(self.ports, site, deployment, line)
+        before = steps.schema(self.ports, site, deployment, line)
+        if before is not None and before.state in ("stamped-or-dropped", "incomplete"):
+            require_current(before)
+        steps.migrate(self.ports, site, deployment, line)
+        after = steps.schema(self.ports, site, deployment, line)
+        if after is not None:
+            require_current(after)
+        return after
+
+    def db_status(self, line: Line, env: str | None = None) -> SchemaStatus:
+        """Look at the standing stack's schema; never writes to the database."""
+        site = self.site(env)
+        self.docker.check()
+        deployment = self.standing(site, create=False)
+        steps.database_container(self.ports, site, deployment)
+        found = steps.schema(self.ports, site, deployment, line)
+        if found is None:
+            raise CouldNotTell(
+                "There is nothing to compare with.",
+                cause=f'schema.setup = "{self.settings.schema.setup}", or no database.',
+            )
+        return found
+
+    def db_tables(self, env: str | None = None) -> tuple[tuple[str, int], ...]:
+        """Each table of the standing stack's database with its number of rows."""
+        return postgres.tables(self.docker, self._database(env))
+
+    def db_shell(self, arguments: Sequence[str], env: str | None = None) -> CommandResult:
+        """Psql in the database's container; on the terminal without *arguments*."""
+        container = self._database(env)
+        if arguments:
+            return postgres.psql(self.docker, container, arguments)
+        argv = ("docker", "exec", "-it", container.id, *postgres.interactive())
+        return self.process.run(Command(argv, deadline_s=86400.0, interactive=True))
+
+    def _database(self, env: str | None) -> ContainerFact:
+        site = self.site(env)
+        self.docker.check()
+        return steps.database_container(self.ports, site, self.standing(site, create=False))
+
+    # --- tests -----------------------------------------------------------------
+
+    def test_run(
+        self,
+        line: Line,
+        arguments: Sequence[str],
+        *,
+        env: str | None = None,
+        suite: str | None = None,
+    ) -> Counts:
+        """Run tests in the standing stack, which is brought up if need be.
+
+        Raises:
+            UnknownName: no such suite.
+            TestsFailed: tests failed, or none ran.
+            CouldNotTell: green without evidence.
+
+        """
+        site = self.site(env)
+        paths = self._suite(suite)
+        self.docker.check()
+        if not self._record(site).exists():
+            self.stack_up(line, env)
+            self.db_migrate(line, env)
+        deployment = self.standing(site, create=False)
+        proven = {s.name: i.id for s in site.stack.built if (i := self.docker.image(s.image))}
+        steps.verify_running(self.ports, deployment, proven)
+        number = uuid.uuid4().hex[:8]
+        found = tests.run_tests(
+            self.ports,
+            site,
+            deployment,
+            tests.arguments_for(paths, arguments),
+            number=number,
+            deadline_s=3600.0,
+            line=line,
+        )
+        try:
+            return tests.judge(self.ports, found)
+        finally:
+            if found.runner is not None and found.runner.one_off:
+                self.docker.remove_containers([found.runner.id])
+
+    def test_unit(self, line: Line, arguments: Sequence[str]) -> None:
+        """Run the unit tests on the host, without Docker.
+
+        Raises:
+            TestsFailed: with the runner's exit code in the message.
+
+        """
+        paths = self._suite("unit")
+        argv = (sys.executable, "-m", "pytest", *tests.arguments_for(paths, arguments))
+        code = self.process.run(Command(argv, 3600.0, cwd=self.settings.root), line).returncode
+        if code != 0:
+            raise TestsFailed(
+                "No test ran." if code == 5 else f"Unit tests failed (exit code {code})."
+            )
+
+    def _suite(self, name: str | None) -> tuple[str, ...]:
+        if name is None:
+            return ()
+        if name not in self.settings.suites:
+            raise UnknownName(
+                "suite",
+                name,
+                self.settings.suites,
+                hint=f'add {name} = ["tests/{name}"] to [tool.unstale.suites]',
+            )
+        return self.settings.suites[name]
+
+    def integration(
+        self, choices: Choices, progress: Progress, env: str | None = None
+    ) -> RunReport:
+        """Run the whole pipeline; the run's stack is gone at the end, or kept."""
+        self.docker.check()
+        site = self.site(env)
+        run = uuid.uuid4().hex[:8]
+
+        def keep(deployment: Deployment) -> None:
+            if self._record(site).exists():
+                self.stack_down(env)
+            self.leases.keep(run)
+            text = f"{deployment.run} {deployment.target.project}\n"
+            self.files.write_atomic(self._record(site), text)
+
+        with self.leases.held(run):
+            try:
+                return walk(
+                    Run(
+                        id=run,
+                        ports=self.ports,
+                        files=self.files,
+                        site=site,
+                        choices=choices,
+                        progress=progress,
+                        sweep=lambda: len(self.stack_reap()),
+                        keep=keep,
+                        environ=self.environ,
+                    )
+                )
+            except Interrupted:
+                # The signal came outside of every step; a second one is not raised.
+                remove(self.docker, self.clock, {override.LABEL_RUN: run})
+                raise
+
+    # --- environments ------------------------------------------------------------
+
+    def env_diff(self, left: str, right: str) -> EnvDiff:
+        """Compare the env files of two environments by key.
+
+        Raises:
+            UnknownName: no such environment.
+            MissingFile: one has no env file.
+
+        """
+        allowed = self.settings.allow
+        return diff(self._values(left), self._values(right), allowed=allowed)
+
+    def _values(self, name: str) -> Mapping[str, str | None]:
+        environments = self.settings.environments
+        if name not in environments:
+            raise UnknownName("environment", name, environments, hint="inv env.diff LEFT RIGHT")
+        paths = environments[name].env_files
+        if not paths:
+            raise MissingFile(
+                f"The environment {name!r} has no env file.",
+                cause=f"Looked for env/.env.{name}, env/{name}.env, .env.{name}, .envs/.{name}/.",
+                hint=f"write one, or set env-file in [tool.unstale.environments.{name}]",
+            )
+        return envfile.merged(paths)
+
+
+def find_root(start: Path) -> Path:
+    """The nearest folder from *start* upwards that looks like a project's."""
+    for folder in (start, *start.parents):
+        if any((folder / mark).exists() for mark in _MARKS):
+            return folder
+    return start
+
+
+def _runner(environment: config.Environment, stack: compose.Stack) -> str:
+    if environment.runner == "host":
+        return "host"
+    names = [s.name for s in stack.services]
+    if environment.runner is not None:
+        if environment.runner not in names:
+            raise UnknownName(
+                "service",
+                environment.runner,
+                names,
+                hint=f"mend runner in [tool.unstale.environments.{environment.name}]",
+            )
+        return environment.runner
+    found = [s.name for s in stack.built if "test" in s.name]
+    if len(found) != 1:
+        raise ConfigError(
+            "It is not clear which service runs the tests.",
+            cause=f"Built services whose name says test: {', '.join(found) or 'none'}.",
+            hint=f"set runner in [tool.unstale.environments.{environment.name}]"
+            f" to one of: {', '.join(names)}, host",
+        )
+    return found[0]
+
+
+def _database(environment: config.Environment, stack: compose.Stack) -> str | None:
+    if environment.database == "none":
+        return None
+    names = [s.name for s in stack.services]
+    if environment.database is not None:
+        if environment.database not in names:
+            raise UnknownName("service", environment.database, names)
+        return environment.database
+    return next((s.name for s in stack.services if "postgres" in s.image), None)

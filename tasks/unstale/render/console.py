@@ -1,0 +1,120 @@
+"""A run on the terminal: progress to stderr, the report to stdout."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from unstale.errors import Outcome, exit_code
+from unstale.mask import Mask
+from unstale.pipeline.run import RunReport
+from unstale.pipeline.site import StepResult
+from unstale.ports import Line
+
+__all__ = ["ConsoleProgress", "echo", "note", "print_lines", "report"]
+
+
+def note(text: str) -> None:
+    """A line of progress, on stderr."""
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
+
+
+def echo(mask: Mask, *, verbose: bool = True) -> Line:
+    """Where a step's lines go when it is typed alone."""
+    return (lambda text: note(mask(text))) if verbose else (lambda _: None)
+
+
+def print_lines(lines: Sequence[str]) -> None:
+    """Lines of a report, on stdout."""
+    sys.stdout.write("".join(f"{line}\n" for line in lines))
+    sys.stdout.flush()
+
+
+class ConsoleProgress:
+    """One line a step; its output goes to a file, and to the screen if asked."""
+
+    def __init__(self, mask: Mask, *, verbose: bool) -> None:
+        self._mask = mask
+        self._verbose = verbose
+        self.folder: Path | None = None
+        self._tail: dict[str, list[str]] = {}
+
+    def begin(self, step: str) -> None:
+        """Name the step while it runs, on a terminal."""
+        if self._verbose or not sys.stderr.isatty():
+            return
+        sys.stderr.write(f"  … {step}\r")
+        sys.stderr.flush()
+
+    def end(self, result: StepResult) -> None:
+        """Say how the step went."""
+        mark = "✓" if result.outcome is Outcome.PROVEN else "✗"
+        note(
+            f"  {mark} {result.name:<17} {result.seconds:7.1f} s  {self._mask(_one_line(result.detail))}"
+        )
+        if result.outcome is not Outcome.PROVEN and not self._verbose:
+            for line in self._tail.get(result.name, [])[-40:]:
+                note(f"      {line}")
+
+    def log(self, step: str) -> Line:
+        """Write the step's lines to its log file."""
+        tail = self._tail.setdefault(step, [])
+        path = None if self.folder is None else self.folder / "logs" / f"{step}.log"
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+
+        def line(text: str) -> None:
+            masked = self._mask(text)
+            tail.append(masked)
+            del tail[:-200]
+            if path is not None:
+                with path.open("a", encoding="utf-8") as file:
+                    file.write(masked + "\n")
+            if self._verbose:
+                note(f"    {masked}")
+
+        return line
+
+
+def _one_line(text: str) -> str:
+    return text.splitlines()[0] if text else ""
+
+
+def report(found: RunReport, mask: Mask) -> None:
+    """The summary of a run: every step and its seconds, verdict, what is next."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("step")
+    table.add_column("seconds", justify="right")
+    table.add_column("result")
+    for step in found.state.results:
+        good = step.outcome is Outcome.PROVEN
+        detail = mask(_one_line(step.detail)) if good else f"{step.outcome.value}"
+        table.add_row(
+            Text(step.name), f"{step.seconds:.1f}", Text(detail, style="" if good else "red")
+        )
+    table.add_row("total", f"{sum(s.seconds for s in found.state.results):.1f}", "")
+    console.print(table)
+    green = found.outcome is Outcome.PROVEN
+    word = "PROVEN" if green else found.outcome.value.upper()
+    console.print(Text(f"\n{word} (exit code {exit_code(found.outcome)})", style="bold"))
+    for error in found.errors:
+        console.print(Text(mask(str(error))))
+    if found.kept:
+        console.print(Text(f"The stack stands as {found.kept}; inv stack.down ends it."))
+        for service, port, address in found.ports:
+            console.print(Text(f"  {service}:{port} -> {address}"))
+    console.print(Text(f"Receipt: {_relative(found.receipt)}"))
+    if found.state.counts is not None:
+        console.print(Text(f"Evidence: {_relative(found.folder)}"))
+
+
+def _relative(path: Path) -> str:
+    here = Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)

@@ -1,0 +1,52 @@
+"""Chores of this repository, which the package does not ship."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from invoke import Context, task
+from invoke.exceptions import Exit
+
+_ROOT = Path(__file__).resolve().parents[1]
+
+# Cheap and sharp first: a typo should not wait for an engine.
+_CHECKS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("format", ("ruff", "format", "--check", "tasks", "tests/suite", "tests/chores.py")),
+    ("lint", ("ruff", "check", "tasks", "tests/suite", "tests/chores.py")),
+    ("types", ("mypy",)),
+    ("layers", ("lint-imports",)),
+    (
+        "fast tests",
+        (
+            *("coverage", "run", "-m", "pytest", "-q", "-p", "no:cacheprovider"),
+            *(
+                "tests/suite/unit",
+                "tests/suite/docs",
+                "tests/suite/bootstrap",
+                "docker/service/tests",
+            ),
+        ),
+    ),
+    ("contract", ("coverage", "run", "-m", "pytest", "-q", "tests/suite/contract")),
+    ("integration", ("coverage", "run", "-m", "pytest", "-q", "tests/suite/integration")),
+    ("merge coverage", ("coverage", "combine", "--quiet")),
+    ("coverage", ("coverage", "report", "--skip-covered", "--fail-under=85")),
+)
+
+
+@task
+def check(_ctx: Context) -> None:
+    """Lint, types, layers, every test, coverage: what CI runs."""
+    subprocess.run([sys.executable, "-m", "coverage", "erase"], cwd=_ROOT, check=True)
+    env = {**os.environ, "COVERAGE_PROCESS_START": str(_ROOT / "pyproject.toml")}
+    for name, command in _CHECKS:
+        print(f"--- {name}: {' '.join(command)}", flush=True)
+        begin = time.monotonic()
+        code = subprocess.run(command, cwd=_ROOT, env=env, check=False).returncode
+        print(f"--- {name}: {time.monotonic() - begin:.1f} s", flush=True)
+        if code:
+            raise Exit(f"check failed at: {name}", code=code)
