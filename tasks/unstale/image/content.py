@@ -60,6 +60,7 @@ def compare(
 
     Raises:
         CouldNotTell: a file of the tree can't be read any more.
+
     """
     found = []
     for source, path in copies:

@@ -108,6 +108,7 @@ def parse(text: str) -> Dockerfile:
 
     Raises:
         CouldNotTell: it is not one, as far as this reader can see.
+
     """
     lines = text.removeprefix("\ufeff").replace("\r\n", "\n").split("\n")
     directives = _directives(lines)
@@ -118,9 +119,9 @@ def parse(text: str) -> Dockerfile:
     first = next((at for at, one in enumerate(found) if one.name == "FROM"), len(found))
     if any(one.name != "ARG" for one in found[:first]):
         raise _unreadable(f"{found[0].name} before the first FROM")
-    stages = tuple(_stages(found[first:]))
-    if not stages:
+    if first == len(found):
         raise _unreadable("no FROM")
+    stages = tuple(_stages(found[first:]))
     return Dockerfile(directives.get("syntax", ""), escape, found[:first], stages)
 
 
@@ -256,6 +257,7 @@ def expand(word: str, variables: Mapping[str, str | None], escape: str = "\\") -
 
     Raises:
         Unresolved: it names such a variable, or uses a form not known here.
+
     """
     out, quote, at = "", "", 0
     while at < len(word):

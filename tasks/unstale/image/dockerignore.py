@@ -71,6 +71,7 @@ def parse(text: str) -> tuple[Rule, ...]:
     Raises:
         CouldNotTell: a pattern that the build would refuse, or one whose
             meaning in Go's regular expressions is not reproduced here.
+
     """
     lines = text.removeprefix("\ufeff").split("\n")
     return tuple(rule for line in lines if (rule := _rule(line)) is not None)

@@ -23,6 +23,7 @@ def translate(pattern: str) -> re.Pattern[str]:
 
     Raises:
         BadPattern: the pattern is malformed, wherever in it that is.
+
     """
     out: list[str] = []
     at = 0

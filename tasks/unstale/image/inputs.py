@@ -66,6 +66,7 @@ def build_inputs(build: BuildSpec, environ: Mapping[str, str]) -> BuildInputs:
     Raises:
         MissingFile: the context or the Dockerfile is not there.
         CouldNotTell: a pattern of the .dockerignore, or a file, can't be read.
+
     """
     if not build.is_local:
         return _remote_context(build)

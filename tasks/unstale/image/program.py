@@ -103,6 +103,7 @@ def resolve(source: Dockerfile, target: str | None, arguments: Mapping[str, str]
 
     Raises:
         CouldNotTell: there is no such stage, or a FROM can't be resolved.
+
     """
     outer = _outer(source, arguments)
     stages: list[ResolvedStage] = []

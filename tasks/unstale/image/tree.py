@@ -45,6 +45,7 @@ class Tree:
 
         Raises:
             Unresolved: a symbolic link leads there, so other paths count too.
+
         """
         if path == ".":
             return tuple(self._walk(".", (False,) * len(self.rules)))
@@ -65,6 +66,7 @@ class Tree:
 
         Raises:
             Unresolved: the pattern is malformed, or leads through a link.
+
         """
         found = ["."]
         for segment in PurePosixPath(pattern).parts:
@@ -96,6 +98,7 @@ class Tree:
 
         Raises:
             CouldNotTell: it can't be read.
+
         """
         found = self._stat(path)
         mode = b"%o" % (0o777 if stat.S_ISLNK(found.st_mode) else stat.S_IMODE(found.st_mode))

@@ -67,6 +67,7 @@ def verify(
     Raises:
         UsageError: the pattern is empty or no regular expression.
         TimedOut: the search took too long.
+
     """
     if search is not None and not search.pattern:
         raise UsageError("The pattern is empty.", hint="say what to look for: --grep TEXT")
