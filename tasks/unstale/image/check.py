@@ -1,4 +1,4 @@
-"""Was an image built from the files that are here now?
+"""Whether an image was built from the files that are here now.
 
 Two witnesses must agree: the label, which is what the builder's client claimed,
 and the copied files' bytes, because BuildKit can put old bytes under a new

@@ -189,7 +189,9 @@ def _instruction(line: str, escape: str) -> Instruction:
 def _with_heredocs(found: Instruction, rest: Iterator[str]) -> Instruction:
     if found.name not in ("RUN", "COPY", "ADD", "ONBUILD") or found.json_words is not None:
         return found
-    heredocs = tuple(_heredoc(name, chomp, rest) for name, chomp in _heredoc_names(found.text))
+    heredocs = tuple(
+        _heredoc(name, rest, chomp=chomp) for name, chomp in _heredoc_names(found.text)
+    )
     return replace(found, heredocs=heredocs)
 
 
@@ -200,7 +202,7 @@ def _heredoc_names(text: str) -> Iterator[tuple[str, bool]]:
             yield re.sub(r"[\"'\\]", "", match[2]), match[1] == "-"
 
 
-def _heredoc(name: str, chomp: bool, rest: Iterator[str]) -> Heredoc:
+def _heredoc(name: str, rest: Iterator[str], *, chomp: bool) -> Heredoc:
     body: list[str] = []
     for line in rest:
         if (line.lstrip("\t") if chomp else line) == name:

@@ -1,8 +1,8 @@
-"""What a .dockerignore leaves out of the build context. Pure.
+r"""What a .dockerignore leaves out of the build context. Pure.
 
 A port of what BuildKit does, its oddities included: patterns are turned into Go
 regular expressions without complete escaping, so ``a^b*`` never matches and
-``\\d*`` means a digit. Where Go and Python could disagree, it refuses to guess.
+``\d*`` means a digit. Where Go and Python could disagree, it refuses to guess.
 
 Source: moby/patternmatcher (``PatternMatcher.MatchesUsingParentResults``,
 ``ignorefile.ReadAll``) and tonistiigi/fsutil (``filter.go``).
@@ -61,8 +61,7 @@ class Rule:
                 suffix = self.pattern[2:]
                 return path.endswith(suffix) or (suffix[:1] == "/" and path == suffix[1:])
             case "regexp":
-                assert self.regexp is not None
-                return self.regexp.search(_runes(path)) is not None
+                return self.regexp is not None and bool(self.regexp.search(_runes(path)))
 
 
 def parse(text: str) -> tuple[Rule, ...]:

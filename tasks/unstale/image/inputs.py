@@ -199,8 +199,8 @@ def _copies(tree: Tree, chain: Iterable[ResolvedStage]) -> tuple[tuple[str, Pure
                     _drop(placed, step.dest)
                 case Copy(dest=None):
                     placed.clear()  # it may have landed on any of them
-                case Copy():
-                    _place(tree, step, placed, folders)
+                case Copy(dest=PurePosixPath() as dest):
+                    _place(tree, step, dest, placed, folders)
                 case Read():
                     pass
     return tuple(sorted((source, dest) for dest, source in placed.items()))
@@ -213,22 +213,25 @@ def _drop(placed: dict[PurePosixPath, str], dest: PurePosixPath | None) -> None:
 
 
 def _place(
-    tree: Tree, step: Copy, placed: dict[PurePosixPath, str], folders: set[PurePosixPath]
+    tree: Tree,
+    step: Copy,
+    base: PurePosixPath,
+    placed: dict[PurePosixPath, str],
+    folders: set[PurePosixPath],
 ) -> None:
-    assert step.dest is not None
     for pattern in step.sources:
         for source in tree.match(pattern):
             if source == "." or tree.is_folder(source):
                 for path in tree.under(source):
                     inner = PurePosixPath(path).relative_to(source)
                     if path != source and not tree.is_folder(path):
-                        placed[step.dest / inner] = path
-                folders.add(step.dest)
+                        placed[base / inner] = path
+                folders.add(base)
                 continue
-            inside = step.into_folder or step.dest in folders
-            dest = step.dest / PurePosixPath(source).name if inside else step.dest
+            inside = step.into_folder or base in folders
+            dest = base / PurePosixPath(source).name if inside else base
             if step.unpacks:
-                _drop(placed, step.dest)  # perhaps an archive, whose content is then here
+                _drop(placed, base)  # perhaps an archive, whose content is then here
             else:
                 placed[dest] = source
             folders.update(dest.parents)

@@ -57,7 +57,7 @@ class Tree:
                 raise Unresolved(f"{part} is a symbolic link")
             out, matched = dockerignore.step(part, self.rules, matched)
         if self.is_folder(path):
-            below = tuple(self._below(path, out, matched))
+            below = tuple(self._below(path, matched, out=out))
             return () if out and not below else (path, *below)
         return () if out or not os.path.lexists(self.root / path) else (path,)
 
@@ -107,7 +107,8 @@ class Tree:
     def _content(self, path: str, mode: int) -> bytes:
         try:
             if stat.S_ISLNK(mode):
-                return os.fsencode(os.readlink(self.root / path))
+                # Path.readlink would tidy "./a" to "a".
+                return os.fsencode(os.readlink(self.root / path))  # noqa: PTH115
             if stat.S_ISREG(mode):
                 with (self.root / path).open("rb") as file:
                     return hashlib.file_digest(file, "sha256").digest()
@@ -135,13 +136,13 @@ class Tree:
         for name, is_folder in self._entries(folder):
             path = _join(folder, name)
             out, said = dockerignore.step(path, self.rules, matched)
-            below = tuple(self._below(path, out, said)) if is_folder else ()
+            below = tuple(self._below(path, said, out=out)) if is_folder else ()
             # A folder that is left out is sent for the sake of what is in it.
             if not out or below:
                 yield path
             yield from below
 
-    def _below(self, folder: str, out: bool, matched: Sequence[bool]) -> Iterator[str]:
+    def _below(self, folder: str, matched: Sequence[bool], *, out: bool) -> Iterator[str]:
         if not out or dockerignore.may_hold_exceptions(folder, self.rules):
             yield from self._walk(folder, matched)
 
