@@ -22,11 +22,12 @@ def __getattr__(name: str) -> object:
 
     Raises:
         AttributeError: the package has no such name.
+
     """
     if name not in _HOMES:
         message = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(message)
-    import importlib  # noqa: PLC0415 - the point of this function
+    import importlib
 
     return getattr(importlib.import_module(_HOMES[name]), name)
 

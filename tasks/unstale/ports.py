@@ -45,6 +45,8 @@ class Command:
     """What the command reads before end of file; never the terminal."""
     interactive: bool = False
     """Lend the command the terminal (a database shell); nothing is captured."""
+    unset: tuple[str, ...] = ()
+    """Names that the command must not inherit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,7 @@ class Process(Protocol):
         Raises:
             TimedOut: the deadline passed; nothing of its group is alive.
             Unavailable: there is no such program.
+
         """
         ...
 
@@ -76,6 +79,7 @@ class Process(Protocol):
         Raises:
             TimedOut: the deadline passed.
             Unavailable: it failed; the message carries its last error line.
+
         """
         ...
 
@@ -120,6 +124,7 @@ class Files(Protocol):
         Raises:
             MissingFile: it is not there.
             ConfigError: it can't be read or is not UTF-8.
+
         """
         ...
 
@@ -273,6 +278,7 @@ class Docker(Protocol):
 
         Raises:
             ConfigError: compose refuses the files.
+
         """
         ...
 
@@ -283,6 +289,7 @@ class Docker(Protocol):
 
         Raises:
             BuildFailed: with the last lines of the build.
+
         """
         ...
 
@@ -293,6 +300,7 @@ class Docker(Protocol):
 
         Raises:
             NotReady: compose could not start them; its words are the cause.
+
         """
         ...
 

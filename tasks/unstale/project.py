@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import sys
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -472,9 +472,12 @@ class Project:
         return self.settings.suites[name]
 
     def integration(
-        self, choices: Choices, progress: Progress, env: str | None = None
+        self, choices: Choices, watch: Callable[[Path], Progress], env: str | None = None
     ) -> RunReport:
-        """Run the whole pipeline; the run's stack is gone at the end, or kept."""
+        """Run the whole pipeline; the run's stack is gone at the end, or kept.
+
+        *watch* makes the run's watcher; it gets the folder of its evidence.
+        """
         self.docker.check()
         site = self.site(env)
         run = uuid.uuid4().hex[:8]
@@ -495,7 +498,7 @@ class Project:
                         files=self.files,
                         site=site,
                         choices=choices,
-                        progress=progress,
+                        progress=watch(site.state_folder / "runs" / run),
                         sweep=lambda: len(self.stack_reap()),
                         keep=keep,
                         environ=self.environ,

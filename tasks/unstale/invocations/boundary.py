@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["QuietTask", "entry", "finish", "remainder"]
 
 
-class QuietTask(Task):  # type: ignore[type-arg] - Invoke's Task is generic in its stubs only
+class QuietTask(Task[Any]):
     """A task without automatic short flags: those would shadow Invoke's own.
 
     ``--health`` would take ``-h``, and ``inv task -h`` would then run the task.

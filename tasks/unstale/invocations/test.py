@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from invoke import Collection, Context, task
 
 from unstale.invocations.boundary import QuietTask, entry, finish, remainder
@@ -50,10 +52,10 @@ def integration(
             services=services,
             arguments=project.integration_arguments(arguments),
         )
-        progress = console.ConsoleProgress(project.mask, verbose=verbose)
         for line in project.header(env):
             console.note(line)
-        found = project.integration(choices, progress, env)
+        watch = partial(console.ConsoleProgress, project.mask, verbose=verbose)
+        found = project.integration(choices, watch, env)
         if json:
             document.write("run", document.run(found, project.mask))
         else:

@@ -67,6 +67,7 @@ def read(path: Path) -> EnvFile:
         MissingFile: it is not there.
         ConfigError: it can't be read, or a line is no assignment.
         CouldNotTell: it is encrypted, or some of its values are.
+
     """
     try:
         raw = path.read_bytes()
@@ -94,6 +95,7 @@ def merged(paths: Iterable[Path]) -> Mapping[str, str | None]:
     Raises:
         MissingFile: one is not there, or none is named: comparing nothing
             must not look like finding nothing.
+
     """
     files = tuple(read(path) for path in paths)
     if not files:
@@ -132,7 +134,7 @@ def _decode(path: Path, raw: bytes) -> str:
 
 def _entries(path: Path, text: str) -> Iterator[Entry]:
     # An import of its own: nothing else needs python-dotenv to be there.
-    from dotenv.parser import parse_stream  # noqa: PLC0415
+    from dotenv.parser import parse_stream
 
     for binding in parse_stream(io.StringIO(text)):
         line = _line(binding)

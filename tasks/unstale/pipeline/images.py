@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
 
 from unstale import override
 from unstale.errors import CouldNotTell, Mismatch, NotReady
 from unstale.image.check import LABEL_INPUTS, ImageStatus, check
 from unstale.image.inputs import BuildInputs, build_inputs
-from unstale.image.verify import VerifyResult
+from unstale.image.verify import Search, VerifyResult
 from unstale.image.verify import verify as verify_image
 from unstale.pipeline.site import Ports, Site
 from unstale.ports import BuildOptions, Files, Line
@@ -48,16 +49,15 @@ def statuses(ports: Ports, site: Site, environ: Mapping[str, str]) -> tuple[Imag
     return tuple(
         check(
             ports.docker,
-            service.build,
+            ports.git,
             service.name,
             service.image,
-            inputs,
-            _recorded(site, ports, service.image),
-            ports.git,
+            build_inputs(service.build, environ),
+            root=site.settings.root,
+            recorded=_recorded(site, ports, service.image),
         )
         for service in site.stack.built
         if service.build is not None
-        and (inputs := build_inputs(service.build, environ)) is not None
     )
 
 
@@ -178,7 +178,7 @@ def require_fresh(wrong: Sequence[ImageStatus]) -> None:
                     f"{status.service!r} is stale right after its build: {names}.",
                     cause="BuildKit compares size and time, never content, when it "
                     "transfers a context; or a RUN rewrote what was copied.",
-                    hint=f"touch {reasons[0].path if reasons else 'the file'}, then inv image.build",
+                    hint=f"touch {names or 'the files'}, then inv image.build",
                 )
             case Missing():
                 raise NotReady(f"{status.service!r} has no image.", hint="inv image.build")
@@ -232,9 +232,8 @@ def verify(
         image.id,
         service,
         inputs,
-        path=path,
-        grep=grep,
-        regex=regex,
+        path=PurePosixPath(path) if path else None,
+        search=Search(regex, is_regex=True) if regex else Search(grep) if grep else None,
     )
 
 

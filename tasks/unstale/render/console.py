@@ -35,10 +35,10 @@ def print_lines(lines: Sequence[str]) -> None:
 class ConsoleProgress:
     """One line a step; its output goes to a file, and to the screen if asked."""
 
-    def __init__(self, mask: Mask, *, verbose: bool) -> None:
+    def __init__(self, mask: Mask, folder: Path, *, verbose: bool) -> None:
         self._mask = mask
         self._verbose = verbose
-        self.folder: Path | None = None
+        self._logs = folder / "logs"
         self._tail: dict[str, list[str]] = {}
 
     def begin(self, step: str) -> None:
@@ -51,9 +51,8 @@ class ConsoleProgress:
     def end(self, result: StepResult) -> None:
         """Say how the step went."""
         mark = "✓" if result.outcome is Outcome.PROVEN else "✗"
-        note(
-            f"  {mark} {result.name:<17} {result.seconds:7.1f} s  {self._mask(_one_line(result.detail))}"
-        )
+        detail = self._mask(_one_line(result.detail))
+        note(f"  {mark} {result.name:<17} {result.seconds:7.1f} s  {detail}")
         if result.outcome is not Outcome.PROVEN and not self._verbose:
             for line in self._tail.get(result.name, [])[-40:]:
                 note(f"      {line}")
@@ -61,17 +60,15 @@ class ConsoleProgress:
     def log(self, step: str) -> Line:
         """Write the step's lines to its log file."""
         tail = self._tail.setdefault(step, [])
-        path = None if self.folder is None else self.folder / "logs" / f"{step}.log"
-        if path is not None:
-            path.parent.mkdir(parents=True, exist_ok=True)
+        self._logs.mkdir(parents=True, exist_ok=True)
+        path = self._logs / f"{step}.log"
 
         def line(text: str) -> None:
             masked = self._mask(text)
             tail.append(masked)
             del tail[:-200]
-            if path is not None:
-                with path.open("a", encoding="utf-8") as file:
-                    file.write(masked + "\n")
+            with path.open("a", encoding="utf-8") as file:
+                file.write(masked + "\n")
             if self._verbose:
                 note(f"    {masked}")
 

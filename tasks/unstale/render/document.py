@@ -74,9 +74,9 @@ def image_verify(result: VerifyResult) -> dict[str, Any]:
         "image_id": result.image_id,
         "verdict": word(result.verdict),
         "finding": result.finding,
-        "matches": [{"path": m.path, "line": m.line} for m in result.matches],
+        "matches": [{"path": str(m.path), "line": m.line} for m in result.matches],
         "compared": result.compared,
-        "differences": [{"path": d.path, "change": d.change} for d in result.differences],
+        "differences": [{"path": str(d.path), "change": d.change} for d in result.differences],
     }
 
 

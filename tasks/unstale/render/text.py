@@ -20,9 +20,8 @@ def image_status(statuses: Sequence[ImageStatus], head: CommitFact | None) -> tu
         built = status.built_at.isoformat(" ", "seconds") if status.built_at else "never"
         lines.append(f"{status.service}: {word(status.verdict)}   (built {built})")
         if status.commits_behind:
-            lines.append(
-                f"  {status.commits_behind} commits and {status.hours_behind or 0:.1f} h behind HEAD"
-            )
+            behind = f"{status.commits_behind} commits and {status.hours_behind or 0:.1f} h"
+            lines.append(f"  {behind} behind HEAD")
         lines += _why(status)
     if head is not None:
         lines.append(f"HEAD {head.short} {head.committed_at:%Y-%m-%d %H:%M:%S %z} {head.subject}")

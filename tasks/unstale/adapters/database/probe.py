@@ -59,10 +59,14 @@ def probe(ini):
         facts["tables"] = sorted(
             name if schema == default else schema + "." + name for schema, name in present
         )
-        facts["missing_tables"] = None if wanted is None else sorted(
-            name if schema in (None, default) else schema + "." + name
-            for schema, name in wanted
-            if (schema or default, name) not in present
+        facts["missing_tables"] = (
+            None
+            if wanted is None
+            else sorted(
+                name if schema in (None, default) else schema + "." + name
+                for schema, name in wanted
+                if (schema or default, name) not in present
+            )
         )
         if connection.dialect.name == "postgresql":
             row = connection.execute(

@@ -1,0 +1,57 @@
+"""The file system of this machine."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from unstale.errors import ConfigError, MissingFile
+
+__all__ = ["DiskFiles"]
+
+_MODE = 0o644
+
+
+class DiskFiles:
+    """The `Files` of this machine."""
+
+    def read_text(self, path: Path) -> str:
+        """The text of *path*, without a byte order mark."""
+        try:
+            return path.read_bytes().decode("utf-8-sig")
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise MissingFile(f"There is no file {path}.") from error
+        except OSError as error:
+            raise ConfigError(
+                f"{path} can't be read.", cause=f"{error.strerror}.", hint=f"ls -ld {path}"
+            ) from error
+        except UnicodeDecodeError as error:
+            # The error's own text quotes the bytes, which may be a secret.
+            raise ConfigError(
+                f"{path} is not UTF-8.",
+                cause=f"Byte {error.start} does not begin a character.",
+                hint="save the file as UTF-8",
+            ) from None
+
+    def exists(self, path: Path) -> bool:
+        """Whether *path* exists."""
+        return path.exists()
+
+    def glob(self, root: Path, pattern: str) -> tuple[Path, ...]:
+        """Files under *root* that match *pattern*, sorted."""
+        return tuple(sorted(path for path in root.glob(pattern) if path.is_file()))
+
+    def write_atomic(self, path: Path, text: str) -> None:
+        """Write *text* beside *path*, then rename it over *path*."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
+                file.write(text)
+                # mkstemp makes a file that only its owner reads.
+                os.fchmod(file.fileno(), _MODE)
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise

@@ -1,0 +1,346 @@
+"""Outside commands, each in a session of its own that never outlives its call."""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import os
+import selectors
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import IO, Self
+
+from unstale.errors import TimedOut, Unavailable
+from unstale.ports import Command, CommandResult, Line
+
+__all__ = ["SystemProcess"]
+
+_CHUNK = 65536
+_PATIENCE_S = 1.5  # between SIGTERM and SIGKILL
+_POLL_S = 0.1  # how soon the end of a command is seen whose child holds a pipe
+_DRAIN_S = 0.5  # for what such a child still writes
+_TAIL = 8192
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class SystemProcess:
+    """The `Process` of this machine.
+
+    Output is read in the caller's thread: whatever ``on_line`` or a signal
+    handler raises leaves `run` at once, after the group was ended.
+    """
+
+    def run(self, command: Command, on_line: Line | None = None) -> CommandResult:
+        """Run *command* to its end."""
+        if command.interactive:
+            return _lend_terminal(command)
+        lines = {"stdout": _Lines(on_line), "stderr": _Lines(on_line)}
+        started = time.monotonic()
+        with _Child(command) as child:
+            for source, chunk in child.chunks():
+                lines[source].feed(chunk)
+            for reader in lines.values():
+                reader.close()
+            code = child.wait()
+        seconds = time.monotonic() - started
+        return CommandResult(code, lines["stdout"].text, lines["stderr"].text, seconds)
+
+    def stream(self, command: Command) -> Iterator[bytes]:
+        """Yield the command's standard output in chunks."""
+        tail = b""
+        with _Child(command) as child:
+            for source, chunk in child.chunks():
+                if source == "stdout":
+                    yield chunk
+                else:
+                    tail = (tail + chunk)[-_TAIL:]
+            code = child.wait()
+        if code != 0:
+            words = [line for line in tail.decode(errors="replace").splitlines() if line.strip()]
+            raise Unavailable(
+                f"`{_name(command)}` failed with exit code {code}.",
+                cause=words[-1].strip() if words else "",
+            )
+
+
+class _Lines:
+    """Joins chunks of bytes to lines, in time linear in their length."""
+
+    def __init__(self, on_line: Line | None) -> None:
+        self._on_line = on_line
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._texts: list[str] = []
+        self._open: list[str] = []
+
+    @property
+    def text(self) -> str:
+        """All that was read."""
+        return "".join(self._texts)
+
+    def feed(self, chunk: bytes, *, final: bool = False) -> None:
+        """Take *chunk* in and tell of the lines it completes."""
+        text = self._decoder.decode(chunk, final)
+        self._texts.append(text)
+        if self._on_line is None:
+            return
+        first, *rest = text.split("\n")
+        self._open.append(first)
+        for part in rest:
+            self._tell()
+            self._open = [part]
+
+    def close(self) -> None:
+        """Tell of a last line that has no end."""
+        self.feed(b"", final=True)
+        if any(self._open):
+            self._tell()
+
+    def _tell(self) -> None:
+        if self._on_line is not None:
+            self._on_line("".join(self._open).removesuffix("\r"))
+
+
+class _Child:
+    """A command that runs; leaving the block ends all of its process group."""
+
+    def __init__(self, command: Command) -> None:
+        self._command = command
+        self._deadline = time.monotonic() + command.deadline_s
+
+    def __enter__(self) -> Self:
+        try:
+            with _signals_later():
+                self._process = _start(self._command)
+        except BaseException:
+            # A signal that came meanwhile is raised with the process started.
+            if hasattr(self, "_process"):
+                self.__exit__(None, None, None)
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        _end_group(self._process)
+        for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
+            if pipe is not None:
+                with contextlib.suppress(OSError):
+                    pipe.close()
+
+    def chunks(self) -> Iterator[tuple[str, bytes]]:
+        """What both outputs carry, as it comes, while standard input is fed."""
+        with selectors.DefaultSelector() as selector:
+            self._register(selector)
+            drained_at: float | None = None
+            while any(key.data[0] != "stdin" for key in selector.get_map().values()):
+                events = selector.select(min(_POLL_S, self._remaining()))
+                for key, _ in events:
+                    name, rest = key.data
+                    if name == "stdin":
+                        self._feed(selector, key.fd, rest)
+                        continue
+                    chunk = os.read(key.fd, _CHUNK)
+                    if chunk:
+                        yield name, chunk
+                    else:
+                        selector.unregister(key.fd)
+                # The command ended, but a child of it keeps a pipe open.
+                if self._process.poll() is not None:
+                    drained_at = drained_at or time.monotonic() + _DRAIN_S
+                    if time.monotonic() > drained_at and not events:
+                        return
+
+    def wait(self) -> int:
+        """The exit code."""
+        try:
+            return self._process.wait(self._remaining())
+        except subprocess.TimeoutExpired:
+            raise self._timed_out() from None
+
+    def _register(self, selector: selectors.BaseSelector) -> None:
+        pipes = {"stdout": self._process.stdout, "stderr": self._process.stderr}
+        for name, pipe in pipes.items():
+            selector.register(_fileno(pipe), selectors.EVENT_READ, (name, memoryview(b"")))
+        if self._process.stdin is not None:
+            descriptor = _fileno(self._process.stdin)
+            os.set_blocking(descriptor, False)
+            rest = memoryview(self._command.stdin)
+            selector.register(descriptor, selectors.EVENT_WRITE, ("stdin", rest))
+
+    def _feed(self, selector: selectors.BaseSelector, descriptor: int, rest: memoryview) -> None:
+        try:
+            rest = rest[os.write(descriptor, rest[:_CHUNK]) :]
+        except BlockingIOError:
+            return
+        except BrokenPipeError:  # a command need not read all that it is given
+            rest = rest[:0]
+        if rest:
+            selector.modify(descriptor, selectors.EVENT_WRITE, ("stdin", rest))
+            return
+        selector.unregister(descriptor)
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+
+    def _remaining(self) -> float:
+        remaining = self._deadline - time.monotonic()
+        if remaining <= 0:
+            raise self._timed_out()
+        return remaining
+
+    def _timed_out(self) -> TimedOut:
+        return _timed_out(self._command)
+
+
+def _timed_out(command: Command) -> TimedOut:
+    return TimedOut(
+        f"`{_name(command)}` did not end within {command.deadline_s:g} s.",
+        cause="It and everything it started were ended.",
+        hint="give it more time, or see what it waits for",
+    )
+
+
+def _fileno(pipe: IO[bytes] | None) -> int:
+    if pipe is None:
+        raise AssertionError("both outputs are pipes")
+    return pipe.fileno()
+
+
+def _name(command: Command) -> str:
+    program, *rest = command.argv[:2]
+    return " ".join((Path(program).name, *rest))
+
+
+def _environment(command: Command) -> dict[str, str]:
+    environment = {**os.environ, **command.env}
+    for name in command.unset:
+        environment.pop(name, None)
+    return environment
+
+
+def _start(command: Command) -> subprocess.Popen[bytes]:
+    output = None if command.interactive else subprocess.PIPE
+    stdin = None if command.interactive else subprocess.DEVNULL
+    with _start_errors(command):
+        return subprocess.Popen(
+            command.argv,
+            stdin=subprocess.PIPE if command.stdin else stdin,
+            stdout=output,
+            stderr=output,
+            bufsize=0,
+            cwd=command.cwd,
+            env=_environment(command),
+            # A terminal belongs to one session: an interactive command stays in it.
+            start_new_session=not command.interactive,
+        )
+
+
+@contextlib.contextmanager
+def _start_errors(command: Command) -> Iterator[None]:
+    program = command.argv[0]
+    try:
+        yield
+    except OSError as error:
+        if command.cwd is not None and not command.cwd.is_dir():
+            raise Unavailable(f"There is no folder {command.cwd} to run {program} in.") from error
+        if isinstance(error, FileNotFoundError):
+            raise Unavailable(
+                f"There is no program called {program}.",
+                cause="It is not on the PATH.",
+                hint=f"install {Path(program).name}, or correct PATH",
+            ) from error
+        raise Unavailable(
+            f"{program} could not be started.", cause=error.strerror or str(error)
+        ) from error
+
+
+@contextlib.contextmanager
+def _signals_later() -> Iterator[None]:
+    """Raise a signal that comes within the block after it.
+
+    An exception out of a handler in the midst of Popen would lose the new
+    process. Handlers, unlike blocked or ignored signals, are not inherited.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    seen: list[int] = []
+
+    def note(number: int, _frame: FrameType | None) -> None:
+        seen.append(number)
+
+    before = {n: signal.signal(n, note) for n in _SIGNALS if callable(signal.getsignal(n))}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    for number in seen:
+        signal.raise_signal(number)
+
+
+def _end_group(process: subprocess.Popen[bytes]) -> None:
+    """SIGTERM, patience, SIGKILL to the group; quick if it is gone already."""
+    try:
+        if _signal_group(process, signal.SIGTERM):
+            end = time.monotonic() + _PATIENCE_S
+            while time.monotonic() < end:
+                process.poll()  # a leader nobody waited for still counts as alive
+                if not _signal_group(process, 0):
+                    return
+                time.sleep(0.02)
+    finally:
+        _signal_group(process, signal.SIGKILL)
+        process.wait()
+
+
+def _signal_group(process: subprocess.Popen[bytes], number: int) -> bool:
+    """Signal the group that *process* leads; tell whether there is one."""
+    try:
+        os.killpg(process.pid, number)
+    except (ProcessLookupError, PermissionError):
+        # macOS: "not permitted" where only zombies are left.
+        return False
+    return True
+
+
+def _lend_terminal(command: Command) -> CommandResult:
+    """Run a command on our terminal; Ctrl-C is the command's, not ours."""
+    started = time.monotonic()
+    is_main = threading.current_thread() is threading.main_thread()
+    before = signal.getsignal(signal.SIGINT)
+    if is_main:
+        # A handler rather than SIG_IGN, which the command would inherit.
+        signal.signal(signal.SIGINT, lambda *_: None)
+    try:
+        process = _start(command)
+        try:
+            code = process.wait(command.deadline_s)
+        except subprocess.TimeoutExpired:
+            raise _timed_out(command) from None
+        finally:
+            _end_one(process)
+    finally:
+        if is_main:
+            signal.signal(signal.SIGINT, before)
+    return CommandResult(code, "", "", time.monotonic() - started)
+
+
+def _end_one(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is not None:
+        return
+    try:
+        process.terminate()
+        process.wait(_PATIENCE_S)
+    except subprocess.TimeoutExpired:
+        pass
+    finally:
+        process.kill()
+        process.wait()
