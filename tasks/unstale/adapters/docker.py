@@ -392,7 +392,7 @@ class DockerCli:
                         if entry.isreg() or entry.issym() or entry.islnk():
                             yield tar, entry, _place(path, entry.name)
                         # tarfile would keep a record of every member it has seen.
-                        tar.members = []
+                        cast("Any", tar).members = []
                 for _ in chunks:  # what pads the archive, then the exit code
                     pass
             except tarfile.TarError as error:

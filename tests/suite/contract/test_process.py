@@ -1,0 +1,209 @@
+"""What SystemProcess promises about real processes, signals and time."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from unstale.adapters import launcher
+from unstale.adapters.process import SystemProcess
+from unstale.adapters.signals import Signals
+from unstale.errors import Interrupted, TimedOut
+from unstale.ports import Command
+
+IMMUNE = (
+    "import os, signal, sys, time;"
+    "[signal.signal(n, signal.SIG_IGN) for n in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)];"
+)
+
+
+def python(code: str, *arguments: str, deadline_s: float = 30) -> Command:
+    return Command((sys.executable, "-c", code, *arguments), deadline_s)
+
+
+def is_alive(pid: int) -> bool:
+    """Whether *pid* runs; a zombie does not."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state != "Z"
+
+
+def gone(pid: int) -> bool:
+    end = time.monotonic() + 3
+    while time.monotonic() < end:
+        if not is_alive(pid):
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def with_grandchild(note: Path) -> str:
+    """A program that starts an immune child, notes both pids and waits."""
+    child = IMMUNE + "time.sleep(60)"
+    return IMMUNE + (
+        "import pathlib, subprocess;"
+        f"child = subprocess.Popen([sys.executable, '-c', {child!r}]);"
+        "time.sleep(0.3);"
+        f"pathlib.Path({str(note)!r}).write_text(f'{{os.getpid()}} {{child.pid}}');"
+        "print('ready', flush=True); time.sleep(60)"
+    )
+
+
+def test_deadline_ends_an_immune_grandchild(tmp_path: Path) -> None:
+    note = tmp_path / "pids"
+    command = python(with_grandchild(note), deadline_s=2)
+    started = time.monotonic()
+    with pytest.raises(TimedOut) as caught:
+        SystemProcess().run(command)
+    assert time.monotonic() - started < 10
+    assert "2 s" in caught.value.what
+    assert all(gone(int(pid)) for pid in note.read_text().split())
+
+
+def test_a_command_that_heeds_sigterm_may_clean_up(tmp_path: Path) -> None:
+    mark = tmp_path / "cleaned"
+    code = (
+        "import pathlib, signal, sys, time;"
+        f"signal.signal(signal.SIGTERM, lambda *_: (pathlib.Path({str(mark)!r}).touch(),"
+        "sys.exit()));"
+        "time.sleep(60)"
+    )
+    with pytest.raises(TimedOut):
+        SystemProcess().run(python(code, deadline_s=1.5))
+    assert mark.exists()
+
+
+def test_what_a_callback_raises_leaves_at_once_and_nothing_survives(tmp_path: Path) -> None:
+    note = tmp_path / "pids"
+
+    def stop(line: str) -> None:
+        raise LookupError(line)
+
+    started = time.monotonic()
+    with pytest.raises(LookupError, match="ready"):
+        SystemProcess().run(python(with_grandchild(note)), stop)
+    assert time.monotonic() - started < 10
+    assert all(gone(int(pid)) for pid in note.read_text().split())
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_becomes_interrupted_and_ends_the_group(tmp_path: Path, number: int) -> None:
+    note = tmp_path / "pids"
+
+    def send() -> None:
+        while not note.exists() or not note.read_text():
+            time.sleep(0.02)
+        os.kill(os.getpid(), number)
+
+    sender = threading.Thread(target=send)
+    with pytest.raises(Interrupted) as caught, Signals().handled():
+        sender.start()
+        SystemProcess().run(python(with_grandchild(note)))
+    sender.join()
+    assert caught.value.signum == number
+    assert all(gone(int(pid)) for pid in note.read_text().split())
+
+
+def test_a_stream_that_is_closed_early_ends_its_command() -> None:
+    code = "import os, time; print(os.getpid(), flush=True); time.sleep(60)"
+    chunks = SystemProcess().stream(python(code))
+    pid = int(next(chunks))
+    chunks.close()  # type: ignore[attr-defined]
+    assert gone(pid)
+
+
+def test_a_child_that_keeps_the_pipe_does_not_keep_the_caller() -> None:
+    child = "import time; time.sleep(60)"
+    code = (
+        "import subprocess, sys;"
+        f"print(subprocess.Popen([sys.executable, '-c', {child!r}]).pid, flush=True)"
+    )
+    result = SystemProcess().run(python(code))
+    assert result.returncode == 0
+    assert result.seconds < 15
+    assert gone(int(result.stdout))
+
+
+def test_lines_of_both_outputs_come_in_order() -> None:
+    code = (
+        "import sys, time\n"
+        "for i in range(6):\n"
+        "    print(i, file=(sys.stdout, sys.stderr)[i % 2], flush=True); time.sleep(0.15)"
+    )
+    lines: list[str] = []
+    SystemProcess().run(python(code), lines.append)
+    assert lines == ["0", "1", "2", "3", "4", "5"]
+
+
+def seconds_for(mebibytes: int, form: str) -> float:
+    code = f"import sys; sys.stdout.write(({form}) * ({mebibytes} << 14))"
+    count = 0
+
+    def tell(_line: str) -> None:
+        nonlocal count
+        count += 1
+
+    result = SystemProcess().run(python(code), tell)
+    assert len(result.stdout) == mebibytes << 20
+    assert count == (mebibytes << 14 if "\\n" in form else 1)
+    return result.seconds
+
+
+@pytest.mark.parametrize("form", [r"'x' * 63 + '\n'", "'x' * 64"], ids=["lines", "one line"])
+def test_output_is_read_in_linear_time(form: str) -> None:
+    small = min(seconds_for(5, form) for _ in range(3))
+    large = min(seconds_for(20, form) for _ in range(3))
+    # Four times as much: quadratic time would be sixteen times as long.
+    assert large < 9 * max(small, 0.05)
+
+
+def test_an_interactive_command_shares_our_session() -> None:
+    code = f"import os, sys; sys.exit(0 if os.getsid(0) == {os.getsid(0)} else 1)"
+    command = Command((sys.executable, "-c", code), 30, interactive=True)
+    assert SystemProcess().run(command).returncode == 0
+
+
+def launched(seconds: str, code: str) -> Command:
+    script = str(Path(launcher.__file__))
+    argv = (sys.executable, "-I", "-S", script, seconds, sys.executable, "-c", code)
+    return Command(argv, deadline_s=30)
+
+
+def test_the_launcher_passes_on_output_and_exit_code() -> None:
+    code = "import sys; print('out'); print('err', file=sys.stderr); sys.exit(9)"
+    result = SystemProcess().run(launched("20", code))
+    assert (result.returncode, result.stdout, result.stderr) == (9, "out\n", "err\n")
+
+
+def test_the_launcher_keeps_its_deadline_against_an_immune_group(tmp_path: Path) -> None:
+    note = tmp_path / "pids"
+    result = SystemProcess().run(launched("1.5", with_grandchild(note)))
+    assert result.returncode == launcher.TIMED_OUT
+    assert result.seconds < 10
+    assert all(gone(int(pid)) for pid in note.read_text().split())
+
+
+def test_killing_the_launcher_ends_what_it_launched(tmp_path: Path) -> None:
+    note = tmp_path / "pids"
+    killed: list[int] = []
+    code = with_grandchild(note)
+
+    def on_line(_line: str) -> None:
+        # As a library does when an exception passes through its `subprocess.run`.
+        leader = int(note.read_text().split()[0])
+        guard = int(Path(f"/proc/{leader}/stat").read_text().rpartition(")")[2].split()[1])
+        parent = int(Path(f"/proc/{guard}/stat").read_text().rpartition(")")[2].split()[1])
+        os.kill(parent, signal.SIGKILL)
+        killed.append(parent)
+
+    SystemProcess().run(launched("30", code), on_line)
+    assert killed
+    assert all(gone(int(pid)) for pid in note.read_text().split())
