@@ -77,11 +77,11 @@ def schema(status: SchemaStatus | None) -> tuple[str, ...]:
     """The state of the schema and what it rests on."""
     if status is None:
         return ("not asked: the project has no migrations",)
+    missing = f", missing: {', '.join(status.missing_tables)}" if status.missing_tables else ""
+    models = "" if status.models_checked else " (models: not checked)"
     return (
         f"{status.state}: {status.explanation}",
         f"  applied  {', '.join(status.applied) or 'none'}",
         f"  heads    {', '.join(status.heads) or 'none'}",
-        f"  tables   {len(status.tables)}"
-        + (f", missing: {', '.join(status.missing_tables)}" if status.missing_tables else "")
-        + ("" if status.models_checked else " (models: not checked)"),
+        f"  tables   {len(status.tables)}{missing}{models}",
     )

@@ -137,10 +137,8 @@ def _state(
     *,
     foreign: bool,
 ) -> str:
-    if not heads:
-        return "no-migrations"
-    if foreign:
-        return "image-older"
+    if not heads or foreign:
+        return "image-older" if foreign else "no-migrations"
     if not applied:
         return "unversioned" if tables else "empty"
     if len(heads) > 1:

@@ -52,7 +52,7 @@ def rows(text: str) -> list[list[str]]:
 
 
 def known_tasks() -> set[str]:
-    from unstale import ns  # noqa: PLC0415 - only these tests need Invoke
+    from unstale import ns
 
     return set(ns.task_names)
 
