@@ -1,0 +1,94 @@
+"""The stack that stands between commands, and what is not ours."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterator
+
+import pytest
+from harness import Checkout, docker
+
+
+def test_steps_typed_alone_share_one_stack(stack: Checkout) -> None:
+    up = stack.inv("stack.up").must(0)
+    assert " is up." in up.out
+    assert "0007" in stack.inv("db.migrate").must(0).out
+
+    tests = stack.inv("test.run", "--", "-k", "health").must(0)
+    assert " passed, 0 failed" in tests.out
+    tables = stack.inv("db.tables", "--json").must(0).document()["tables"]
+    assert {"users", "api_keys", "alembic_version"} <= {t["table"] for t in tables}
+    status = stack.inv("stack.status").must(0).out
+    assert "postgres" in status
+    assert "healthy" in status
+
+    stack.inv("stack.down").must(0)
+    assert stack.leftovers() == []
+    assert "No stack is up." in stack.inv("stack.status").must(0).out
+
+
+def test_tasks_chain_in_one_command(stack: Checkout) -> None:
+    stack.inv("stack.down", "stack.up", "db.migrate", "test.smoke", "stack.down").must(0)
+
+    assert stack.leftovers() == []
+
+
+def test_keep_leaves_the_stack_and_says_its_name(stack: Checkout) -> None:
+    result = stack.inv("test.integration", "--keep", "--json", "--", "-k", "health").must(0)
+
+    project = result.document()["kept"]
+    assert project
+    assert f"{project}-postgres-1" in stack.containers("postgres")
+    stack.inv("stack.reap").must(0)  # it belongs to a person, and is never swept
+    assert "postgres" in stack.inv("stack.status").must(0).out
+    stack.inv("stack.down").must(0)
+    assert stack.leftovers() == []
+
+
+def test_services_leaves_a_migrated_stack_without_running_a_test(stack: Checkout) -> None:
+    result = stack.inv("test.integration", "--services").must(0)
+
+    assert "run_tests" not in result.out
+    assert "postgres:5432 -> 127.0.0.1:" in result.out
+    assert stack.inv("db.status", "--json").must(0).document()["state"] == "current"
+
+
+@pytest.fixture
+def precious() -> Iterator[str]:
+    """A volume with something in it, and a network, that somebody else made."""
+    name = f"precious-{uuid.uuid4().hex[:8]}"
+    docker("volume", "create", name)
+    docker("network", "create", name)
+    try:
+        yield name
+    finally:
+        docker("network", "rm", name, code=None)
+        docker("volume", "rm", "--force", name, code=None)
+
+
+def test_what_we_did_not_create_survives_everything(stack: Checkout, precious: str) -> None:
+    image = stack.image("test-runner")
+    inside = ("run", "--rm", "--user", "0", "--volume", f"{precious}:/precious", image)
+    docker(*inside, "touch", "/precious/egg")
+    overlay = {
+        "services": {
+            "app": {"volumes": ["nest:/precious"], "networks": ["default", "colony"]},
+        },
+        "volumes": {"nest": {"name": precious}},
+        "networks": {"colony": {"name": precious, "external": True}},
+    }
+    # JSON is YAML.
+    stack.append("docker/precious.yml", json.dumps(overlay))
+    stack.replace(
+        "pyproject.toml",
+        'compose-files = ["docker/docker-compose.test.yml"]',
+        'compose-files = ["docker/docker-compose.test.yml", "docker/precious.yml"]',
+    )
+
+    stack.inv("test.integration", "--", "-k", "health").must(0)
+    stack.inv("stack.up").must(0)
+    stack.inv("stack.down", "stack.reap").must(0)
+
+    docker(*inside, "ls", "/precious/egg")
+    docker("network", "inspect", precious)
