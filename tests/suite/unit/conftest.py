@@ -1,0 +1,286 @@
+"""An engine, a clock and a file system in memory, behind the package's ports."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+from unstale.errors import MissingFile
+from unstale.pipeline.site import Ports
+from unstale.ports import (
+    ArchiveMember,
+    BuildOptions,
+    Command,
+    CommandResult,
+    CommitFact,
+    ComposeTarget,
+    ContainerFact,
+    ImageFact,
+    Line,
+    RunOptions,
+)
+
+COMPOSE_PROJECT = "com.docker.compose.project"
+DONE = CommandResult(returncode=0, stdout="", stderr="", seconds=0.0)
+
+
+class FakeClock:
+    """Time that passes only where somebody waits; events happen on the way."""
+
+    def __init__(self) -> None:
+        self.elapsed = 0.0
+        self._events: list[tuple[float, Callable[[], None]]] = []
+
+    def at(self, seconds: float, event: Callable[[], None]) -> None:
+        """Let *event* happen when the clock has reached *seconds*."""
+        self._events.append((seconds, event))
+
+    def now(self) -> datetime:
+        return datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=self.elapsed)
+
+    def monotonic(self) -> float:
+        return self.elapsed
+
+    def sleep(self, seconds: float) -> None:
+        self.elapsed += seconds
+        due = [event for when, event in self._events if when <= self.elapsed]
+        self._events = [(when, event) for when, event in self._events if when > self.elapsed]
+        for event in due:
+            event()
+
+
+class FakeFiles:
+    """A file system of texts."""
+
+    def __init__(self, texts: Mapping[Path, str]) -> None:
+        self.texts = dict(texts)
+
+    def read_text(self, path: Path) -> str:
+        if path not in self.texts:
+            raise MissingFile(f"{path} does not exist.")
+        return self.texts[path]
+
+    def exists(self, path: Path) -> bool:
+        return path in self.texts or any(path in known.parents for known in self.texts)
+
+    def glob(self, root: Path, pattern: str) -> tuple[Path, ...]:
+        return tuple(sorted(p for p in self.texts if p.parent == root and p.match(pattern)))
+
+    def write_atomic(self, path: Path, text: str) -> None:
+        self.texts[path] = text
+
+
+class FakeGit:
+    """No repository."""
+
+    def head(self) -> CommitFact | None:
+        return None
+
+    def is_dirty(self) -> bool:
+        return False
+
+    def log(self, since: datetime | None = None, limit: int = 50) -> tuple[CommitFact, ...]:
+        del since, limit
+        return ()
+
+    def last_commit(self, path: Path) -> CommitFact | None:
+        del path
+        return self.head()
+
+
+@dataclass
+class FakeProcess:
+    """Commands that *on_run* answers."""
+
+    on_run: Callable[[Command], CommandResult] = lambda _command: DONE
+    commands: list[Command] = field(default_factory=list)
+
+    def run(self, command: Command, on_line: Line | None = None) -> CommandResult:
+        del on_line
+        self.commands.append(command)
+        return self.on_run(command)
+
+    def stream(self, command: Command) -> Iterator[bytes]:
+        yield self.run(command).stdout.encode()
+
+
+def _carries(found: Mapping[str, str], asked: Mapping[str, str]) -> bool:
+    return all(key in found and value in ("", found[key]) for key, value in asked.items())
+
+
+@dataclass
+class FakeDocker:
+    """An engine's objects. Listing them takes time, as it does in the real one."""
+
+    clock: FakeClock
+    live: list[ContainerFact] = field(default_factory=list)
+    local_images: list[ImageFact] = field(default_factory=list)
+    live_networks: dict[str, dict[str, str]] = field(default_factory=dict)
+    live_volumes: dict[str, dict[str, str]] = field(default_factory=dict)
+    printed: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Container id to its log."""
+    archives: dict[str, list[ArchiveMember]] = field(default_factory=dict)
+    """Container or image id to its files."""
+    models: dict[str, Mapping[str, object]] = field(default_factory=dict)
+    """Compose project to what `config` prints for it."""
+    stuck: set[str] = field(default_factory=set)
+    """Objects that no request removes."""
+    on_run: Callable[[str, RunOptions], CommandResult] = lambda _service, _options: DONE
+    on_execute: Callable[[str, RunOptions], CommandResult] = lambda _container, _options: DONE
+    listings: int = 0
+    started: list[str] = field(default_factory=list)
+    built: list[str] = field(default_factory=list)
+
+    def add(self, container: ContainerFact) -> ContainerFact:
+        """Put *container* there."""
+        self.live.append(container)
+        return container
+
+    def change(
+        self,
+        service: str,
+        *,
+        status: str = "running",
+        health: str | None = None,
+        exit_code: int = 0,
+    ) -> None:
+        """Give *service*'s containers another state."""
+        self.live = [
+            replace(c, status=status, health=health, exit_code=exit_code)
+            if c.service == service
+            else c
+            for c in self.live
+        ]
+
+    def check(self) -> None:
+        pass
+
+    def config(self, target: ComposeTarget) -> Mapping[str, object]:
+        return self.models[target.project]
+
+    def build(
+        self, target: ComposeTarget, services: Sequence[str], options: BuildOptions, on_line: Line
+    ) -> None:
+        del target, options, on_line
+        self.built += services
+
+    def up(
+        self, target: ComposeTarget, services: Sequence[str], on_line: Line, *, deadline_s: float
+    ) -> None:
+        del target, on_line, deadline_s
+        self.started += services
+
+    def run(
+        self, target: ComposeTarget, service: str, options: RunOptions, on_line: Line
+    ) -> CommandResult:
+        del target, on_line
+        return self.on_run(service, options)
+
+    def execute(self, container: str, options: RunOptions, on_line: Line) -> CommandResult:
+        del on_line
+        return self.on_execute(container, options)
+
+    def image(self, reference: str) -> ImageFact | None:
+        return next(
+            (i for i in self.local_images if reference == i.id or reference in i.tags), None
+        )
+
+    def images(self, labels: Mapping[str, str]) -> tuple[ImageFact, ...]:
+        return tuple(i for i in self.local_images if _carries(i.labels, labels))
+
+    def history(self, image: str) -> tuple[str, ...]:
+        del image
+        return ()
+
+    def containers(self, labels: Mapping[str, str]) -> tuple[ContainerFact, ...]:
+        self.listings += 1
+        self.clock.sleep(0.01)
+        return tuple(c for c in self.live if _carries(c.labels, labels))
+
+    def networks(self, labels: Mapping[str, str]) -> Mapping[str, Mapping[str, str]]:
+        return {k: v for k, v in self.live_networks.items() if _carries(v, labels)}
+
+    def volumes(self, labels: Mapping[str, str]) -> Mapping[str, Mapping[str, str]]:
+        return {k: v for k, v in self.live_volumes.items() if _carries(v, labels)}
+
+    def remove_containers(self, ids: Sequence[str]) -> None:
+        self.live = [c for c in self.live if c.id not in set(ids) - self.stuck]
+
+    def remove_networks(self, names: Sequence[str]) -> None:
+        for name in set(names) - self.stuck:
+            self.live_networks.pop(name, None)
+
+    def remove_volumes(self, names: Sequence[str]) -> None:
+        for name in set(names) - self.stuck:
+            self.live_volumes.pop(name, None)
+
+    def remove_images(self, references: Sequence[str]) -> None:
+        self.local_images = [i for i in self.local_images if i.id not in references]
+
+    def logs(self, container: str, tail: int) -> tuple[str, ...]:
+        return self.printed.get(container, ())[-tail:]
+
+    def follow_logs(self, target: ComposeTarget, services: Sequence[str], on_line: Line) -> None:
+        for c in self.live:
+            if c.project == target.project and c.service in services:
+                for line in self.logs(c.id, 1000):
+                    on_line(line)
+
+    def files_in_image(self, image: str, path: PurePosixPath) -> Iterator[ArchiveMember]:
+        return self.files_in_container(image, path)
+
+    def files_in_container(self, container: str, path: PurePosixPath) -> Iterator[ArchiveMember]:
+        return (m for m in self.archives.get(container, ()) if m.path.is_relative_to(path))
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def docker(clock: FakeClock) -> FakeDocker:
+    return FakeDocker(clock)
+
+
+@pytest.fixture
+def process() -> FakeProcess:
+    return FakeProcess()
+
+
+@pytest.fixture
+def ports(docker: FakeDocker, clock: FakeClock, process: FakeProcess) -> Ports:
+    return Ports(docker, FakeGit(), clock, process, nullcontext)
+
+
+@pytest.fixture
+def files() -> Callable[[Mapping[Path, str]], FakeFiles]:
+    return FakeFiles
+
+
+@pytest.fixture
+def container() -> ContainerFact:
+    """A running container without a health check; tests vary it by `replace`."""
+    return ContainerFact(
+        id="c-app",
+        name="demo-app-1",
+        service="app",
+        project="demo",
+        image_id="sha256:1111",
+        status="running",
+        exit_code=0,
+        oom_killed=False,
+        error="",
+        health=None,
+        health_output="",
+        started_at="2026-01-01T00:00:00Z",
+        finished_at="0001-01-01T00:00:00Z",
+        restart_count=0,
+        one_off=False,
+        labels={COMPOSE_PROJECT: "demo", "dev.unstale.run": "r1"},
+    )
