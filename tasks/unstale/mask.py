@@ -21,18 +21,28 @@ _SECRET_KEY = re.compile(
     r"PASS|PWD|SECRET|TOKEN|KEY|DSN|CRED|SALT|PRIVATE|JWT|PAT$|AUTH|COOKIE|CERT|SIGNATURE|WEBHOOK",
     re.IGNORECASE,
 )
-# Greedy up to the last @: a password may contain one, and a slash. A user
-# name alone (https://token@host) is as often as not the secret itself.
+# Greedy up to the last @: a password may contain one, and a slash.
 _URL_PASSWORD = re.compile(
-    r"(?P<head>\b[a-zA-Z][a-zA-Z0-9+.-]*://(?:[^\s:/@]*:)?)(?P<password>[^\s\"']+)@"
+    r"(?P<head>\b[a-zA-Z][a-zA-Z0-9+.-]*://[^\s:/@]*:)(?P<password>[^\s\"']+)@"
 )
+# A user name without a password is often a token.
+_URL_TOKEN = re.compile(r"(?P<head>\b[a-zA-Z][a-zA-Z0-9+.-]*://)(?P<password>[^\s\"'/@:*]+)@")
 
 
 def is_secret(key: str, value: str | None = None) -> bool:
     """Say whether *key* names a secret, or *value* is a URL with a password."""
     if _SECRET_KEY.search(key):
         return True
-    return value is not None and _URL_PASSWORD.search(value) is not None
+    return value is not None and bool(_in_urls(value))
+
+
+def _in_urls(text: str) -> tuple[str, ...]:
+    """Passwords, and user names that stand alone, in the URLs of *text*."""
+    return tuple(
+        found.group("password")
+        for pattern in (_URL_PASSWORD, _URL_TOKEN)
+        for found in pattern.finditer(text)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +62,9 @@ class Mask:
         """*text* without secret values and without passwords in URLs."""
         if self._pattern is not None:
             text = self._pattern.sub(MASK, text)
-        return _URL_PASSWORD.sub(rf"\g<head>{MASK}@", text)
+        for pattern in (_URL_PASSWORD, _URL_TOKEN):
+            text = pattern.sub(rf"\g<head>{MASK}@", text)
+        return text
 
     def __repr__(self) -> str:
         # The dataclass repr would print the values this object exists to hide.
@@ -71,6 +83,5 @@ def mask_for(values: Mapping[str, str | None]) -> Mask:
     for key, value in values.items():
         if value is None or not is_secret(key, value):
             continue
-        found = _URL_PASSWORD.findall(value)
-        secrets.update(password for _, password in found) if found else secrets.add(value)
+        secrets.update(_in_urls(value) or (value,))
     return Mask(tuple(sorted(secrets)))

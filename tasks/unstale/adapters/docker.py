@@ -72,10 +72,15 @@ _ABSENT = re.compile(
     r"no such |not found|could not find the file|already in progress", re.IGNORECASE
 )
 _IN_USE = re.compile(r"conflict", re.IGNORECASE)
+# What `docker network rm` adds to its errors.
+_NOISE = re.compile(r"^\s*(-*|exit status \d+)\s*$")
 # Compose's own progress: " Container demo-db-1  Starting".
 _PROGRESS = re.compile(r"^\s*(Container|Network|Volume|Image|Service)? ?\S+\s+\w+ing\b\s*$")
 # Compose quotes the rest of an env file, secrets and all, where it can't read it.
-_QUOTED_FILE = re.compile(r"\s*near \".*", re.DOTALL)
+_QUOTED_FILE = re.compile(
+    r"(?P<words> near|unterminated quoted value|invalid template:)\s*[\"'].*",
+    re.DOTALL | re.IGNORECASE,
+)
 
 
 class DockerCli:
@@ -98,7 +103,10 @@ class DockerCli:
         _check_socket(self._host())
         # One call tells of the engine and of both plugins.
         form = "[{{json .ServerVersion}},{{json .ServerErrors}},{{json .ClientInfo.Plugins}}]"
-        result = self._docker("info", "--format", form)
+        try:
+            result = self._docker("info", "--format", form)
+        except TimedOut as error:
+            raise _engine_gone(error.what) from error
         answer = _json(result.stdout) if result.returncode == 0 else [None, None, None]
         version, errors, plugins = answer
         if not version or errors:
@@ -455,7 +463,12 @@ class DockerCli:
         command = Command(
             tuple(argv), deadline_s, env={**self._environ, **(env or {})}, stdin=stdin
         )
-        return self._process.run(command, on_line)
+        try:
+            return self._process.run(command, on_line)
+        except TimedOut:
+            raise
+        except Unavailable as error:  # no docker command
+            raise EngineUnavailable(error.what, cause=error.cause, hint=error.hint) from error
 
     def _raise_if_gone(self, stderr: str) -> None:
         """Raise if the engine is gone.
@@ -506,7 +519,7 @@ def _label_filters(labels: Mapping[str, str]) -> list[str]:
     return [f"{key}={value}" if value else key for key, value in labels.items()]
 
 
-def _json(text: str) -> Any:
+def _json(text: str) -> Any:  # noqa: ANN401 (JSON is of any shape)
     try:
         return json.loads(text)
     except ValueError as error:
@@ -571,14 +584,14 @@ def _configured_context(environ: Mapping[str, str]) -> str:
 def _no_permission(where: str) -> EngineUnavailable:
     return EngineUnavailable(
         "The Docker engine may not be used by this user.",
-        cause=f"No permission on the socket {where}.".replace(" .", "."),
+        cause=f"No permission on {where}.",
         hint="join the group of the socket (usermod -aG docker USER), then log in again",
     )
 
 
 def _engine_gone(words: str) -> EngineUnavailable:
     if "permission denied" in words.lower():
-        return _no_permission("")
+        return _no_permission("its socket")
     return EngineUnavailable(
         "The Docker engine does not answer.",
         cause=_last_words(words, 1),
@@ -602,7 +615,7 @@ def _meaningful(lines: Iterable[str]) -> list[str]:
     return [
         line.rstrip()
         for line in lines
-        if line.strip(" -") and "level=warning" not in line and not _PROGRESS.match(line)
+        if not (_NOISE.match(line) or _PROGRESS.match(line) or "level=warning" in line)
     ]
 
 
@@ -617,7 +630,7 @@ def _compose_words(stderr: str) -> str:
     the rest of it the name of a "variable that is not set".
     """
     text = "\n".join(_meaningful(stderr.splitlines()))
-    return _last_words(_QUOTED_FILE.sub("", text))
+    return _last_words(_QUOTED_FILE.sub(r"\g<words> ...", text))
 
 
 @contextlib.contextmanager
@@ -637,7 +650,7 @@ def _translated(ignore: Sequence[re.Pattern[str]] = ()) -> Iterator[None]:
             "There is no docker command.", hint="install Docker Engine"
         ) from error
     except DockerException as error:
-        lines = [line for line in (error.stderr or "").splitlines() if line.strip()]
+        lines = _meaningful((error.stderr or "").splitlines())
         if lines and all(any(p.search(line) for p in ignore) for line in lines):
             return
         _raise_translated(error.return_code, error.stderr or "", error)
@@ -669,7 +682,7 @@ def _raise_translated(code: int, stderr: str, error: Exception) -> NoReturn:
 
 def _image_fact(image: Image) -> ImageFact:
     # The public attributes inspect again when 10 ms have passed since the last.
-    raw = image._get_inspect_result()
+    raw = image._get_inspect_result()  # noqa: SLF001
     config, layers = raw.config, raw.root_fs.layers if raw.root_fs else None
     created = raw.created if raw.created and raw.created.year > 1 else None
     return ImageFact(

@@ -65,9 +65,9 @@ def image_list(
 
 def image_verify(result: VerifyResult) -> tuple[str, ...]:
     """Where the pattern was found, and which bytes differ."""
+    about = f"{result.image_id[7:19]}, {result.compared} files compared"
     return (
-        f"{result.service}: {word(result.verdict)}   ({result.image_id[7:19]}, "
-        f"{result.compared} files compared)",
+        f"{result.service}: {word(result.verdict)}   ({about})",
         *(f"  {m.path}:{m.line}" for m in result.matches[:20]),
         *(f"  {d.change}: {d.path}" for d in result.differences[:20]),
     )
