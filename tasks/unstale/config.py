@@ -143,6 +143,8 @@ def load(root: Path, files: Files, environ: Mapping[str, str]) -> Settings:
         "tool.unstale",
         ("default-env", "environments", "runner", "suites", "schema", "verify", "parity"),
     )
+    parity = _table(table, "parity", "tool.unstale")
+    _known(parity, "tool.unstale.parity", ("allow",))
     configured = _table(table, "environments", "tool.unstale")
     names = sorted({*configured, *_found_environments(root, files)})
     environments = {
@@ -157,9 +159,7 @@ def load(root: Path, files: Files, environ: Mapping[str, str]) -> Settings:
         suites=_suites(root, files, _table(table, "suites", "tool.unstale")),
         schema=_schema(table.get("schema", {})),
         verify=tuple(_verify(rule) for rule in _rules(table, "verify")),
-        allow=tuple(
-            _allow(rule) for rule in _rules(_table(table, "parity", "tool.unstale"), "allow")
-        ),
+        allow=tuple(_allow(rule) for rule in _rules(parity, "allow")),
     )
 
 
@@ -186,12 +186,20 @@ def _overridden(table: Table, environ: Mapping[str, str]) -> Table:
         if value := environ.get(f"UNSTALE_{section}_{key}".upper()):
             merged[section] = {**_table(merged, section, "tool.unstale"), key: value}
     for section, key in (("runner", "command"), ("schema", "migrate-command")):
-        if value := environ.get(f"UNSTALE_{section}_{key}".upper().replace("-", "_")):
+        variable = f"UNSTALE_{section}_{key}".upper().replace("-", "_")
+        if value := environ.get(variable):
             merged[section] = {
                 **_table(merged, section, "tool.unstale"),
-                key: shlex.split(value),
+                key: _words(variable, value),
             }
     return merged
+
+
+def _words(variable: str, value: str) -> list[str]:
+    try:
+        return shlex.split(value)
+    except ValueError as error:
+        raise ConfigError(f"{variable} can't be split into words: {error}.") from error
 
 
 def _found_environments(root: Path, files: Files) -> set[str]:
@@ -216,7 +224,7 @@ def _environment(root: Path, files: Files, name: str, table: Table) -> Environme
     for path in compose_files:
         if not files.exists(path):
             raise MissingFile(
-                f"The compose file {path.relative_to(root)} of {name!r} does not exist.",
+                f"The compose file {_shown(path, root)} of {name!r} does not exist.",
                 hint=f"mend compose-files in [{where}] of pyproject.toml",
             )
     env_table = table.get("env-file")
@@ -234,6 +242,10 @@ def _environment(root: Path, files: Files, name: str, table: Table) -> Environme
         database=_string(table, "database", where),
         profiles=_strings(table, "profiles", where),
     )
+
+
+def _shown(path: Path, root: Path) -> Path:
+    return path.relative_to(root) if path.is_relative_to(root) else path
 
 
 def _conventional_compose(root: Path, files: Files, name: str) -> tuple[Path, ...]:

@@ -423,9 +423,9 @@ class Project:
         paths = self._suite(suite)
         self.docker.check()
         if not self._record(site).exists():
-            self.stack_up(line, env)
             self.db_migrate(line, env)
-        deployment = self.standing(site, create=False)
+        # What an earlier build made stale is created anew; what is up stays.
+        deployment = self.stack_up(line, env)
         proven = {s.name: i.id for s in site.stack.built if (i := self.docker.image(s.image))}
         steps.verify_running(self.ports, deployment, proven)
         number = uuid.uuid4().hex[:8]

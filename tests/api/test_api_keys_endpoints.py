@@ -28,7 +28,7 @@ def user(engine: Engine) -> User:
     """Create a verified user that no other test knows."""
     user = User(
         email=f"{uuid4().hex}@example.com",
-        password_hash="nobody logs in with it",  # noqa: S106 - not a password
+        password_hash="nobody logs in with it",
         email_verified=True,
         display_name="Ada",
     )

@@ -23,7 +23,7 @@ def first_token(engine: Engine) -> str:
     token = new_opaque_token()
     user = User(
         email=f"{uuid4().hex}@example.com",
-        password_hash="nobody logs in with it",  # noqa: S106 - not a password
+        password_hash="nobody logs in with it",
         email_verified=True,
         display_name="Ada",
     )

@@ -17,8 +17,8 @@ from sqlalchemy import NullPool, create_engine, text
 pytestmark = [pytest.mark.integration, pytest.mark.smoke]
 
 API = os.environ.get("API_V1_PREFIX", "/api/v1")
-PASSWORD = "Correct-Horse-7-Battery"  # noqa: S105 - invented
-NEW_PASSWORD = "Staple-Clip-42-Drawer"  # noqa: S105 - invented
+PASSWORD = "Correct-Horse-7-Battery"
+NEW_PASSWORD = "Staple-Clip-42-Drawer"
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ def bearer(access: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {access}"}
 
 
-def expect(response: httpx2.Response, status: int) -> Any:  # noqa: ANN401 - JSON
+def expect(response: httpx2.Response, status: int) -> Any:
     """Return the body of a response that has the expected *status*."""
     assert response.status_code == status, f"{response.request.url}: {response.text}"
     return response.json() if response.content else None
@@ -222,7 +222,7 @@ def test_smoke_invalid_login_rejected(http: httpx2.Client, email: str) -> None:
 
 def test_smoke_weak_password_rejected(http: httpx2.Client, email: str) -> None:
     """The answer says what is missing, and does not repeat the password."""
-    response = Visitor(http, email).register(password="hunter2")  # noqa: S106
+    response = Visitor(http, email).register(password="hunter2")
 
     assert "12 characters" in expect(response, 422)["detail"][0]["msg"]
     assert "hunter2" not in response.text

@@ -30,7 +30,7 @@ class MailPurpose(StrEnum):
     """Why a mail with a token was sent; stored as text."""
 
     VERIFY_EMAIL = "verify_email"
-    RESET_PASSWORD = "reset_password"  # noqa: S105 - a purpose, not a password
+    RESET_PASSWORD = "reset_password"
 
 
 def purpose_check() -> CheckConstraint:

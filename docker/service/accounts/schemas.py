@@ -87,7 +87,7 @@ class TokenPair(Response):
 
     access_token: str
     refresh_token: str
-    token_type: str = "bearer"  # noqa: S105 - the scheme's name
+    token_type: str = "bearer"
     expires_in: int
     """Seconds until the access token expires."""
 

@@ -18,7 +18,7 @@ from accounts.tokens import (
     read_access_token,
 )
 
-SECRET = "unit-only-8c1e55d0ab7f4296b3d9e1f0"  # noqa: S105 - invented
+SECRET = "unit-only-8c1e55d0ab7f4296b3d9e1f0"
 CLAIMS = AccessClaims(user_id=uuid4(), epoch=3)
 MINUTE = timedelta(minutes=1)
 NOW = datetime.now(UTC)

@@ -98,15 +98,17 @@ def read(output: str) -> SchemaStatus:
     """
     line = next(
         (x for x in reversed(output.splitlines()) if x.startswith(_SENTINEL)),
-        None,
+        "",
     )
-    if line is None:
+    try:
+        facts = json.loads(line.removeprefix(_SENTINEL))
+    except json.JSONDecodeError:  # none, or cut off: the probe was killed
         raise CouldNotTell(
             "The schema could not be read: the probe printed no answer.",
             cause="\n".join(output.splitlines()[-5:]),
             hint="inv stack.logs",
-        )
-    return judge(json.loads(line.removeprefix(_SENTINEL)))
+        ) from None
+    return judge(facts)
 
 
 def judge(facts: Mapping[str, Any]) -> SchemaStatus:
