@@ -104,8 +104,8 @@ def test_a_signal_becomes_interrupted_and_ends_the_group(tmp_path: Path, number:
         os.kill(os.getpid(), number)
 
     sender = threading.Thread(target=send)
-    with pytest.raises(Interrupted) as caught, Signals().handled():
-        sender.start()
+    sender.start()
+    with Signals().handled(), pytest.raises(Interrupted) as caught:
         SystemProcess().run(python(with_grandchild(note)))
     sender.join()
     assert caught.value.signum == number

@@ -1,0 +1,476 @@
+"""What DockerCli does with a real engine; images are made FROM scratch."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+from unstale.adapters.docker import DockerCli
+from unstale.adapters.process import SystemProcess
+from unstale.adapters.signals import Signals
+from unstale.errors import (
+    BuildFailed,
+    ConfigError,
+    EngineUnavailable,
+    Interrupted,
+    NotReady,
+    Unavailable,
+)
+from unstale.ports import BuildOptions, Command, CommandResult, ComposeTarget, Process, RunOptions
+
+POSTGRES = "unstale/postgres-standin:17"
+LABEL = "com.example.contract"
+
+
+def silent(_line: str) -> None:
+    """Take a line and do nothing."""
+
+
+@pytest.fixture(scope="module")
+def docker() -> DockerCli:
+    cli = DockerCli(SystemProcess(), os.environ)
+    try:
+        cli.check()
+    except EngineUnavailable as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(str(error))
+    return cli
+
+
+@pytest.fixture(scope="module")
+def postgres(docker: DockerCli) -> str:
+    if docker.image(POSTGRES) is None:
+        if os.environ.get("CI"):
+            pytest.fail(f"there is no {POSTGRES}: ./bootstrap --with-docker")
+        pytest.skip(f"there is no {POSTGRES}")
+    return POSTGRES
+
+
+@pytest.fixture
+def project(docker: DockerCli) -> Iterator[str]:
+    name = f"contract{uuid.uuid4().hex[:10]}"
+    yield name
+    label = {"com.docker.compose.project": name}
+    docker.remove_containers([c.id for c in docker.containers(label)])
+    docker.remove_networks(list(docker.networks(label)))
+    docker.remove_volumes(list(docker.volumes(label)))
+    docker.remove_images([image.id for image in docker.images({LABEL: name})])
+    assert docker.containers(label) == ()
+    assert docker.images({LABEL: name}) == ()
+
+
+def target(tmp_path: Path, project: str, text: str) -> ComposeTarget:
+    path = tmp_path / "compose.yml"
+    path.write_text(text)
+    return ComposeTarget(project, (path,))
+
+
+@pytest.fixture
+def scratch(tmp_path: Path, project: str) -> ComposeTarget:
+    """A service whose image holds two files, a link and a hard link."""
+    tree = tmp_path / "tree" / "app"
+    tree.mkdir(parents=True)
+    (tree / "one.txt").write_text("one")
+    (tree / "two.sh").write_text("#!/bin/sh\n")
+    (tree / "two.sh").chmod(0o755)
+    (tree / "link").symlink_to("one.txt")
+    (tmp_path / "Dockerfile").write_text(
+        "FROM scratch\nARG API_TOKEN=none\nENV FOO=bar\nWORKDIR /app\nCOPY tree/ /\n"
+    )
+    return target(
+        tmp_path,
+        project,
+        f"""
+services:
+  app:
+    image: {project}/app:1
+    build:
+      context: .
+      labels: {{ {LABEL}: {project} }}
+""",
+    )
+
+
+@pytest.fixture
+def database(tmp_path: Path, project: str, postgres: str) -> ComposeTarget:
+    return target(
+        tmp_path,
+        project,
+        f"""
+services:
+  db:
+    image: {postgres}
+    init: true
+    entrypoint: ["sh", "-c"]
+    command: ["echo started; echo problem >&2; sleep 60"]
+    ports: ["127.0.0.1::5432"]
+    volumes: ["data:/data"]
+    healthcheck:
+      test: ["CMD-SHELL", "echo not yet; exit 1"]
+      interval: 1s
+      retries: 2
+volumes:
+  data: {{}}
+""",
+    )
+
+
+def up(docker: DockerCli, target: ComposeTarget) -> None:
+    docker.up(target, ["db"], silent, deadline_s=60)
+
+
+# Reaching the engine
+
+
+def test_check_is_quick(docker: DockerCli) -> None:
+    started = time.monotonic()
+    docker.check()
+    # Measured at 0.1 to 0.3 s; python-on-whales alone would cost 0.5 s.
+    assert time.monotonic() - started < 5
+
+
+@pytest.mark.usefixtures("docker")
+def test_check_loads_no_python_on_whales() -> None:
+    code = (
+        "import os, sys; from unstale.adapters.docker import DockerCli;"
+        "from unstale.adapters.process import SystemProcess;"
+        "DockerCli(SystemProcess(), os.environ).check();"
+        "sys.exit('python_on_whales' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_no_socket_means_the_engine_is_not_running(tmp_path: Path) -> None:
+    environ = {**os.environ, "DOCKER_HOST": f"unix://{tmp_path}/none.sock"}
+    with pytest.raises(EngineUnavailable) as caught:
+        DockerCli(SystemProcess(), environ).check()
+    assert "not running" in caught.value.what
+    assert "none.sock" in caught.value.cause
+    assert caught.value.hint
+
+
+def test_no_docker_command_is_told(tmp_path: Path) -> None:
+    with pytest.raises(EngineUnavailable, match="no docker command"):
+        DockerCli(SystemProcess(), {"PATH": str(tmp_path)}).check()
+
+
+class Answers:
+    """A process whose every command gives the same answer."""
+
+    def __init__(self, stdout: str) -> None:
+        self._result = CommandResult(0, stdout, "", 0.0)
+
+    def run(self, _command: Command, _on_line: object = None) -> CommandResult:
+        return self._result
+
+    def stream(self, _command: Command) -> Iterator[bytes]:
+        return iter(())
+
+
+@pytest.mark.parametrize(
+    ("version", "good"),
+    [("v2.23.3", False), ("2.24.0", True), ("5.0.1", True), ("1.29.2", False), ("dev", True)],
+)
+def test_an_old_compose_is_refused_with_both_versions(version: str, *, good: bool) -> None:
+    plugins = f'[{{"Name":"buildx","Version":"1"}},{{"Name":"compose","Version":"{version}"}}]'
+    process: Process = Answers(f'["28.0.0",null,{plugins}]')
+    cli = DockerCli(process, {**os.environ, "DOCKER_HOST": "tcp://192.0.2.1:2375"})
+    if good:
+        cli.check()
+        return
+    with pytest.raises(EngineUnavailable) as caught:
+        cli.check()
+    assert version in caught.value.cause
+    assert "2.24" in caught.value.cause
+
+
+def test_a_missing_plugin_is_named() -> None:
+    process: Process = Answers('["28.0.0",null,[{"Name":"compose","Version":"2.30.0"}]]')
+    cli = DockerCli(process, {**os.environ, "DOCKER_HOST": "tcp://192.0.2.1:2375"})
+    with pytest.raises(EngineUnavailable, match="buildx"):
+        cli.check()
+
+
+def test_every_call_tells_that_the_engine_is_gone(tmp_path: Path) -> None:
+    host = f"unix://{tmp_path}/none.sock"
+    gone = DockerCli(SystemProcess(), {**os.environ, "DOCKER_HOST": host})
+    aim = target(tmp_path, "gone", "services: {a: {image: none}}")
+    calls: list[Callable[[], object]] = [
+        lambda: gone.image("x"),
+        lambda: gone.images({"a": "b"}),
+        lambda: gone.containers({"a": "b"}),
+        lambda: gone.networks({}),
+        lambda: gone.volumes({}),
+        lambda: gone.history("x"),
+        lambda: gone.remove_containers(["x"]),
+        lambda: gone.logs("x", 5),
+        lambda: gone.up(aim, ["a"], silent, deadline_s=20),
+        lambda: gone.run(aim, "a", RunOptions(("true",), 20), silent),
+        lambda: gone.execute("x", RunOptions(("true",), 20), silent),
+        lambda: list(gone.files_in_container("x", PurePosixPath("/etc"))),
+        lambda: list(gone.files_in_image("x", PurePosixPath("/etc"))),
+    ]
+    for call in calls:
+        with pytest.raises(EngineUnavailable):
+            call()
+
+
+# Compose
+
+
+def test_config_resolves_and_needs_no_engine(tmp_path: Path) -> None:
+    (tmp_path / "values").write_text("TAG=7\n")
+    aim = target(tmp_path, "abc", "services: {a: {image: 'x:${TAG}', profiles: [p]}}")
+    aim = ComposeTarget(aim.project, aim.files, (tmp_path / "values",), ("*",))
+    environ = {**os.environ, "DOCKER_HOST": "unix:///none.sock"}
+    model = DockerCli(SystemProcess(), environ).config(aim)
+    services = model["services"]
+    assert isinstance(services, dict)
+    assert services["a"]["image"] == "x:7"
+    assert model["name"] == "abc"
+
+
+def test_a_refused_file_is_told_in_composes_words(docker: DockerCli, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        docker.config(target(tmp_path, "abc", "services: {a: {imagine: x}}"))
+    assert "imagine" in caught.value.cause
+
+
+@pytest.mark.parametrize("line", ['A="hunter2', "A='hunter2", "A=${hunter2", "A@b=hunter2"])
+def test_an_error_quotes_no_secret(docker: DockerCli, tmp_path: Path, line: str) -> None:
+    (tmp_path / "values").write_text(f"PASSWORD=one$hunter3\nFINE=1\n{line}\nNEXT=hunter4\n")
+    aim = target(tmp_path, "abc", "services: {a: {image: x}}")
+    with pytest.raises(ConfigError) as caught:
+        docker.config(ComposeTarget(aim.project, aim.files, (tmp_path / "values",)))
+    assert caught.value.cause
+    assert "hunter" not in str(caught.value)
+
+
+def test_build_streams_and_labels_find_the_image(docker: DockerCli, scratch: ComposeTarget) -> None:
+    lines: list[str] = []
+    options = BuildOptions(arguments=("API_TOKEN=hunter2-hunter2",))
+    docker.build(scratch, ["app"], options, lines.append)
+    assert any("COPY tree/" in line for line in lines)
+    fact = docker.image(f"{scratch.project}/app:1")
+    assert fact is not None
+    assert fact.working_dir == "/app"
+    assert "FOO=bar" in fact.environment
+    assert fact.labels[LABEL] == scratch.project
+    assert fact.layers
+    assert docker.images({LABEL: scratch.project}) == (fact,)
+    assert docker.images({LABEL: "another"}) == ()
+    assert "COPY tree/" in docker.history(fact.id)[0]
+    assert docker.image(f"{scratch.project}/none") is None
+    docker.remove_images([fact.id, "sha256:" + "0" * 64])
+    assert docker.image(fact.id) is None
+
+
+def test_a_failed_build_carries_its_last_lines(docker: DockerCli, scratch: ComposeTarget) -> None:
+    dockerfile = scratch.files[0].parent / "Dockerfile"
+    dockerfile.write_text("FROM scratch\nCOPY absent-file /\n")
+    with pytest.raises(BuildFailed) as caught:
+        docker.build(scratch, ["app"], BuildOptions(), silent)
+    assert "app" in caught.value.what
+    assert "absent-file" in caught.value.cause
+
+
+def test_secrets_are_not_in_the_argument_list(tmp_path: Path) -> None:
+    seen: list[Command] = []
+
+    class Recorder(Answers):
+        def run(self, command: Command, on_line: object = None) -> CommandResult:
+            seen.append(command)
+            return super().run(command, on_line)
+
+    cli = DockerCli(Recorder(""), os.environ)
+    aim = target(tmp_path, "abc", "services: {a: {image: x}}")
+    pairs = (("API_TOKEN", "hunter2-hunter2"), ("MODE", "test"))
+    options = RunOptions(("true",), 5, environment=pairs)
+    cli.run(aim, "a", options, silent)
+    cli.execute("c", options, silent)
+    cli.build(aim, ["a"], BuildOptions(arguments=("API_TOKEN=hunter2-hunter2",)), silent)
+    for command in seen:
+        assert "hunter2" not in " ".join(command.argv)
+        assert command.env["API_TOKEN"] == "hunter2-hunter2"
+    assert "MODE=test" in seen[0].argv
+    assert "--rm" not in seen[0].argv
+
+
+def test_up_fills_every_fact(docker: DockerCli, database: ComposeTarget) -> None:
+    up(docker, database)
+    label = {"com.docker.compose.project": database.project}
+    end = time.monotonic() + 30
+    while (fact := docker.containers(label)[0]).health != "unhealthy":
+        assert time.monotonic() < end
+        time.sleep(0.3)
+    assert (fact.service, fact.project, fact.status) == ("db", database.project, "running")
+    assert fact.name == f"{database.project}-db-1"
+    assert fact.health_output == "not yet"
+    assert not fact.one_off
+    assert fact.ports[0][0] == 5432
+    assert fact.ports[0][1].startswith("127.0.0.1:")
+    mount = next(m for m in fact.mounts if m.target == "/data")
+    assert (mount.kind, mount.name) == ("volume", f"{database.project}_data")
+    image = docker.image(POSTGRES)
+    assert image is not None
+    assert fact.image_id == image.id
+    assert sorted(docker.logs(fact.id, 10)) == ["problem", "started"]
+    assert docker.containers({"com.docker.compose.project": ""}) != ()
+    assert list(docker.networks(label)) == [f"{database.project}_default"]
+    volumes = docker.volumes(label)
+    assert volumes[f"{database.project}_data"]["com.docker.compose.volume"] == "data"
+
+
+def test_a_service_that_cannot_start_is_not_ready(
+    docker: DockerCli, tmp_path: Path, project: str, postgres: str
+) -> None:
+    text = f"services: {{a: {{image: '{postgres}', entrypoint: [/no/such/program]}}}}"
+    with pytest.raises(NotReady) as caught:
+        docker.up(target(tmp_path, project, text), ["a"], silent, deadline_s=60)
+    assert "/no/such/program" in caught.value.cause
+
+
+def test_run_keeps_its_container_and_its_exit_code(
+    docker: DockerCli, database: ComposeTarget
+) -> None:
+    options = RunOptions(
+        ("cat; echo $MODE $API_TOKEN; echo file > /tmp/file; exit 7",),
+        60,
+        name=f"{database.project}-once",
+        environment=(("MODE", "test"), ("API_TOKEN", "hunter2-hunter2")),
+        stdin=b"from stdin\n",
+        user="65534",
+    )
+    lines: list[str] = []
+    result = docker.run(database, "db", options, lines.append)
+    assert result.returncode == 7
+    assert result.stdout.splitlines() == ["from stdin", "test hunter2-hunter2"]
+    assert "from stdin" in lines
+    (fact,) = docker.containers({"com.docker.compose.project": database.project})
+    assert (fact.name, fact.one_off, fact.status) == (options.name, True, "exited")
+    assert fact.exit_code == 7
+    (member,) = docker.files_in_container(fact.id, PurePosixPath("/tmp/file"))
+    assert (str(member.path), member.content) == ("/tmp/file", b"file\n")
+
+
+def test_execute_runs_in_a_running_container(docker: DockerCli, database: ComposeTarget) -> None:
+    up(docker, database)
+    name = f"{database.project}-db-1"
+    options = RunOptions(
+        ("sh", "-c", "cat; echo $MODE; exit 4"),
+        30,
+        environment=(("MODE", "test"),),
+        stdin=b"in\n",
+    )
+    result = docker.execute(name, options, silent)
+    assert (result.returncode, result.stdout) == (4, "in\ntest\n")
+
+
+def test_words_of_a_program_do_not_pass_for_a_dead_engine(
+    docker: DockerCli, database: ComposeTarget
+) -> None:
+    up(docker, database)
+    words = "Cannot connect to the Docker daemon at unix:///x. Is the docker daemon running?"
+    options = RunOptions(("sh", "-c", f"echo '{words}' >&2; exit 1"), 30)
+    result = docker.execute(f"{database.project}-db-1", options, silent)
+    assert (result.returncode, result.stderr) == (1, f"{words}\n")
+
+
+def test_followed_logs_end_with_a_signal(docker: DockerCli, database: ComposeTarget) -> None:
+    up(docker, database)
+    lines: list[str] = []
+    timers: list[threading.Timer] = []
+
+    def on_line(line: str) -> None:
+        lines.append(line)
+        if not timers:
+            timers.append(threading.Timer(0.3, os.kill, (os.getpid(), 2)))
+            timers[0].start()
+
+    with pytest.raises(Interrupted), Signals().handled():
+        docker.follow_logs(database, ["db"], on_line)
+    assert any("started" in line for line in lines)
+
+
+# Removing and reading files
+
+
+def test_removing_twice_is_no_error_and_vanished_ids_are_left_out(
+    docker: DockerCli, database: ComposeTarget
+) -> None:
+    up(docker, database)
+    label = {"com.docker.compose.project": database.project}
+    ids = [c.id for c in docker.containers(label)]
+    networks, volumes = list(docker.networks(label)), list(docker.volumes(label))
+    for _ in range(2):
+        docker.remove_containers([*ids, "contract-none"])
+        docker.remove_networks(networks)
+        docker.remove_volumes(volumes)
+    assert docker.containers(label) == ()
+    assert (docker.networks(label), docker.volumes(label)) == ({}, {})
+    for kind in ("container", "network", "volume"):
+        assert docker._inspect(kind, ["contract-none"]) == []
+
+
+def test_a_volume_in_use_is_told(docker: DockerCli, database: ComposeTarget) -> None:
+    up(docker, database)
+    with pytest.raises(Unavailable, match="in use"):
+        docker.remove_volumes([f"{database.project}_data"])
+
+
+def test_an_image_in_use_stays(docker: DockerCli, database: ComposeTarget) -> None:
+    up(docker, database)
+    (fact,) = docker.containers({"com.docker.compose.project": database.project})
+    docker.remove_images([fact.image_id])
+    assert docker.image(POSTGRES) is not None
+
+
+def test_files_of_an_image_without_shell_or_command(
+    docker: DockerCli, scratch: ComposeTarget
+) -> None:
+    docker.build(scratch, ["app"], BuildOptions(), silent)
+    image = f"{scratch.project}/app:1"
+    members = {str(m.path): m for m in docker.files_in_image(image, PurePosixPath("/app"))}
+    assert set(members) == {"/app/one.txt", "/app/two.sh", "/app/link"}
+    assert members["/app/one.txt"].content == b"one"
+    assert members["/app/two.sh"].mode & 0o777 == 0o755
+    assert members["/app/link"].link == "one.txt"
+    (followed,) = docker.files_in_image(image, PurePosixPath("/app/link"))
+    assert (str(followed.path), followed.content) == ("/app/link", b"one")
+    everything = {str(m.path) for m in docker.files_in_image(image, PurePosixPath("/"))}
+    assert set(members) <= everything
+    assert list(docker.files_in_image(image, PurePosixPath("/none"))) == []
+    assert docker.containers({"dev.unstale.owner": "inspect"}) == ()
+
+
+def test_hard_links_have_the_content_of_their_target(
+    docker: DockerCli, database: ComposeTarget
+) -> None:
+    name = f"{database.project}-once"
+    script = "mkdir /tmp/d; echo same > /tmp/d/a; ln /tmp/d/a /tmp/d/b; ln /tmp/d/a /tmp/d/c"
+    docker.run(database, "db", RunOptions((script,), 60, name=name, user="0"), silent)
+    members = docker.files_in_container(name, PurePosixPath("/tmp/d"))
+    assert {str(m.path): m.content for m in members} == {
+        f"/tmp/d/{letter}": b"same\n" for letter in "abc"
+    }
+
+
+def test_a_reader_that_stops_early_leaves_no_container(docker: DockerCli, postgres: str) -> None:
+    members = docker.files_in_image(postgres, PurePosixPath("/usr/lib"))
+    next(members)
+    members.close()  # type: ignore[attr-defined]
+    assert docker.containers({"dev.unstale.owner": "inspect"}) == ()
+
+
+def test_an_absent_image_is_an_error(docker: DockerCli) -> None:
+    with pytest.raises(Unavailable, match="contract-none"):
+        list(docker.files_in_image("contract-none:1", PurePosixPath("/")))

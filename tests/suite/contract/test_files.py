@@ -1,0 +1,56 @@
+"""What DiskFiles does on a real disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from unstale.adapters.files import DiskFiles
+from unstale.errors import ConfigError, MissingFile
+
+
+def test_a_byte_order_mark_is_dropped(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"\xef\xbb\xbfcaf\xc3\xa9\r\n")
+    assert DiskFiles().read_text(tmp_path / "a") == "café\r\n"
+
+
+def test_a_missing_file_and_a_folder_differ(tmp_path: Path) -> None:
+    with pytest.raises(MissingFile, match="none"):
+        DiskFiles().read_text(tmp_path / "none")
+    with pytest.raises(ConfigError):
+        DiskFiles().read_text(tmp_path)
+
+
+def test_bytes_that_are_no_text_are_not_quoted(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"hunter\xff")
+    with pytest.raises(ConfigError) as caught:
+        DiskFiles().read_text(tmp_path / "a")
+    assert "Byte 6" in caught.value.cause
+    assert "hunter" not in str(caught.value)
+
+
+def test_a_write_makes_parents_replaces_and_leaves_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "er" / "file"
+    for text in ("first\n", "sécond\r\n"):
+        DiskFiles().write_atomic(path, text)
+        assert path.read_bytes() == text.encode()
+    assert path.stat().st_mode & 0o777 == 0o644
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_failed_write_keeps_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    DiskFiles().write_atomic(path, "old")
+    with pytest.raises(UnicodeEncodeError):
+        DiskFiles().write_atomic(path, "\ud800")
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_glob_finds_files_sorted(tmp_path: Path) -> None:
+    for name in ("b.env", "a.env"):
+        (tmp_path / name).touch()
+    (tmp_path / "c.env").mkdir()
+    found = DiskFiles().glob(tmp_path, "*.env")
+    assert [path.name for path in found] == ["a.env", "b.env"]
