@@ -1,0 +1,173 @@
+"""The resolved model of `docker compose config`, read into values."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from unstale.compose import BuildSpec, Mount, Port, Service, parse
+
+# What compose 2.26 printed for a small stack, without two volume mounts.
+RECORDED = json.loads(r"""
+{
+  "name": "demo",
+  "networks": {
+    "default": {"name": "demo_default", "ipam": {}},
+    "shared": {"name": "company", "ipam": {}, "external": true}
+  },
+  "services": {
+    "worker": {
+      "build": {
+        "context": "/srv/demo",
+        "dockerfile": "docker/Dockerfile",
+        "target": "runtime",
+        "args": {"PYTHON": "python:3.13-slim"},
+        "additional_contexts": {"shared": "/srv/shared"}
+      },
+      "command": null,
+      "container_name": "the-worker",
+      "depends_on": {"postgres": {"condition": "service_healthy", "required": true}},
+      "entrypoint": null,
+      "environment": {"PASSWORD": "pa$$word", "EMPTY": "", "INHERITED": null},
+      "healthcheck": {"disable": true},
+      "networks": {"default": null, "shared": null},
+      "profiles": ["full"],
+      "volumes": [
+        {"type": "bind", "source": "/srv/demo/src", "target": "/app/src",
+         "read_only": true, "bind": {"create_host_path": true}},
+        {"type": "volume", "source": "cache", "target": "/cache", "volume": {}},
+        {"type": "tmpfs", "target": "/tmp"}
+      ],
+      "working_dir": "/app"
+    },
+    "postgres": {
+      "image": "postgres:17",
+      "healthcheck": {"test": ["CMD-SHELL", "pg_isready"], "interval": "1s"},
+      "ports": [
+        {"mode": "ingress", "host_ip": "127.0.0.1", "target": 5432,
+         "published": "5433", "protocol": "tcp"},
+        {"mode": "ingress", "target": 5432, "protocol": "tcp"}
+      ]
+    }
+  },
+  "volumes": {
+    "cache": {"name": "demo_cache"},
+    "seed": {"name": "seed-data"},
+    "given": {"name": "demo_given", "external": true}
+  }
+}
+""")
+
+
+def _service(name: str) -> Service:
+    found = parse(RECORDED).service(name)
+    assert found is not None
+    return found
+
+
+def test_services_come_sorted_and_by_name() -> None:
+    stack = parse(RECORDED)
+
+    assert stack.name == "demo"
+    assert [service.name for service in stack.services] == ["postgres", "worker"]
+    assert stack.service("nobody") is None
+
+
+def test_only_services_with_a_build_are_built() -> None:
+    assert [service.name for service in parse(RECORDED).built] == ["worker"]
+
+
+def test_a_build_is_read_whole() -> None:
+    assert _service("worker").build == BuildSpec(
+        context="/srv/demo",
+        dockerfile="docker/Dockerfile",
+        dockerfile_inline=None,
+        target="runtime",
+        args=(("PYTHON", "python:3.13-slim"),),
+        additional_contexts=(("shared", "/srv/shared"),),
+        platforms=(),
+    )
+
+
+def test_a_built_service_without_an_image_gets_the_tag_that_compose_gives_it() -> None:
+    assert _service("worker").image == "demo-worker"
+    assert _service("postgres").image == "postgres:17"
+
+
+def test_a_dockerfile_is_relative_to_its_context() -> None:
+    build = _service("worker").build
+
+    assert build is not None
+    assert build.is_local
+    assert build.dockerfile_path == Path("/srv/demo/docker/Dockerfile")
+
+
+@pytest.mark.parametrize(
+    "context", ["https://example.com/repo.git#main", "git@example.com:team/repo.git"]
+)
+def test_a_remote_context_is_not_local(context: str) -> None:
+    model = {"name": "demo", "services": {"app": {"build": {"context": context}}}}
+
+    build = parse(model).services[0].build
+
+    assert build is not None
+    assert not build.is_local
+    assert build.dockerfile == "Dockerfile"
+
+
+def test_dollar_signs_that_compose_doubled_are_single_again() -> None:
+    assert _service("worker").variable("PASSWORD") == "pa$word"
+
+
+def test_an_empty_variable_is_not_an_unset_one() -> None:
+    assert _service("worker").variable("EMPTY") == ""
+    assert _service("worker").variable("INHERITED") is None
+
+
+def test_ports_keep_which_are_fixed_and_which_the_engine_picks() -> None:
+    assert _service("postgres").ports == (
+        Port(target=5432, published="5433", host_ip="127.0.0.1", protocol="tcp"),
+        Port(target=5432, published="", host_ip="", protocol="tcp"),
+    )
+
+
+def test_mounts_keep_what_lies_over_the_images_files() -> None:
+    assert _service("worker").mounts == (
+        Mount("bind", "/srv/demo/src", "/app/src", read_only=True),
+        Mount("volume", "cache", "/cache", read_only=False),
+        Mount("tmpfs", "", "/tmp", read_only=False),
+    )
+
+
+def test_a_switched_off_health_check_is_none() -> None:
+    assert _service("postgres").has_healthcheck
+    assert not _service("worker").has_healthcheck
+
+    none = {"name": "demo", "services": {"app": {"healthcheck": {"test": ["NONE"]}}}}
+    assert not parse(none).services[0].has_healthcheck
+
+
+def test_what_has_a_fixed_or_external_name_is_not_the_projects_own() -> None:
+    stack = parse(RECORDED)
+
+    assert stack.own_volumes == ("cache",)
+    assert stack.own_networks == ("default",)
+
+
+def test_the_rest_of_a_service_is_read() -> None:
+    worker = _service("worker")
+
+    assert worker.container_name == "the-worker"
+    assert worker.depends_on == ("postgres",)
+    assert worker.profiles == ("full",)
+    assert worker.working_dir == "/app"
+
+
+@pytest.mark.parametrize("model", [{"name": "demo"}, {"name": "demo", "services": None}])
+def test_a_model_without_services_is_an_empty_stack(model: dict[str, Any]) -> None:
+    stack = parse(model)
+
+    assert (stack.services, stack.own_volumes, stack.own_networks) == ((), (), ())
