@@ -78,7 +78,7 @@ _NOISE = re.compile(r"^\s*(-*|exit status \d+)\s*$")
 _PROGRESS = re.compile(r"^\s*(Container|Network|Volume|Image|Service)? ?\S+\s+\w+ing\b\s*$")
 # Compose quotes the rest of an env file, secrets and all, where it can't read it.
 _QUOTED_FILE = re.compile(
-    r"(?P<words> near|unterminated quoted value|invalid template:)\s*[\"'].*",
+    r"(?P<words>near|in variable name|unterminated quoted value|invalid template:)\s*[\"'].*",
     re.DOTALL | re.IGNORECASE,
 )
 
