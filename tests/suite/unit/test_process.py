@@ -79,9 +79,9 @@ def test_a_missing_program_is_named_with_what_to_do() -> None:
 
 def test_a_stream_that_fails_tells_its_last_error_line() -> None:
     code = "import sys; print('data'); sys.stderr.write('first\\nthe reason\\n'); sys.exit(7)"
-    chunks = SystemProcess().stream(python(code))
-    assert next(chunks) == b"data\n"
+    chunks: list[bytes] = []
     with pytest.raises(Unavailable) as caught:
-        next(chunks)
+        chunks.extend(SystemProcess().stream(python(code)))
+    assert b"".join(chunks) == b"data\n"
     assert caught.value.cause == "the reason"
     assert "7" in caught.value.what
