@@ -153,11 +153,16 @@ def migrate(ports: Ports, site: Site, deployment: Deployment, line: Line) -> str
     return " ".join(settings.migrate_command)
 
 
+# What Python prints around an exception, and what tells nobody anything.
+_NOISE = ("  ", "INFO", "Traceback", "The above exception", "During handling", "(Background on")
+
+
 def _failure(output: Sequence[str]) -> str:
+    """The revision that was running, and the last distinct lines of the error."""
     running = [x.strip() for x in output if "Running upgrade" in x]
-    words = [x.strip() for x in output if x.strip() and not x.startswith(("  ", "INFO"))]
+    words = dict.fromkeys(x.strip() for x in output if x.strip() and not x.startswith(_NOISE))
     at = running[-1].partition("Running upgrade")[2].strip() if running else ""
-    return "\n".join([f"In revision {at}:" if at else "", *words[-8:]]).strip()
+    return "\n".join([*([f"In revision {at}"] if at else []), *list(words)[-8:]])
 
 
 def schema(ports: Ports, site: Site, deployment: Deployment, line: Line) -> SchemaStatus | None:

@@ -117,7 +117,8 @@ def judge(ports: Ports, run: TestRun) -> junit.Counts:
             cause="The engine's OOM killer ended a process in it.",
             hint="raise its memory limit, or run fewer tests at once",
         )
-    if run.exit_code < 0 or run.exit_code in (125, 126, 127, 137, 139):
+    # 125 to 127 are the engine's own, and above are signals.
+    if not 0 <= run.exit_code < 125:
         raise Unavailable(
             f"The test runner did not end by itself (exit code {run.exit_code}).",
             cause=run.runner.error if run.runner else "",
