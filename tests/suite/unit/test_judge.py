@@ -1,0 +1,360 @@
+"""Run the tests and judge the run: green needs an exit code *and* evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from unstale.compose import Stack
+from unstale.config import Environment, RunnerSettings, SchemaSettings, Settings
+from unstale.errors import CouldNotTell, NotReady, TestsFailed, Unavailable, UnstaleError
+from unstale.mask import Mask
+from unstale.pipeline.junit import Counts
+from unstale.pipeline.site import Deployment, Ports, Site
+from unstale.pipeline.tests import TestRun, arguments_for, judge, run_tests
+from unstale.ports import (
+    ArchiveMember,
+    Command,
+    CommandResult,
+    ComposeTarget,
+    ContainerFact,
+    RunOptions,
+)
+from unstale.stack.running import casualties, running_image
+from unstale.verdict import Fresh, Missing, Reason, Stale
+
+if TYPE_CHECKING:
+    from conftest import FakeDocker, FakeProcess
+
+GREEN = Counts(passed=2, failed=0, skipped=1, passes=("a", "b"))
+RED = Counts(passed=1, failed=1, skipped=0, failures=("tests.test_a::test_bad",))
+JUNIT = b'<testsuite><testcase name="good"/></testsuite>'
+OLDER = b'<testsuite><testcase name="earlier"/></testsuite>'
+
+
+def _run(exit_code: int = 0, counts: Counts | None = GREEN) -> TestRun:
+    return TestRun(exit_code, counts, runner=None, fallen=())
+
+
+def test_green_by_code_and_by_evidence_is_accepted(ports: Ports) -> None:
+    assert judge(ports, _run()) == GREEN
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "counts", "error", "says"),
+    [
+        (0, None, CouldNotTell, "green without evidence"),
+        (0, Counts(0, 0, 3), TestsFailed, "No test ran: 3 were skipped"),
+        (0, Counts(0, 0, 0), TestsFailed, "No test ran"),
+        (0, RED, TestsFailed, "1 of 2 tests failed"),
+        (1, RED, TestsFailed, "1 of 2 tests failed"),
+        (1, GREEN, TestsFailed, "exit code 1"),
+        (1, None, TestsFailed, "exit code 1"),
+        (4, None, TestsFailed, "exit code 4"),
+        (5, None, TestsFailed, "No test ran"),
+        (5, Counts(0, 0, 0), TestsFailed, "No test ran"),
+    ],
+)
+def test_each_way_not_to_be_green(
+    ports: Ports, exit_code: int, counts: Counts | None, error: type[UnstaleError], says: str
+) -> None:
+    with pytest.raises(error, match=says) as caught:
+        judge(ports, _run(exit_code, counts))
+
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize("exit_code", [-9, -15, 125, 126, 127, 134, 137, 139, 143])
+@pytest.mark.parametrize("counts", [None, GREEN, RED])
+def test_a_runner_that_was_ended_is_an_outage_and_not_a_failed_test(
+    ports: Ports, exit_code: int, counts: Counts | None
+) -> None:
+    with pytest.raises(Unavailable, match="did not end by itself"):
+        judge(ports, _run(exit_code, counts))
+
+
+def test_a_runner_out_of_memory_is_an_outage_even_if_it_ended_with_0(
+    ports: Ports, container: ContainerFact
+) -> None:
+    run = replace(_run(), runner=replace(container, oom_killed=True))
+
+    with pytest.raises(Unavailable, match="out of memory"):
+        judge(ports, run)
+
+
+@pytest.mark.parametrize("exit_code", [0, 1, 137])
+def test_a_fallen_database_voids_every_result(
+    ports: Ports, docker: FakeDocker, container: ContainerFact, exit_code: int
+) -> None:
+    database = replace(container, id="c-db", service="postgres", status="exited", exit_code=3)
+    docker.printed["c-db"] = ("PANIC: could not write",)
+
+    with pytest.raises(NotReady, match="'postgres' did not survive the tests") as caught:
+        judge(ports, replace(_run(exit_code), fallen=(database,)))
+
+    assert "exit code 3" in caught.value.what
+    assert "PANIC: could not write" in caught.value.cause
+
+
+def test_a_service_out_of_memory_is_told_so(ports: Ports, container: ContainerFact) -> None:
+    fallen = replace(container, status="exited", exit_code=137, oom_killed=True)
+
+    with pytest.raises(NotReady, match="out of memory"):
+        judge(ports, replace(_run(), fallen=(fallen,)))
+
+
+# --- Which services fell ---
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"status": "exited"},
+        {"status": "restarting"},
+        {"restart_count": 1},
+        {"started_at": "2026-01-01T00:01:00Z"},
+        {"health": "unhealthy"},
+    ],
+)
+def test_a_service_that_is_not_what_it_was_has_fallen(
+    container: ContainerFact, change: dict[str, Any]
+) -> None:
+    after = replace(container, **change)
+
+    assert casualties([container], [after], "test-runner") == (after,)
+
+
+def test_a_service_whose_container_is_gone_has_fallen(container: ContainerFact) -> None:
+    assert casualties([container], [], "test-runner") == (container,)
+
+
+def test_a_service_that_did_not_run_before_can_not_fall(container: ContainerFact) -> None:
+    one_shot = replace(container, status="exited")
+
+    assert casualties([one_shot], [one_shot], "test-runner") == ()
+
+
+def test_the_runner_itself_may_end(container: ContainerFact) -> None:
+    assert casualties([container], [], runner="app") == ()
+
+
+def test_the_first_to_die_comes_first(container: ContainerFact) -> None:
+    before = [container, replace(container, id="c-db", service="postgres")]
+    app, database = (
+        replace(c, status="exited", finished_at=f"2026-01-01T00:00:0{second}Z")
+        for c, second in zip(before, (5, 4), strict=True)
+    )
+
+    assert casualties(before, [app, database], "test-runner") == (database, app)
+
+
+# --- Which image runs ---
+
+
+@pytest.mark.parametrize(
+    ("proven", "expected"),
+    [
+        ({"app": "sha256:1111"}, Fresh()),
+        ({"app": "sha256:2222"}, Stale((Reason("container:demo-app-1", "modified"),))),
+        ({"worker": "sha256:1111"}, Missing()),
+    ],
+)
+def test_a_container_must_run_the_proven_image(
+    container: ContainerFact, proven: dict[str, str], expected: object
+) -> None:
+    assert running_image([container], proven) == expected
+
+
+# --- Which tests run ---
+
+
+@pytest.mark.parametrize(
+    ("suite", "given", "expected"),
+    [
+        (("tests/smoke",), (), ("tests/smoke",)),
+        (("tests/smoke",), ("-x",), ("tests/smoke", "-x")),
+        (("tests/smoke",), ("tests/smoke/test_a.py",), ("tests/smoke/test_a.py",)),
+        (("tests/smoke/a.py",), ("tests/smoke/a.py::test",), ("tests/smoke/a.py::test",)),
+        (("tests/smoke",), ("tests/smoke2",), ("tests/smoke", "tests/smoke2")),
+        ((), ("-k", "x"), ("-k", "x")),
+    ],
+)
+def test_a_path_of_the_suite_replaces_the_whole_suite(
+    suite: tuple[str, ...], given: tuple[str, ...], expected: tuple[str, ...]
+) -> None:
+    assert arguments_for(suite, given) == expected
+
+
+# --- Taking the evidence ---
+
+Sites = Callable[..., Site]
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Sites:
+    def build(runner: RunnerSettings | None = None, service: str = "test-runner") -> Site:
+        environment = Environment("test", (), ())
+        settings = Settings(
+            root=tmp_path,
+            default_env="test",
+            environments={"test": environment},
+            runner=runner or RunnerSettings(junit="/r/junit.xml"),
+            suites={},
+            schema=SchemaSettings(),
+            verify=(),
+            allow=(),
+        )
+        return Site(
+            settings=settings,
+            environment=environment,
+            stack=Stack("demo", (), (), ()),
+            target=ComposeTarget("demo", ()),
+            runner=service,
+            database=None,
+            values=(("APP_MODE", "test"),),
+            mask=Mask(),
+            owner="me",
+        )
+
+    return build
+
+
+@pytest.fixture
+def deployment(tmp_path: Path) -> Deployment:
+    return Deployment("r1", ComposeTarget("demo", ()), (), tmp_path / "evidence")
+
+
+def _start(ports: Ports, site: Site, deployment: Deployment) -> TestRun:
+    return run_tests(
+        ports, site, deployment, ("-q",), number="1", deadline_s=60, line=lambda _line: None
+    )
+
+
+def _file(path: str, content: bytes) -> ArchiveMember:
+    return ArchiveMember(PurePosixPath(path), 0o644, None, content)
+
+
+def test_a_run_leaves_its_own_junit_file_and_coverage(
+    ports: Ports, docker: FakeDocker, container: ContainerFact, site: Sites, deployment: Deployment
+) -> None:
+    def run(service: str, options: RunOptions) -> CommandResult:
+        assert service == "test-runner"
+        assert options.argv == ("pytest", "--junit-xml=/r/junit-1.xml", "-q")
+        assert ("UNSTALE_RUN", "r1") in options.environment
+        runner = replace(
+            container, id="c-run", name=options.name, service=service, status="exited", one_off=True
+        )
+        docker.add(runner)
+        docker.archives["c-run"] = [
+            _file("/r/junit-1.xml", JUNIT),
+            _file("/r/.coverage", b"data"),
+            _file("/etc/passwd", b"not asked for"),
+        ]
+        return CommandResult(0, "", "", 1.0)
+
+    docker.on_run = run
+    docker.add(container)
+
+    found = _start(ports, site(), deployment)
+
+    assert judge(ports, found).passes == ("good",)
+    assert (deployment.folder / "junit.xml").read_bytes() == JUNIT
+    assert (deployment.folder / "coverage" / ".coverage").read_bytes() == b"data"
+    assert found.fallen == ()
+
+
+def test_the_containers_exit_code_wins_over_composes(
+    ports: Ports, docker: FakeDocker, container: ContainerFact, site: Sites, deployment: Deployment
+) -> None:
+    def run(service: str, options: RunOptions) -> CommandResult:
+        docker.add(
+            replace(container, name=options.name, service=service, status="exited", exit_code=1)
+        )
+        return CommandResult(0, "", "", 1.0)
+
+    docker.on_run = run
+
+    assert _start(ports, site(), deployment).exit_code == 1
+
+
+def test_a_database_that_dies_under_the_tests_is_seen(
+    ports: Ports, docker: FakeDocker, container: ContainerFact, site: Sites, deployment: Deployment
+) -> None:
+    docker.add(replace(container, service="postgres"))
+
+    def run(_service: str, _options: RunOptions) -> CommandResult:
+        docker.change("postgres", status="exited", exit_code=137)
+        return CommandResult(0, "", "", 1.0)
+
+    docker.on_run = run
+
+    with pytest.raises(NotReady, match="'postgres' did not survive"):
+        judge(ports, _start(ports, site(), deployment))
+
+
+def test_an_earlier_runs_file_is_no_evidence_of_this_one(
+    ports: Ports, docker: FakeDocker, container: ContainerFact, site: Sites, deployment: Deployment
+) -> None:
+    docker.add(replace(container, service="test-runner"))
+    docker.archives[container.id] = [_file("/r/junit.xml", OLDER)]
+    own_command = RunnerSettings(command=("tox",), mode="exec", junit="/r/junit.xml")
+
+    found = _start(ports, site(own_command), deployment)
+
+    assert found.counts is None
+    with pytest.raises(CouldNotTell):
+        judge(ports, found)
+
+
+def test_exec_mode_reads_what_the_running_runner_wrote(
+    ports: Ports, docker: FakeDocker, container: ContainerFact, site: Sites, deployment: Deployment
+) -> None:
+    docker.add(replace(container, service="test-runner"))
+    docker.archives[container.id] = [_file("/r/junit.xml", OLDER)]
+
+    def execute(_container: str, _options: RunOptions) -> CommandResult:
+        docker.archives[container.id] = [_file("/r/junit.xml", JUNIT)]
+        return CommandResult(0, "", "", 1.0)
+
+    docker.on_execute = execute
+    own_command = RunnerSettings(command=("tox",), mode="exec", junit="/r/junit.xml")
+
+    assert judge(ports, _start(ports, site(own_command), deployment)).passes == ("good",)
+
+
+def test_exec_mode_needs_a_running_runner(
+    ports: Ports, docker: FakeDocker, container: ContainerFact, site: Sites, deployment: Deployment
+) -> None:
+    docker.add(replace(container, service="test-runner", status="exited"))
+
+    with pytest.raises(Unavailable, match="'test-runner' is not running"):
+        _start(ports, site(RunnerSettings(mode="exec")), deployment)
+
+
+def test_a_runner_on_the_host_gets_the_variables_and_the_published_ports(
+    ports: Ports,
+    docker: FakeDocker,
+    process: FakeProcess,
+    container: ContainerFact,
+    site: Sites,
+    deployment: Deployment,
+) -> None:
+    docker.add(replace(container, ports=((8000, "127.0.0.1:32768"),)))
+    deployment.folder.mkdir()
+    (deployment.folder / "junit.xml").write_bytes(OLDER)
+
+    def run(command: Command) -> CommandResult:
+        report = deployment.folder / "junit.xml"
+        assert not report.exists(), "an earlier run's file is still there"
+        assert command.argv == ("pytest", f"--junit-xml={report}", "-q")
+        assert command.env == {"APP_MODE": "test", "UNSTALE_APP_8000": "127.0.0.1:32768"}
+        report.write_bytes(JUNIT)
+        return CommandResult(0, "", "", 1.0)
+
+    process.on_run = run
+
+    assert judge(ports, _start(ports, site(service="host"), deployment)).passes == ("good",)
