@@ -45,6 +45,11 @@ class Result:
         """Both streams: a message's place is the business of another test."""
         return f"{self.out}\n{self.err}"
 
+    @property
+    def traceback(self) -> bool:
+        """Whether unstale's own shows; those of tests are indented."""
+        return any(line.startswith("Traceback") for line in self.text.splitlines())
+
     def must(self, code: int) -> Result:
         """Require *code*, and show everything where it is another one."""
         assert self.code == code, (
@@ -101,6 +106,7 @@ class Running:
     def _read(self, stream: Any, name: str) -> None:
         for line in stream:
             self._lines[name].append(line)
+        stream.close()
 
     def wait_for(self, text: str, within_s: float = 120) -> None:
         """Return when a line of standard error holds *text*."""
@@ -151,7 +157,7 @@ class Checkout:
             check=False,
         )
         result = Result(argv[1:], done.returncode, done.stdout, done.stderr)
-        assert "Traceback (most recent call last)" not in result.err, result.err
+        assert not result.traceback, result.err
         return result
 
     def start(self, *arguments: str) -> Running:

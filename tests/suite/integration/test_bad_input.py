@@ -136,7 +136,6 @@ def test_a_project_outside_of_git(clone: Checkout, tmp_path: Path) -> None:
     status = Checkout(root).inv("image.status", "--json").must(0).document()
 
     assert {s["verdict"] for s in status["services"]} == {"missing"}
-    assert {s["commits_behind"] for s in status["services"]} == {None}
 
 
 FakeDocker = Callable[[str, str], dict[str, str]]
@@ -210,7 +209,7 @@ def test_ctrl_c_takes_everything_down(
 
     result = running.end().must(130)
 
-    assert "Traceback" not in result.err
+    assert not result.traceback
     assert stack.leftovers() == []
 
 
@@ -221,7 +220,7 @@ def test_sigterm_takes_everything_down(stack: Checkout) -> None:
 
     result = running.end().must(143)
 
-    assert "Traceback" not in result.err
+    assert not result.traceback
     assert stack.leftovers() == []
 
 
