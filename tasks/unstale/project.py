@@ -111,6 +111,7 @@ class Project:
             UnknownName: no such environment, or no such runner or database.
             MissingFile: a compose or env file is not there.
             ConfigError: compose refuses the files, or no runner can be found.
+            EngineUnavailable: no engine, or a plugin is missing or too old.
 
         """
         environment = self.settings.environment(env)
@@ -124,6 +125,8 @@ class Project:
             env_files=env_files,
             profiles=("*",),
         )
+        # Before compose is asked: without its plugin, it would seem to refuse the files.
+        self.docker.check()
         stack = compose.parse(self.docker.config(target))
         if not stack.services:
             raise ConfigError(
@@ -189,7 +192,6 @@ class Project:
         site = self.site(env)
         if service:
             steps.require_service(site, service)
-        self.docker.check()
         found = images.statuses(self.ports, site, self.environ)
         return tuple(s for s in found if service in (None, s.service))
 
@@ -217,7 +219,6 @@ class Project:
         site = self.site(env)
         for service in services:
             steps.require_service(site, service)
-        self.docker.check()
         before = images.statuses(self.ports, site, self.environ)
         chosen = [s for s in before if not services or s.service in services]
         forced = everything or no_cache or pull or bool(arguments)
@@ -244,7 +245,6 @@ class Project:
         site = self.site(env)
         name = service or (site.runner if site.runner != "host" else "")
         steps.require_service(site, name)
-        self.docker.check()
         return images.verify(
             self.ports, site, name, self.environ, path=path, grep=grep, regex=regex
         )
@@ -252,7 +252,6 @@ class Project:
     def image_list(self, env: str | None = None) -> tuple[ImageFact, ...]:
         """Every image that was built for this environment, dangling ones too."""
         site = self.site(env)
-        self.docker.check()
         return self.docker.images({PROJECT: site.target.project})
 
     def image_clean(self, env: str | None = None, *, dry_run: bool = False) -> tuple[str, ...]:
@@ -296,7 +295,6 @@ class Project:
     def stack_up(self, line: Line, env: str | None = None) -> Deployment:
         """Start the standing stack and wait until it is ready."""
         site = self.site(env)
-        self.docker.check()
         images.require_present(self.ports, site)
         deployment = self.standing(site, create=True)
         steps.database_up(self.ports, site, deployment, line)
@@ -306,7 +304,6 @@ class Project:
     def stack_down(self, env: str | None = None) -> int:
         """Remove the standing stack, volumes and orphans too; counts objects."""
         site = self.site(env)
-        self.docker.check()
         record = self._record(site)
         if not record.exists():
             return 0
@@ -320,7 +317,6 @@ class Project:
     def stack_containers(self, env: str | None = None) -> tuple[ContainerFact, ...]:
         """The standing stack's containers; empty if none is up."""
         site = self.site(env)
-        self.docker.check()
         if not self._record(site).exists():
             return ()
         return steps.containers(self.ports, self.standing(site, create=False))
@@ -328,7 +324,6 @@ class Project:
     def stack_logs(self, line: Line, env: str | None = None, *, follow: bool = False) -> None:
         """The last lines of each service of the standing stack."""
         site = self.site(env)
-        self.docker.check()
         deployment = self.standing(site, create=False)
         if follow:
             self.docker.follow_logs(deployment.target, site.started_services, line)
@@ -357,7 +352,6 @@ class Project:
         Returns None where the project has no migrations.
         """
         site = self.site(env)
-        self.docker.check()
         images.require_present(self.ports, site)
         deployment = self.standing(site, create=True)
         steps.database_up(self.ports, site, deployment, line)
@@ -373,7 +367,6 @@ class Project:
     def db_status(self, line: Line, env: str | None = None) -> SchemaStatus:
         """Look at the standing stack's schema; never writes to the database."""
         site = self.site(env)
-        self.docker.check()
         deployment = self.standing(site, create=False)
         steps.database_container(self.ports, site, deployment)
         found = steps.schema(self.ports, site, deployment, line)
@@ -398,7 +391,6 @@ class Project:
 
     def _database(self, env: str | None) -> ContainerFact:
         site = self.site(env)
-        self.docker.check()
         return steps.database_container(self.ports, site, self.standing(site, create=False))
 
     # --- tests -----------------------------------------------------------------
@@ -421,7 +413,6 @@ class Project:
         """
         site = self.site(env)
         paths = self._suite(suite)
-        self.docker.check()
         if not self._record(site).exists():
             self.db_migrate(line, env)
         # What an earlier build made stale is created anew; what is up stays.
@@ -478,7 +469,6 @@ class Project:
 
         *watch* makes the run's watcher; it gets the folder of its evidence.
         """
-        self.docker.check()
         site = self.site(env)
         run = uuid.uuid4().hex[:8]
 
