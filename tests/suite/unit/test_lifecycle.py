@@ -1,0 +1,255 @@
+"""Wait for a stack, and remove it, by what the engine lists."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from unstale.errors import NotReady, Outcome, TearDownFailed, outcome_of
+from unstale.ports import ContainerFact
+from unstale.stack.lifecycle import dead_runs, evidence, remove, wait_until_up
+
+if TYPE_CHECKING:
+    from conftest import FakeClock, FakeDocker
+
+RUN = {"dev.unstale.run": "r1"}
+OTHER = {"dev.unstale.run": "r2"}
+
+
+def _wait(docker: FakeDocker, clock: FakeClock, *services: str) -> None:
+    wait_until_up(docker, clock, "demo", services or ("app",), deadline_s=60)
+
+
+# --- Waiting ---
+
+
+@pytest.mark.parametrize("health", [None, "healthy"])
+def test_a_running_service_is_up_if_healthy_or_without_a_check(
+    docker: FakeDocker, clock: FakeClock, container: ContainerFact, health: str | None
+) -> None:
+    docker.add(replace(container, health=health))
+
+    _wait(docker, clock)
+
+    assert clock.elapsed < 1
+
+
+def test_a_starting_service_is_waited_for(
+    docker: FakeDocker, clock: FakeClock, container: ContainerFact
+) -> None:
+    docker.add(replace(container, health="starting"))
+    clock.at(5, lambda: docker.change("app", health="healthy"))
+
+    _wait(docker, clock)
+
+    assert 5 <= clock.elapsed < 6
+
+
+def test_a_container_that_comes_late_is_waited_for(
+    docker: FakeDocker, clock: FakeClock, container: ContainerFact
+) -> None:
+    clock.at(5, lambda: docker.live.append(container))
+
+    _wait(docker, clock)
+
+    assert 5 <= clock.elapsed < 6
+
+
+def test_a_one_shot_that_ended_with_0_is_done(
+    docker: FakeDocker, clock: FakeClock, container: ContainerFact
+) -> None:
+    docker.add(replace(container, status="exited", exit_code=0))
+
+    _wait(docker, clock)
+
+    assert clock.elapsed < 1
+
+
+@pytest.mark.parametrize("status", ["exited", "dead"])
+def test_a_service_that_exited_with_3_fails_at_once_with_its_log(
+    docker: FakeDocker, clock: FakeClock, container: ContainerFact, status: str
+) -> None:
+    docker.add(replace(container, status=status, exit_code=3))
+    docker.printed[container.id] = ("KeyError: 'JWT_SECRET'",)
+
+    with pytest.raises(NotReady, match="'app' exited with 3") as caught:
+        _wait(docker, clock)
+
+    assert clock.elapsed < 1
+    assert "KeyError: 'JWT_SECRET'" in caught.value.cause
+
+
+def test_a_service_that_the_engine_could_not_start_fails_with_its_words(
+    docker: FakeDocker, clock: FakeClock, container: ContainerFact
+) -> None:
+    docker.add(replace(container, status="exited", error="exec: no such file"))
+
+    with pytest.raises(NotReady) as caught:
+        _wait(docker, clock)
+
+    assert caught.value.cause == "exec: no such file"
+
+
+def test_a_service_out_of_memory_is_told_so(
+    docker: FakeDocker, clock: FakeClock, container: ContainerFact
+) -> None:
+    docker.add(replace(container, status="exited", exit_code=137, oom_killed=True))
+
+    with pytest.raises(NotReady, match="out of memory"):
+        _wait(docker, clock)
+
+
+def test_an_unhealthy_service_fails_at_once_with_its_checks_output(
+    docker: FakeDocker, clock: FakeClock, container: ContainerFact
+) -> None:
+    docker.add(replace(container, health="unhealthy", health_output="503 from /health"))
+
+    with pytest.raises(NotReady, match="'app' is unhealthy") as caught:
+        _wait(docker, clock)
+
+    assert clock.elapsed < 1
+    assert "503 from /health" in caught.value.cause
+
+
+def test_one_failed_service_does_not_wait_for_a_slow_one(
+    docker: FakeDocker, clock: FakeClock, container: ContainerFact
+) -> None:
+    docker.add(replace(container, health="starting"))
+    docker.add(replace(container, id="c-w", service="worker", status="exited", exit_code=1))
+
+    with pytest.raises(NotReady, match="'worker' exited"):
+        _wait(docker, clock, "app", "worker")
+
+    assert clock.elapsed < 1
+
+
+def test_the_deadline_ends_the_wait_and_names_who_is_late(
+    docker: FakeDocker, clock: FakeClock, container: ContainerFact
+) -> None:
+    docker.add(replace(container, health="starting", health_output="refused"))
+    docker.add(replace(container, id="c-db", service="postgres"))
+
+    with pytest.raises(NotReady, match=r"^app did not become ready within 60 s") as caught:
+        _wait(docker, clock, "app", "postgres")
+
+    assert 60 <= clock.elapsed < 62
+    assert "refused" in caught.value.cause
+
+
+def test_a_service_without_a_container_is_late_too(docker: FakeDocker, clock: FakeClock) -> None:
+    with pytest.raises(NotReady) as caught:
+        _wait(docker, clock)
+
+    assert caught.value.cause == "There is no container of it."
+
+
+def test_other_projects_and_one_off_containers_are_not_the_service(
+    docker: FakeDocker, clock: FakeClock, container: ContainerFact
+) -> None:
+    docker.add(replace(container, labels={"com.docker.compose.project": "other"}))
+    docker.add(replace(container, one_off=True))
+
+    with pytest.raises(NotReady, match="did not become ready"):
+        _wait(docker, clock)
+
+
+def test_evidence_is_the_end_of_the_log(docker: FakeDocker, container: ContainerFact) -> None:
+    docker.printed[container.id] = ("one", "two", "three")
+
+    assert evidence(docker, container, tail=2) == "Its last log lines:\n  two\n  three"
+
+
+def test_a_container_that_says_nothing_gives_no_evidence(
+    docker: FakeDocker, container: ContainerFact
+) -> None:
+    assert evidence(docker, container) == ""
+
+
+# --- Removing ---
+
+
+def test_all_that_carries_the_label_goes_and_nothing_else(
+    docker: FakeDocker, clock: FakeClock, container: ContainerFact
+) -> None:
+    docker.add(container)
+    kept = docker.add(replace(container, id="c-2", labels=OTHER))
+    docker.live_networks = {"demo_default": RUN, "company": {}}
+    docker.live_volumes = {"demo_data": RUN, "seed-data": {}}
+
+    assert remove(docker, clock, RUN) == 3
+
+    assert docker.live == [kept]
+    assert docker.live_networks == {"company": {}}
+    assert docker.live_volumes == {"seed-data": {}}
+
+
+def test_nothing_to_remove_is_proven_by_two_listings(docker: FakeDocker, clock: FakeClock) -> None:
+    assert remove(docker, clock, RUN) == 0
+
+    assert docker.listings == 2
+
+
+def test_a_container_that_lands_after_the_first_empty_listing_is_removed_too(
+    docker: FakeDocker, clock: FakeClock, container: ContainerFact
+) -> None:
+    # The pause between the two listings begins at 0.01 and ends at 0.11.
+    clock.at(0.05, lambda: docker.live.append(container))
+
+    assert remove(docker, clock, RUN) == 1
+
+    assert docker.live == []
+    assert docker.listings == 4, "one empty, one full, then two empty again"
+
+
+@pytest.mark.parametrize("kind", ["container", "network", "volume"])
+def test_what_can_not_be_removed_is_named_at_the_deadline(
+    docker: FakeDocker, clock: FakeClock, container: ContainerFact, kind: str
+) -> None:
+    match kind:
+        case "container":
+            docker.add(replace(container, id="stuck-one"))
+        case "network":
+            docker.live_networks["stuck-one"] = RUN
+        case _:
+            docker.live_volumes["stuck-one"] = RUN
+    docker.stuck = {"stuck-one"}
+
+    with pytest.raises(TearDownFailed, match="1 objects are still there") as caught:
+        remove(docker, clock, RUN, deadline_s=30)
+
+    assert "stuck-one" in caught.value.cause
+    assert outcome_of(caught.value) is Outcome.TEAR_DOWN_FAILED
+    assert 30 <= clock.elapsed < 31
+
+
+def test_what_can_be_removed_only_later_is_tried_again(
+    docker: FakeDocker, clock: FakeClock
+) -> None:
+    docker.live_networks["demo_default"] = RUN
+    docker.stuck = {"demo_default"}
+    clock.at(3, docker.stuck.clear)
+
+    assert remove(docker, clock, RUN) == 1
+
+    assert docker.live_networks == {}
+
+
+# --- Sweeping ---
+
+
+def test_dead_runs_are_found_by_any_kind_of_object_that_they_left(
+    docker: FakeDocker, container: ContainerFact
+) -> None:
+    mine = {"dev.unstale.owner": "me"}
+    docker.add(replace(container, labels=mine | {"dev.unstale.run": "alive"}))
+    docker.add(replace(container, labels=mine | {"dev.unstale.run": "r3"}))
+    docker.add(replace(container, labels={"dev.unstale.owner": "you", "dev.unstale.run": "r9"}))
+    docker.live_networks["n"] = mine | {"dev.unstale.run": "r1"}
+    docker.live_volumes["v"] = mine | {"dev.unstale.run": "r2"}
+    docker.live_volumes["unlabelled"] = mine
+
+    found = dead_runs(docker, mine, "dev.unstale.run", lambda run: run == "alive")
+
+    assert found == ("r1", "r2", "r3")
