@@ -1,0 +1,92 @@
+"""The public package: light to import, whole, and polite to Invoke."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from invoke import Collection, Program
+
+import unstale
+
+ROOT = Path(__file__).parents[3]
+HEAVY = {"alembic", "dotenv", "pydantic", "python_on_whales", "rich", "sqlalchemy"}
+
+
+def _modules_after(statement: str) -> set[str]:
+    code = f"{statement}\nimport json, sys; print(json.dumps(sorted(sys.modules)))"
+    output = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60
+    ).stdout
+    return {name.partition(".")[0] for name in json.loads(output)}
+
+
+@pytest.mark.parametrize("statement", ["import unstale", "from unstale import ns"])
+def test_importing_the_package_loads_nothing_heavy(statement: str) -> None:
+    assert _modules_after(statement) & HEAVY == set()
+
+
+def test_the_package_alone_does_not_load_invoke() -> None:
+    assert "invoke" not in _modules_after("import unstale")
+
+
+@pytest.mark.parametrize("name", unstale.__all__)
+def test_every_public_name_resolves(name: str) -> None:
+    assert getattr(unstale, name) is not None
+    assert name in dir(unstale)
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = unstale.nothing
+
+
+def _tasks(collection: Collection) -> list[str]:
+    return sorted(collection.task_names)
+
+
+def test_the_tasks_of_the_contract_are_there() -> None:
+    assert {
+        "db.migrate",
+        "db.status",
+        "env.diff",
+        "image.build",
+        "image.status",
+        "image.verify",
+        "stack.down",
+        "stack.up",
+        "test.integration",
+        "test.run",
+        "test.smoke",
+        "test.unit",
+    } <= set(_tasks(unstale.ns))
+
+
+@pytest.mark.parametrize("name", _tasks(unstale.ns))
+def test_no_task_takes_a_flag_from_invoke(name: str) -> None:
+    core = {flag for argument in Program().core_args() for flag in argument.names}
+    task = {flag for argument in unstale.ns[name].get_arguments() for flag in argument.names}
+
+    assert {flag for flag in task & core if len(flag) == 1} == set()
+
+
+@pytest.mark.parametrize("name", _tasks(unstale.ns))
+def test_every_task_says_what_it_does_in_one_line(name: str) -> None:
+    summary, _, rest = (unstale.ns[name].__doc__ or "").partition("\n")
+
+    assert summary.endswith(".")
+    assert not rest.strip() or rest.startswith("\n")
+
+
+def test_a_typing_error_after_test_does_not_start_a_run() -> None:
+    for namespace in unstale.ns.collections.values():
+        assert namespace.default is None
+
+
+def test_the_folder_of_the_package_is_no_package_itself() -> None:
+    # Invoke's loader and `import tasks` would then find different things.
+    assert (ROOT / "tasks" / "unstale" / "__init__.py").is_file()
+    assert not (ROOT / "tasks" / "__init__.py").exists()
