@@ -224,9 +224,11 @@ def _on_host(
 ) -> TestRun:
     before = _containers(ports, deployment)
     report = deployment.folder / "junit.xml"
-    report.unlink(missing_ok=True)
     command = site.settings.runner.command
     flag = (f"--junit-xml={report}",) if _is_pytest(command) else ()
+    if not flag and site.settings.runner.junit:
+        report = site.settings.root / site.settings.runner.junit
+    report.unlink(missing_ok=True)  # an earlier run's file is no evidence of this one
     published = {
         f"UNSTALE_{c.service}_{port}".upper().replace("-", "_"): address
         for c in before
@@ -241,8 +243,6 @@ def _on_host(
         ),
         line,
     )
-    if not flag and site.settings.runner.junit:
-        report = site.settings.root / site.settings.runner.junit
     return TestRun(
         exit_code=result.returncode,
         counts=junit.read(report.read_bytes()) if report.exists() else None,

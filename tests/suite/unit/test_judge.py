@@ -358,3 +358,28 @@ def test_a_runner_on_the_host_gets_the_variables_and_the_published_ports(
     process.on_run = run
 
     assert judge(ports, _start(ports, site(service="host"), deployment)).passes == ("good",)
+
+
+def test_an_earlier_file_on_the_host_is_no_evidence_either(
+    ports: Ports, tmp_path: Path, site: Sites, deployment: Deployment
+) -> None:
+    (tmp_path / "junit.xml").write_bytes(OLDER)
+    own_command = RunnerSettings(command=("tox",), junit="junit.xml")
+
+    assert _start(ports, site(own_command, service="host"), deployment).counts is None
+
+
+def test_a_host_command_of_its_own_is_believed_by_its_own_file(
+    ports: Ports, process: FakeProcess, tmp_path: Path, site: Sites, deployment: Deployment
+) -> None:
+    def run(command: Command) -> CommandResult:
+        assert command.argv == ("tox", "-q")
+        (tmp_path / "junit.xml").write_bytes(JUNIT)
+        return CommandResult(0, "", "", 1.0)
+
+    process.on_run = run
+    own_command = RunnerSettings(command=("tox",), junit="junit.xml")
+
+    found = _start(ports, site(own_command, service="host"), deployment)
+
+    assert judge(ports, found).passes == ("good",)
