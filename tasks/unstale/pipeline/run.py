@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -163,8 +164,9 @@ def _schema_status(run: Run, state: RunState) -> tuple[RunState, str]:
     found = steps.schema(run.ports, run.site, state.stack, run.progress.log("schema_status"))
     if found is None:
         return state, f'not asked: schema.setup = "{run.site.settings.schema.setup}"'
-    require_current(found)
     state = replace(state, schema=found)
+    with _reached(state):
+        require_current(found)
     return state, f"{', '.join(found.heads)} applied, {len(found.tables)} tables"
 
 
@@ -187,7 +189,8 @@ def _run_tests(run: Run, state: RunState) -> tuple[RunState, str]:
         line=run.progress.log("run_tests"),
     )
     state = replace(state, counts=found.counts)
-    counts = tests.judge(run.ports, found)
+    with _reached(state):
+        counts = tests.judge(run.ports, found)
     skipped = f", {counts.skipped} skipped" if counts.skipped else ""
     return state, f"{counts.passed} passed{skipped}"
 
@@ -272,6 +275,15 @@ class _StepFailed(Exception):
         self.error = error
 
 
+@contextmanager
+def _reached(state: RunState) -> Iterator[None]:
+    """Let the report of a step that fails in here know what it found out."""
+    try:
+        yield
+    except UnstaleError as error:
+        raise _StepFailed(state, error) from error
+
+
 def _timed(run: Run, state: RunState, name: str, step: Step) -> RunState:
     run.progress.begin(name)
     begin = run.ports.clock.monotonic()
@@ -282,11 +294,12 @@ def _timed(run: Run, state: RunState, name: str, step: Step) -> RunState:
         return found
 
     try:
-        new, detail = step(run, state)
-    except UnstaleError as error:
-        ended = result(outcome_of(error), error.what)
-        failed = replace(state, results=(*state.results, ended))
-        raise _StepFailed(failed, error) from error
+        with _reached(state):
+            new, detail = step(run, state)
+    except _StepFailed as failed:
+        ended = result(outcome_of(failed.error), failed.error.what)
+        reached = replace(failed.state, results=(*state.results, ended))
+        raise _StepFailed(reached, failed.error) from failed.error
     return replace(new, results=(*new.results, result(Outcome.PROVEN, detail)))
 
 

@@ -45,4 +45,5 @@ def casualties(
         or current.started_at != was.started_at
         or (current.health == "unhealthy" and was.health != "unhealthy")
     ]
-    return tuple(sorted(fallen, key=lambda c: c.finished_at))
+    # One that still runs has no end, or that of an earlier start: it fell last.
+    return tuple(sorted(fallen, key=lambda c: (c.status == "running", c.finished_at)))
