@@ -47,8 +47,10 @@ def test_a_cold_run_is_green_and_leaves_its_evidence(stack: Checkout) -> None:
     assert list((reports[0].parent / "coverage").iterdir())
 
 
-def test_a_second_run_builds_nothing_and_answers_in_one_document(stack: Checkout) -> None:
-    result = stack.inv("test.integration", "--json").must(0)
+def test_a_second_run_builds_nothing_with_two_workers_and_answers_in_one_document(
+    stack: Checkout,
+) -> None:
+    result = stack.inv("test.integration", "--json", "--", "-n", "2").must(0)
 
     answer = result.document()
     assert answer["schema"] == "unstale/run@1"
@@ -60,6 +62,7 @@ def test_a_second_run_builds_nothing_and_answers_in_one_document(stack: Checkout
     assert answer["tests"]["passed"] > 10
     assert answer["database"]["state"] == "current"
     assert (stack.folder(result) / "junit.xml").exists()
+    assert "2 workers" in (stack.folder(result) / "logs" / "run_tests.log").read_text()
 
 
 def test_an_expression_in_quotes_arrives_as_one_word(stack: Checkout) -> None:
@@ -67,10 +70,3 @@ def test_an_expression_in_quotes_arrives_as_one_word(stack: Checkout) -> None:
     result = stack.inv("test.integration", "--json", "--", *expression).must(0)
 
     assert result.document()["tests"]["passed"] == 1
-
-
-def test_two_workers_do_not_disturb_each_other(stack: Checkout) -> None:
-    result = stack.inv("test.integration", "--json", "--", "-n", "2").must(0)
-
-    assert result.document()["tests"]["passed"] > 10
-    assert "2 workers" in (stack.folder(result) / "logs" / "run_tests.log").read_text()

@@ -43,7 +43,8 @@ def spoiled(stack: Checkout) -> Checkout:
 
 
 def test_a_failing_test_ends_with_1_and_saves_the_evidence(spoiled: Checkout) -> None:
-    result = spoiled.inv("test.integration", "--json", "--", ADDED, "-k", "heron").must(1)
+    options = ("--json", "--keep-on-failure")
+    result = spoiled.inv("test.integration", *options, "--", ADDED, "-k", "heron").must(1)
 
     answer = result.document()
     assert answer["outcome"] == "tests failed"
@@ -58,23 +59,20 @@ def test_a_failing_test_ends_with_1_and_saves_the_evidence(spoiled: Checkout) ->
     assert "alembic_version: 0007" in database
     for service in ("postgres", "app"):
         assert (folder / "logs" / f"service-{service}.log").stat().st_size > 0
+    receipt = json.loads((spoiled.root / ".unstale/receipts/latest.json").read_text())
+    assert receipt["predicate"]["result"] == "FAILED"
+    assert "test_heron_fails" in receipt["predicate"]["failedTests"][0]
+
+    # The stack that was kept is the standing one now.
+    assert answer["kept"]
+    for arguments in ((ADDED, "-k", "stork"), ("-k", "nothing_matches_xyz")):
+        assert "No test ran" in spoiled.inv("test.run", "--", *arguments).must(1).text
 
 
-@pytest.mark.parametrize(
-    ("arguments", "code", "words"),
-    [
-        ((ADDED, "-k", "ibis"), 4, "green without evidence"),
-        ((ADDED, "-k", "stork"), 1, "No test ran"),
-        (("-k", "nothing_matches_xyz"), 1, "No test ran"),
-    ],
-    ids=["os._exit(0)", "all skipped", "none collected"],
-)
-def test_green_without_a_test_is_not_green(
-    spoiled: Checkout, arguments: tuple[str, ...], code: int, words: str
-) -> None:
-    result = spoiled.inv("test.integration", "--", *arguments).must(code)
+def test_a_test_that_ends_the_process_with_0_is_not_green(spoiled: Checkout) -> None:
+    result = spoiled.inv("test.integration", "--", ADDED, "-k", "ibis").must(4)
 
-    assert words in result.text
+    assert "green without evidence" in result.text
 
 
 def test_the_database_dying_under_the_tests_is_not_green(spoiled: Checkout) -> None:

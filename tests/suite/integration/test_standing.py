@@ -29,9 +29,9 @@ def test_steps_typed_alone_share_one_stack(stack: Checkout) -> None:
 
 
 def test_tasks_chain_in_one_command(stack: Checkout) -> None:
-    stack.inv("stack.down", "stack.up", "db.migrate", "test.smoke", "stack.down").must(0)
+    chain = ("stack.down", "image.build", "db.migrate", "test.smoke")
 
-    assert stack.leftovers() == []
+    assert " passed, 0 failed" in stack.inv(*chain, "--", "-k", "health or docs").must(0).out
 
 
 def test_keep_leaves_the_stack_and_says_its_name(stack: Checkout) -> None:
