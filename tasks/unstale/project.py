@@ -28,7 +28,7 @@ from unstale.adapters.signals import Signals
 from unstale.errors import (
     ConfigError,
     CouldNotTell,
-    Interrupted,
+    Mismatch,
     MissingFile,
     NotReady,
     TestsFailed,
@@ -191,7 +191,7 @@ class Project:
         """The verdict for each built service."""
         site = self.site(env)
         if service:
-            steps.require_service(site, service)
+            steps.require_service(site, service, built=True)
         found = images.statuses(self.ports, site, self.environ)
         return tuple(s for s in found if service in (None, s.service))
 
@@ -218,7 +218,7 @@ class Project:
         """
         site = self.site(env)
         for service in services:
-            steps.require_service(site, service)
+            steps.require_service(site, service, built=True)
         before = images.statuses(self.ports, site, self.environ)
         chosen = [s for s in before if not services or s.service in services]
         forced = everything or no_cache or pull or bool(arguments)
@@ -305,9 +305,12 @@ class Project:
         """Remove the standing stack, volumes and orphans too; counts objects."""
         site = self.site(env)
         record = self._record(site)
-        if not record.exists():
-            return 0
-        run = record.read_text().split()[0]
+        # Without its record (somebody cleaned the checkout) it still has its name.
+        run = (
+            record.read_text().split()[0]
+            if record.exists()
+            else standing_run(self.settings.root, site.environment.name)
+        )
         with self.signals.held():
             count = remove(self.docker, self.clock, {override.LABEL_RUN: run})
             record.unlink(missing_ok=True)
@@ -326,7 +329,9 @@ class Project:
         site = self.site(env)
         deployment = self.standing(site, create=False)
         if follow:
-            self.docker.follow_logs(deployment.target, site.started_services, line)
+            self.docker.follow_logs(
+                deployment.target, site.started_services, lambda text: line(site.mask(text))
+            )
             return
         for container in steps.containers(self.ports, deployment):
             for text in self.docker.logs(container.id, 100):
@@ -413,27 +418,47 @@ class Project:
         """
         site = self.site(env)
         paths = self._suite(suite)
-        if not self._record(site).exists():
-            self.db_migrate(line, env)
+        old = [
+            s.service
+            for s in images.statuses(self.ports, site, self.environ)
+            if images.needs_build(s)
+        ]
+        if old:
+            raise Mismatch(
+                f"Not built from what is here: {', '.join(old)}.",
+                cause="These tests would run on other code than this.",
+                hint="inv image.build, then the same again",
+            )
+        self._require_schema(site, line)
         # What an earlier build made stale is created anew; what is up stays.
         deployment = self.stack_up(line, env)
         proven = {s.name: i.id for s in site.stack.built if (i := self.docker.image(s.image))}
         steps.verify_running(self.ports, deployment, proven)
         number = uuid.uuid4().hex[:8]
-        found = tests.run_tests(
-            self.ports,
-            site,
-            deployment,
-            tests.arguments_for(paths, arguments),
-            number=number,
-            deadline_s=3600.0,
-            line=line,
-        )
         try:
+            found = tests.run_tests(
+                self.ports,
+                site,
+                deployment,
+                tests.arguments_for(paths, arguments),
+                number=number,
+                deadline_s=3600.0,
+                line=line,
+            )
             return tests.judge(self.ports, found)
         finally:
-            if found.runner is not None and found.runner.one_off:
-                self.docker.remove_containers([found.runner.id])
+            with self.signals.held():
+                self.docker.remove_containers([f"{deployment.target.project}-tests-{number}"])
+
+    def _require_schema(self, site: Site, line: Line) -> None:
+        """Migrate the standing stack's database where it is behind; accept it else."""
+        deployment = self.standing(site, create=True)
+        steps.database_up(self.ports, site, deployment, line)
+        found = steps.schema(self.ports, site, deployment, lambda _: None)
+        if found is not None and found.state in ("empty", "behind"):
+            self.db_migrate(line, site.environment.name)
+        elif found is not None:
+            require_current(found)
 
     def test_unit(self, line: Line, arguments: Sequence[str]) -> None:
         """Run the unit tests on the host, without Docker.
@@ -494,9 +519,15 @@ class Project:
                         environ=self.environ,
                     )
                 )
-            except Interrupted:
-                # The signal came outside of every step; a second one is not raised.
-                remove(self.docker, self.clock, {override.LABEL_RUN: run})
+            except BaseException:
+                # A late signal, a pipe that nobody reads, a bug: whatever ends
+                # the walk, nothing else would take the stack down.
+                with self.signals.held():
+                    remove(self.docker, self.clock, {override.LABEL_RUN: run})
+                    record = self._record(site)
+                    if record.exists() and record.read_text().split()[0] == run:
+                        record.unlink()
+                    self.leases.forget(run)
                 raise
 
     # --- environments ------------------------------------------------------------

@@ -30,6 +30,14 @@ class QuietTask(Task[Any]):
     ``--health`` would take ``-h``, and ``inv task -h`` would then run the task.
     """
 
+    # Invoke drops what it has already seen in a chain, and so the last of
+    # `stack.down stack.up test.run stack.down`: each task is like no other.
+    def __eq__(self, _other: object) -> bool:
+        return False
+
+    def __hash__(self) -> int:
+        return id(self)
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         # Any: Invoke passes its own keyword arguments through.
         kwargs["auto_shortflags"] = False

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from json import dumps, loads
+
 from invoke import Collection, Context, task
 from invoke.exceptions import Exit
 
@@ -34,11 +36,11 @@ def status(
 
         found = project.db_status(console.echo(project.mask, verbose=False), env)
         if json:
-            document.print_document(found.to_json())
+            document.print_document(loads(project.mask(dumps(found.to_json()))))
         else:
             console.print_lines(text.schema(found))
         if (error := problem(found)) is not None:
-            finish(outcome_of(error), str(error))
+            finish(outcome_of(error), project.mask(str(error)))
 
 
 @task(klass=QuietTask, help={"json": "print one JSON document"})

@@ -23,7 +23,7 @@ from unstale.schema import status as schema_status
 from unstale.schema.status import SchemaStatus
 from unstale.schema.wait import wait_for_postgres
 from unstale.stack.lifecycle import PROJECT, evidence, remove, wait_until_up
-from unstale.stack.running import running_image
+from unstale.stack.running import published, running_image
 
 if TYPE_CHECKING:
     from unstale.ports import Files
@@ -43,17 +43,19 @@ __all__ = [
 ]
 
 _READY_S = 120.0
+# Starting may have to pull an image first.
+_START_S = 900.0
 _MIGRATE_S = 600.0
 
 
-def require_service(site: Site, name: str) -> None:
-    """Refuse a service that the compose files do not have.
+def require_service(site: Site, name: str, *, built: bool = False) -> None:
+    """Refuse a service that the compose files do not have, or do not build.
 
     Raises:
         UnknownName: with the nearest name.
 
     """
-    known = [s.name for s in site.stack.services]
+    known = [s.name for s in (site.stack.built if built else site.stack.services)]
     if name not in known:
         raise UnknownName("service", name, known)
 
@@ -104,7 +106,7 @@ def database_up(ports: Ports, site: Site, deployment: Deployment, line: Line) ->
     if site.database is None:
         return "not asked: the project has no database"
     needed = _with_dependencies(site, site.database)
-    ports.docker.up(deployment.target, needed, line, deadline_s=_READY_S)
+    ports.docker.up(deployment.target, needed, line, deadline_s=_START_S)
     wait_until_up(ports.docker, ports.clock, deployment.target.project, needed, deadline_s=_READY_S)
     container = database_container(ports, site, deployment)
     if is_postgres(ports, container):
@@ -145,6 +147,12 @@ def migrate(ports: Ports, site: Site, deployment: Deployment, line: Line) -> str
     result = _one_off(ports, site, deployment, settings.migrate_command, b"", "migrate", line)
     if result.returncode != 0:
         output = (result.stdout + "\n" + result.stderr).splitlines()
+        if any("Multiple head revisions" in text for text in output):
+            raise Mismatch(
+                "The migrations have more than one head.",
+                cause=_failure(output),
+                hint="alembic merge heads",
+            )
         raise MigrationFailed(
             f"The migration failed with exit code {result.returncode}.",
             cause=_failure(output),
@@ -199,7 +207,7 @@ def _one_off(
             tuple(argv),
             _MIGRATE_S,
             cwd=site.settings.root,
-            env=dict(site.values),
+            env={**dict(site.values), **published(containers(ports, deployment))},
             stdin=stdin,
         )
         return ports.process.run(command, line)
@@ -218,7 +226,7 @@ def up(ports: Ports, site: Site, deployment: Deployment, line: Line) -> str:
     services = site.started_services
     if not services:
         return "nothing to start"
-    ports.docker.up(deployment.target, services, line, deadline_s=_READY_S)
+    ports.docker.up(deployment.target, services, line, deadline_s=_START_S)
     wait_until_up(
         ports.docker, ports.clock, deployment.target.project, services, deadline_s=_READY_S
     )

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from unstale.errors import CouldNotTell, NotReady, TestsFailed, Unavailable
+from unstale.mask import Mask
 from unstale.pipeline import junit
 from unstale.pipeline.site import Deployment, Ports, Site
 from unstale.ports import ArchiveMember, Command, ContainerFact, Line, RunOptions
 from unstale.stack.lifecycle import PROJECT, evidence
-from unstale.stack.running import casualties
+from unstale.stack.running import casualties, published
 
 __all__ = ["TestRun", "arguments_for", "judge", "run_tests"]
 
@@ -76,13 +77,21 @@ def run_tests(
         container = next((c for c in _containers(ports, deployment) if c.id == runner.id), None)
     else:
         stale = ()
-        code = ports.docker.run(deployment.target, site.runner, options, line).returncode
+        result = ports.docker.run(deployment.target, site.runner, options, line)
+        code = result.returncode
         container = next(
             (c for c in _containers(ports, deployment) if c.name == options.name), None
         )
+        dead = casualties(before, _containers(ports, deployment), site.runner)
+        if container is None and not dead:
+            raise Unavailable(
+                "The test runner could not be created.",
+                cause=result.stderr.strip()[-1500:],
+                hint="inv test.integration --verbose",
+            )
         code = container.exit_code if container and container.status == "exited" else code
     members = _fetch(ports, container, report) if container else ()
-    document = _keep(deployment.folder, members, report)
+    document = _keep(deployment.folder, members, report, site.mask)
     if document is not None and document == _document(stale, report):
         document = None  # an earlier run's file is no evidence of this one
     return TestRun(
@@ -199,12 +208,14 @@ def _document(members: Sequence[ArchiveMember], report: str) -> bytes | None:
     return next((m.content for m in members if str(m.path) == report and m.link is None), None)
 
 
-def _keep(folder: Path, members: Sequence[ArchiveMember], report: str) -> bytes | None:
+def _keep(folder: Path, members: Sequence[ArchiveMember], report: str, mask: Mask) -> bytes | None:
     """Write the evidence under names of our own; return the JUnit document."""
     document = _document(members, report)
     if document is not None:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "junit.xml").write_bytes(document)
+        # A failure's text may quote a variable; the file is made to be shown.
+        text = mask(document.decode("utf-8", "replace"))
+        (folder / "junit.xml").write_text(text, encoding="utf-8")
     for member in members:
         name = member.path.name
         is_plain = member.link is None and len(member.content) <= _LARGEST_FILE
@@ -229,17 +240,12 @@ def _on_host(
     if not flag and site.settings.runner.junit:
         report = site.settings.root / site.settings.runner.junit
     report.unlink(missing_ok=True)  # an earlier run's file is no evidence of this one
-    published = {
-        f"UNSTALE_{c.service}_{port}".upper().replace("-", "_"): address
-        for c in before
-        for port, address in c.ports
-    }
     result = ports.process.run(
         Command(
             (*command, *flag, *arguments),
             deadline_s,
             cwd=site.settings.root,
-            env={**dict(site.values), **published},
+            env={**dict(site.values), **published(before)},
         ),
         line,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from unstale.errors import Outcome, exit_code
@@ -17,8 +18,10 @@ __all__ = ["ConsoleProgress", "echo", "note", "print_lines", "report"]
 
 def note(text: str) -> None:
     """A line of progress, on stderr."""
-    sys.stderr.write(text + "\n")
-    sys.stderr.flush()
+    # Whoever read the progress may be gone (| tee, and Ctrl-C); the run is not.
+    with suppress(OSError):
+        sys.stderr.write(text + "\n")
+        sys.stderr.flush()
 
 
 def echo(mask: Mask, *, verbose: bool = True) -> Line:
@@ -45,8 +48,9 @@ class ConsoleProgress:
         """Name the step while it runs, on a terminal."""
         if self._verbose or not sys.stderr.isatty():
             return
-        sys.stderr.write(f"  … {step}\r")
-        sys.stderr.flush()
+        with suppress(OSError):
+            sys.stderr.write(f"  … {step}\r")
+            sys.stderr.flush()
 
     def end(self, result: StepResult) -> None:
         """Say how the step went."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from unstale.errors import NotReady, TearDownFailed
+from unstale.errors import EngineUnavailable, NotReady, TearDownFailed, Unavailable
 from unstale.ports import Clock, ContainerFact, Docker
 
 __all__ = ["PROJECT", "dead_runs", "remove", "wait_until_up"]
@@ -109,9 +109,18 @@ def remove(
             )
         empty = 0
         removed.update(left)
-        docker.remove_containers(containers)
-        docker.remove_networks(networks)
-        docker.remove_volumes(volumes)
+        for drop, names in (
+            (docker.remove_containers, containers),
+            (docker.remove_networks, networks),
+            (docker.remove_volumes, volumes),
+        ):
+            try:
+                drop(names)
+            except EngineUnavailable:
+                raise
+            except Unavailable:
+                # In use by what landed since the listing; the next round sees it.
+                clock.sleep(0.2)
     return len(removed)
 
 

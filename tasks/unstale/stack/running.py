@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from unstale.ports import ContainerFact
 from unstale.verdict import Fresh, Missing, Reason, Stale, Verdict
 
-__all__ = ["casualties", "running_image"]
+__all__ = ["casualties", "published", "running_image"]
 
 
 def running_image(containers: Sequence[ContainerFact], proven: Mapping[str, str]) -> Verdict:
@@ -16,7 +16,7 @@ def running_image(containers: Sequence[ContainerFact], proven: Mapping[str, str]
     *proven* maps services to image ids. Services without a container are not
     judged; no container at all is Missing.
     """
-    judged = [c for c in containers if c.service in proven]
+    judged = [c for c in containers if c.service in proven and not c.one_off]
     if not judged:
         return Missing()
     wrong = tuple(
@@ -47,3 +47,16 @@ def casualties(
     ]
     # One that still runs has no end, or that of an earlier start: it fell last.
     return tuple(sorted(fallen, key=lambda c: (c.status == "running", c.finished_at)))
+
+
+def published(containers: Sequence[ContainerFact]) -> dict[str, str]:
+    """Where a runner on the host finds each port: ``UNSTALE_APP_8000=127.0.0.1:32768``."""
+    return {
+        f"UNSTALE_{c.service}_{port}".upper().replace("-", "_"): address.replace(
+            "0.0.0.0",  # noqa: S104 - read, not bound to
+            "127.0.0.1",
+        )
+        for c in containers
+        for port, address in c.ports
+        if not address.startswith(":")  # the same port once more, over IPv6
+    }
