@@ -51,7 +51,9 @@ if TYPE_CHECKING:
 
 __all__ = ["DockerCli"]
 
-COMPOSE_NEEDED = (2, 24)
+# Compose: the release that knows the override's !reset and !override tags.
+# Buildx: 0.13 is the oldest that was tried; what is much older is refused.
+_NEEDED = {"compose": (2, 24), "buildx": (0, 10)}
 
 _QUICK_S = 20.0
 _REMOVE_S = 60.0
@@ -553,23 +555,22 @@ def _check_socket(host: str) -> None:
 
 
 def _check_plugins(versions: Mapping[str, str]) -> None:
-    needed = ".".join(map(str, COMPOSE_NEEDED))
-    for plugin in ("compose", "buildx"):
+    for plugin, needed in _NEEDED.items():
         if plugin not in versions:
             raise EngineUnavailable(
                 f"docker has no {plugin} plugin.",
                 cause=f"`docker {plugin} version` is not known to it.",
                 hint=f"install docker-{plugin}-plugin, or ./bootstrap --with-docker",
             )
-    found = versions["compose"]
-    numbers = re.search(r"(\d+)\.(\d+)", found)
-    # A version without numbers is a development build: newer than any release.
-    if numbers and (int(numbers[1]), int(numbers[2])) < COMPOSE_NEEDED:
-        raise EngineUnavailable(
-            "docker compose is too old.",
-            cause=f"Found {found}; {needed} or newer is needed.",
-            hint="install a newer docker-compose-plugin",
-        )
+        found = versions[plugin]
+        numbers = re.search(r"(\d+)\.(\d+)", found)
+        # A version without numbers is a development build: newer than any release.
+        if numbers and (int(numbers[1]), int(numbers[2])) < needed:
+            raise EngineUnavailable(
+                f"docker {plugin} is too old.",
+                cause=f"Found {found}; {needed[0]}.{needed[1]} or newer is needed.",
+                hint=f"install a newer docker-{plugin}-plugin",
+            )
 
 
 def _configured_context(environ: Mapping[str, str]) -> str:

@@ -175,8 +175,9 @@ REAL = f'exec {shutil.which("docker")} "$@"'
         (f"[{BUILDX}]", ABSENT, "no compose plugin"),
         (f"[{COMPOSE}]", REAL, "no buildx plugin"),
         (f"[{BUILDX},{COMPOSE.replace('26', '10')}]", REAL, "compose is too old"),
+        (f"[{BUILDX.replace('13', '8')},{COMPOSE}]", REAL, "buildx is too old"),
     ],
-    ids=["no compose", "no buildx", "old compose"],
+    ids=["no compose", "no buildx", "old compose", "old buildx"],
 )
 def test_a_docker_that_lacks_a_plugin(
     checkout: Checkout,
