@@ -488,11 +488,12 @@ class Project:
         return self.settings.suites[name]
 
     def integration(
-        self, choices: Choices, watch: Callable[[Path], Progress], env: str | None = None
+        self, choices: Choices, watch: Callable[[Mask, Path], Progress], env: str | None = None
     ) -> RunReport:
         """Run the whole pipeline; the run's stack is gone at the end, or kept.
 
-        *watch* makes the run's watcher; it gets the folder of its evidence.
+        *watch* makes the run's watcher, from what it must hide (the secrets of
+        the compose files too) and the folder of its evidence.
         """
         site = self.site(env)
         run = uuid.uuid4().hex[:8]
@@ -513,7 +514,7 @@ class Project:
                         files=self.files,
                         site=site,
                         choices=choices,
-                        progress=watch(site.state_folder / "runs" / run),
+                        progress=watch(site.mask, site.state_folder / "runs" / run),
                         sweep=lambda: len(self.stack_reap()),
                         keep=keep,
                         environ=self.environ,

@@ -54,7 +54,7 @@ def integration(
         )
         for line in project.header(env):
             console.note(line)
-        watch = partial(console.ConsoleProgress, project.mask, verbose=verbose)
+        watch = partial(console.ConsoleProgress, verbose=verbose)
         found = project.integration(choices, watch, env)
         if json:
             document.write("run", document.run(found, project.mask))
