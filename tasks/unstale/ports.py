@@ -11,6 +11,7 @@ from typing import Protocol
 __all__ = [
     "ArchiveMember",
     "BuildOptions",
+    "BuildRecord",
     "Clock",
     "Command",
     "CommandResult",
@@ -23,6 +24,7 @@ __all__ = [
     "ImageFact",
     "Line",
     "MountFact",
+    "Placement",
     "Process",
     "RunOptions",
 ]
@@ -173,6 +175,37 @@ class ImageFact:
     layers: tuple[str, ...]
     environment: tuple[str, ...]
     """``KEY=value`` lines of the image's own ENV."""
+    config: str = "{}"
+    """The image's whole ``Config``, as JSON with sorted keys."""
+    on_build: tuple[str, ...] = ()
+    """Its ONBUILD triggers, as written."""
+
+
+@dataclass(frozen=True, slots=True)
+class BuildRecord:
+    """One line of the ledger of builds that `image.build` made in a checkout."""
+
+    service: str
+    image_id: str
+    inputs: str
+    """The digest that was stamped; empty for a build without a stamp."""
+    revision: str
+    """HEAD at the time; empty without git."""
+    dirty: bool
+    built_at: datetime
+    """The wall clock in UTC when the build ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """A file of the tree that a build copies into an image."""
+
+    source: Path
+    """On this machine, absolute."""
+    dest: PurePosixPath
+    """In the image."""
+    derived: bool
+    """Whether a later RUN, or another stage, could have read the copy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,6 +349,10 @@ class Docker(Protocol):
 
     def image(self, reference: str) -> ImageFact | None:
         """The local image called *reference*, or None."""
+        ...
+
+    def images_called(self, references: Sequence[str]) -> Mapping[str, ImageFact]:
+        """The local images among *references*, all in one question."""
         ...
 
     def images(self, labels: Mapping[str, str]) -> tuple[ImageFact, ...]:

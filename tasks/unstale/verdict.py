@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal, assert_never
 
 from unstale.errors import Outcome
@@ -36,6 +37,10 @@ class Reason:
     """Short hash of the commit that last touched it; None if uncommitted."""
     masked: bool = False
     """True if a bind mount lays the current file over the old one."""
+    reader: str = ""
+    """The line that reads it, such as ``docker/Dockerfile:52``; empty if unknown."""
+    committed_at: datetime | None = None
+    """Committer date of *commit*."""
 
 
 @dataclass(frozen=True, slots=True)

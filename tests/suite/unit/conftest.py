@@ -190,6 +190,10 @@ class FakeDocker:
             (i for i in self.local_images if reference == i.id or reference in i.tags), None
         )
 
+    def images_called(self, references: Sequence[str]) -> Mapping[str, ImageFact]:
+        found = ((name, self.image(name)) for name in references)
+        return {name: image for name, image in found if image}
+
     def images(self, labels: Mapping[str, str]) -> tuple[ImageFact, ...]:
         return tuple(i for i in self.local_images if _carries(i.labels, labels))
 
