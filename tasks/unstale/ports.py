@@ -116,6 +116,26 @@ class Git(Protocol):
         """The last commit of *path*; None if untracked, or changed since."""
         ...
 
+    def last_commits(self, paths: Sequence[Path]) -> Mapping[Path, CommitFact]:
+        """The last commit of each of *paths*, in its own repository.
+
+        For a path that is gone, the commit that removed it. Without an entry:
+        what has uncommitted changes or is untracked, and what only the oldest
+        commit of a shallow clone has.
+        """
+        ...
+
+    def uncommitted(self, paths: Sequence[Path]) -> frozenset[Path]:
+        """Those of *paths* that no commit has as they are now."""
+        ...
+
+    def commits_since(self, since: str | datetime) -> tuple[CommitFact, ...] | None:
+        """Commits of HEAD that *since*, a commit or a moment, does not have.
+
+        Newest first, at most 1,000. None for a commit that is not known here.
+        """
+        ...
+
 
 class Files(Protocol):
     """The file system, for the layers that only decide."""

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import os
+import uuid
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any, cast
 
 from unstale.errors import Unavailable
 from unstale.ports import Command, CommitFact, Process
 
 __all__ = ["GitCli"]
 
-_FORMAT = "--format=%H%x00%h%x00%cI%x00%s"
+_FIELDS = "%H%x00%h%x00%cI%x00%s"
+_FORMAT = f"--format={_FIELDS}"
 _DEADLINE_S = 20.0
+
+# Nobody reads on beyond it; a count stays there.
+_MOST_COMMITS = 1000
 
 # A hook is run with these set, and they would win over `git -C`.
 _FROM_HOOKS = (
@@ -24,7 +34,16 @@ _FROM_HOOKS = (
 )
 
 # Optional locks: `git status` would refresh the index under a running commit.
-_ENVIRONMENT = {"GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C"}
+# Lazy fetches: a partial clone would go to the network for an old tree.
+_ENVIRONMENT = {"GIT_OPTIONAL_LOCKS": "0", "GIT_NO_LAZY_FETCH": "1", "LC_ALL": "C"}
+
+# Signatures and colours of a user's configuration would join the output.
+_OPTIONS = ("-c", "log.showSignature=false", "-c", "color.ui=false", "--literal-pathspecs")
+
+_CHANGES = (
+    *("status", "--porcelain", "-z", "--no-renames", "--ignore-submodules=all"),
+    *("--untracked-files=all", "--ignored=matching"),
+)
 
 
 class GitCli:
@@ -56,41 +75,183 @@ class GitCli:
         commits = self._commits(f"--since={int(moment.timestamp())}", f"--max-count={limit}")
         return tuple(commit for commit in commits if commit.committed_at > moment)
 
+    def commits_since(self, since: str | datetime) -> tuple[CommitFact, ...] | None:
+        """Commits of HEAD that *since*, a commit or a moment, does not have."""
+        if isinstance(since, datetime):
+            return self.log(since=since, limit=_MOST_COMMITS)
+        # A name that begins with a dash would be an option.
+        if self._ask("rev-parse", "--verify", "--quiet", f"{since}^{{commit}}") is None:
+            return None
+        return self._commits(f"--max-count={_MOST_COMMITS}", f"{since}..HEAD", "--")
+
     def last_commit(self, path: Path) -> CommitFact | None:
         """The last commit of *path*; None if untracked, or changed since."""
-        if self._ask("status", "--porcelain", "--ignored", "--", str(path)) != "":
+        return self.last_commits([path]).get(path)
+
+    def last_commits(self, paths: Sequence[Path]) -> Mapping[Path, CommitFact]:
+        """The last commit of each of *paths*, without those that differ from it.
+
+        Three processes a repository (a submodule is one), however many paths.
+        """
+        found: dict[Path, CommitFact] = {}
+        for top, names in _by_repository(paths).items():
+            differs = self._changes(top)
+            if differs is None:
+                continue
+            asked = {name: path for name, path in names.items() if name not in differs}
+            commits = self._last(top, asked) if asked else {}
+            boundary = self._boundary(top) if commits else frozenset()
+            found |= {asked[n]: c for n, c in commits.items() if c.sha not in boundary}
+        return found
+
+    def uncommitted(self, paths: Sequence[Path]) -> frozenset[Path]:
+        """Those of *paths* that no commit has as they are now."""
+        found: set[Path] = set()
+        for top, names in _by_repository(paths).items():
+            differs = self._changes(top) or ()
+            found |= {path for name, path in names.items() if name in differs}
+        return frozenset(found)
+
+    def _changes(self, top: Path) -> _Entries | None:
+        """Changed, untracked and ignored paths; None where git does not say."""
+        try:
+            output = b"".join(self._process.stream(self._command(top, _CHANGES)))
+        except Unavailable:
             return None
-        return next(iter(self._commits("--max-count=1", "--", str(path))), None)
+        return _Entries(entry[3:] for entry in os.fsdecode(output).split("\0") if entry)
+
+    def _last(self, top: Path, names: Iterable[str]) -> dict[str, CommitFact]:
+        """The newest commit that lists each of *names*; reading ends with the last of them.
+
+        A merge lists only what differs from all its parents (``-c``): what came
+        with one of them is that branch's commit's.
+        """
+        missing = set(names)
+        # Paths on standard input end at a line's end; one with such a name is an argument.
+        odd = [name for name in missing if "\n" in name]
+        lines = "".join(f"{name}\n" for name in missing if "\n" not in name)
+        mark = uuid.uuid4().hex
+        arguments = ("-z", "-c", "--name-only", "--no-renames", f"--format=%x00{mark}%x00{_FIELDS}")
+        log = self._process.stream(
+            self._command(
+                top,
+                ("log", *arguments, "--stdin", "HEAD", "--", *odd),
+                stdin=os.fsencode(f"--\n{lines}"),
+            )
+        )
+        found: dict[str, CommitFact] = {}
+        # Any: the protocol promises an iterator; a generator ends its command when closed.
+        with closing(cast("Any", log)), suppress(Unavailable):
+            for commit, listed in _records(_tokens(log), mark):
+                for name in _with_parents(listed) & missing:
+                    found[name] = commit
+                missing -= found.keys()
+                if not missing:
+                    break
+        return found
+
+    def _boundary(self, top: Path) -> frozenset[str]:
+        """Where a shallow clone's history was cut: those commits seem to bring everything."""
+        common = (self._ask("rev-parse", "--git-common-dir", at=top) or "").rstrip("\n")
+        try:
+            return frozenset((top / common / "shallow").read_text(encoding="ascii").split())
+        except OSError:
+            return frozenset()
 
     def _commits(self, *arguments: str) -> tuple[CommitFact, ...]:
         output = self._ask("log", _FORMAT, *arguments) or ""
-        return tuple(_commit(line) for line in output.splitlines() if line.count("\0") == 3)
-
-    def _ask(self, *arguments: str) -> str | None:
-        command = Command(
-            # Signatures and colours of a user's configuration would join the output.
-            (
-                "git",
-                "-C",
-                str(self._root),
-                "-c",
-                "log.showSignature=false",
-                "-c",
-                "color.ui=false",
-                "--literal-pathspecs",
-                *arguments,
-            ),
-            deadline_s=_DEADLINE_S,
-            env=_ENVIRONMENT,
-            unset=_FROM_HOOKS,
+        return tuple(
+            _commit(*line.split("\0")) for line in output.splitlines() if line.count("\0") == 3
         )
+
+    def _ask(self, *arguments: str, at: Path | None = None) -> str | None:
         try:
-            result = self._process.run(command)
+            result = self._process.run(self._command(at or self._root, arguments))
         except Unavailable:
             return None
         return result.stdout if result.returncode == 0 else None
 
+    def _command(self, at: Path, arguments: Sequence[str], stdin: bytes = b"") -> Command:
+        return Command(
+            ("git", "-C", str(at), *_OPTIONS, *arguments),
+            deadline_s=_DEADLINE_S,
+            env=_ENVIRONMENT,
+            stdin=stdin,
+            unset=_FROM_HOOKS,
+        )
 
-def _commit(line: str) -> CommitFact:
-    sha, short, moment, subject = line.split("\0")
+
+class _Entries:
+    """What `git status` lists, asked for by path; a folder stands for all below it."""
+
+    def __init__(self, entries: Iterable[str]) -> None:
+        listed = [entry.removesuffix("/") for entry in entries]
+        self._listed = frozenset(listed)
+        self._parents = _with_parents(listed)
+
+    def __contains__(self, name: str) -> bool:
+        """Whether *name*, something below it or a folder above it is listed."""
+        return name in self._parents or any(
+            str(parent) in self._listed for parent in Path(name).parents
+        )
+
+
+def _with_parents(names: Iterable[str]) -> set[str]:
+    return {part for name in names for part in (name, *map(str, Path(name).parents))}
+
+
+def _by_repository(paths: Iterable[Path]) -> Mapping[Path, Mapping[str, Path]]:
+    """*paths* by the folder of the repository they are in: name there to path.
+
+    Found on disk, since a path may be gone with all its folders. Links on the
+    way are followed, as git knows no path behind one.
+    """
+    tops: dict[Path, Path | None] = {}
+    found: defaultdict[Path, dict[str, Path]] = defaultdict(dict)
+    for path in paths:
+        folder = path.parent
+        if folder not in tops:
+            tops[folder] = _top(folder.resolve())
+        top = tops[folder]
+        if top is not None:
+            real = folder.resolve() / path.name
+            found[top][str(real.relative_to(top))] = path
+    return found
+
+
+def _top(folder: Path) -> Path | None:
+    """The nearest folder upwards with a ``.git``; in worktrees and submodules that is a file."""
+    return next((f for f in (folder, *folder.parents) if os.path.lexists(f / ".git")), None)
+
+
+def _tokens(chunks: Iterable[bytes]) -> Iterator[str]:
+    rest = b""
+    for chunk in chunks:
+        *whole, rest = (rest + chunk).split(b"\0")
+        yield from map(os.fsdecode, whole)
+    yield os.fsdecode(rest)
+
+
+def _records(tokens: Iterator[str], mark: str) -> Iterator[tuple[CommitFact, list[str]]]:
+    """Each commit of a log whose format begins with *mark*, and the names it lists."""
+    fields: list[str] = []
+    for token in tokens:
+        if token != mark:
+            fields.append(token)
+            continue
+        if fields:
+            yield from _record(fields)
+        fields = []
+    if fields:
+        yield from _record(fields)
+
+
+def _record(fields: Sequence[str]) -> Iterator[tuple[CommitFact, list[str]]]:
+    if len(fields) >= 4:  # fewer come before the first commit
+        # Git ends the header with a line's end, or, for a merge, with a zero byte.
+        names = [name.removeprefix("\n") for name in fields[4:]]
+        yield _commit(*fields[:4]), [name for name in names if name]
+
+
+def _commit(sha: str, short: str, moment: str, subject: str) -> CommitFact:
     return CommitFact(sha, short, datetime.fromisoformat(moment), subject)

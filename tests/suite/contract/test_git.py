@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import pytest
 
 from unstale.adapters.git import GitCli
 from unstale.adapters.process import SystemProcess
+from unstale.ports import Command, CommandResult, Line
 
 FIRST = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -42,7 +45,7 @@ def git(root: Path, *arguments: str, at: datetime = FIRST) -> None:
 
 def commit(root: Path, name: str, subject: str, at: datetime = FIRST) -> None:
     (root / name).write_text(subject)
-    git(root, "add", name)
+    git(root, "--literal-pathspecs", "add", name)
     git(root, "commit", "-m", subject, at=at)
 
 
@@ -125,3 +128,195 @@ def test_a_hooks_variables_do_not_lead_elsewhere(
     monkeypatch.setenv("GIT_INDEX_FILE", str(root / "no-index"))
     assert ask(root).head() is not None
     assert not ask(root).is_dirty()
+
+
+@dataclass
+class Counting:
+    """The real processes, counted."""
+
+    commands: list[Command] = field(default_factory=list)
+
+    def run(self, command: Command, on_line: Line | None = None) -> CommandResult:
+        self.commands.append(command)
+        return SystemProcess().run(command, on_line)
+
+    def stream(self, command: Command) -> Iterator[bytes]:
+        self.commands.append(command)
+        return SystemProcess().stream(command)
+
+
+def subjects(root: Path, *names: str, at: Path | None = None) -> dict[str, str]:
+    """Each name's last commit's subject, as seen from *root*."""
+    found = ask(root).last_commits([(at or root) / name for name in names])
+    return {str(path.relative_to(at or root)): fact.subject for path, fact in found.items()}
+
+
+def test_many_paths_get_their_last_commits_from_three_processes(root: Path) -> None:
+    names = [f"f{number}" for number in range(150)]
+    for number, name in enumerate(names):
+        (root / name).write_text("x")
+        git(root, "add", name)
+        if number % 50 == 49:
+            git(root, "commit", "-m", f"Add up to {number}", at=FIRST + timedelta(hours=number))
+    processes = Counting()
+
+    found = GitCli(processes, root).last_commits([root / name for name in names])
+
+    assert len(processes.commands) == 3
+    assert {found[root / n].subject for n in names[:50]} == {"Add up to 49"}
+    assert {found[root / n].subject for n in names[50:100]} == {"Add up to 99"}
+    assert {found[root / n].subject for n in names[100:]} == {"Add up to 149"}
+    assert found[root / "f0"].committed_at == FIRST + timedelta(hours=49)
+
+
+def test_a_removed_path_has_the_commit_that_removed_it(root: Path) -> None:
+    (root / "folder").mkdir()
+    commit(root, "folder/a", "Add a")
+    commit(root, "b", "Add b")
+    git(root, "rm", "-q", "folder/a")
+    git(root, "commit", "-m", "Remove a")
+
+    assert subjects(root, "folder/a", "b") == {"folder/a": "Remove a", "b": "Add b"}
+
+
+def test_what_is_uncommitted_has_no_commit_and_is_told(root: Path) -> None:
+    for name in ("kept", "edited", "staged", "deleted"):
+        commit(root, name, f"Add {name}")
+    commit(root, ".gitignore", "ignored*")
+    (root / "edited").write_text("changed")
+    (root / "staged").write_text("changed")
+    git(root, "add", "staged")
+    (root / "deleted").unlink()
+    (root / "untracked").mkdir()
+    (root / "untracked" / "x").write_text("x")
+    (root / "ignored").mkdir()
+    (root / "ignored" / "x").write_text("x")
+    names = ("kept", "edited", "staged", "deleted", "untracked/x", "ignored/x", "never")
+
+    assert subjects(root, *names) == {"kept": "Add kept"}
+    told = ask(root).uncommitted([root / name for name in names])
+    assert told == {root / name for name in names[1:-1]}
+
+
+def test_a_folder_has_the_last_commit_below_it(root: Path) -> None:
+    (root / "src" / "deep").mkdir(parents=True)
+    commit(root, "src/deep/a", "Add a")
+    commit(root, "b", "Add b")
+    assert subjects(root, "src") == {"src": "Add a"}
+    (root / "src" / "deep" / "a").write_text("changed")
+    assert subjects(root, "src") == {}
+
+
+def test_a_merge_is_named_only_for_what_it_decided_itself(root: Path) -> None:
+    commit(root, "both", "Add both")
+    commit(root, "theirs", "Add theirs")
+    git(root, "switch", "-c", "side")
+    (root / "both").write_text("side")
+    commit(root, "theirs", "Change theirs", at=FIRST + timedelta(hours=1))
+    git(root, "commit", "-am", "Change both on the side", at=FIRST + timedelta(hours=2))
+    git(root, "switch", "main")
+    (root / "both").write_text("main")
+    git(root, "commit", "-am", "Change both", at=FIRST + timedelta(hours=3))
+    git(root, "merge", "--no-commit", "-s", "ours", "side")
+    git(root, "checkout", "side", "--", "theirs")
+    (root / "both").write_text("joined")
+    git(root, "add", "both")
+    git(root, "commit", "-m", "Merge", at=FIRST + timedelta(hours=4))
+
+    assert subjects(root, "both", "theirs") == {"both": "Merge", "theirs": "Change theirs"}
+
+
+@pytest.mark.parametrize(
+    "name", ["new\nline", "*", "ü ", '"q"', ":(top)x", b"\xff".decode("utf-8", "surrogateescape")]
+)
+def test_any_file_name_has_its_last_commit(root: Path, name: str) -> None:
+    commit(root, name, "Add it")
+    commit(root, "other", "Add other")
+    assert subjects(root, name, "other") == {name: "Add it", "other": "Add other"}
+
+
+def test_a_path_behind_a_link_is_that_of_its_target(root: Path) -> None:
+    (root / "real").mkdir()
+    commit(root, "real/a", "Add a")
+    (root / "link").symlink_to("real")
+    git(root, "add", "link")
+    git(root, "commit", "-m", "Add the link")
+    assert subjects(root, "link/a", "link") == {"link/a": "Add a", "link": "Add the link"}
+
+
+def test_a_path_in_a_submodule_has_the_submodules_commit(root: Path) -> None:
+    inner, outer = root / "inner", root / "outer"
+    for folder in (inner, outer):
+        folder.mkdir()
+        git(folder, "init", "-b", "main")
+    commit(inner, "a", "Add a in the submodule")
+    commit(outer, "b", "Add b")
+    git(outer, "-c", "protocol.file.allow=always", "submodule", "add", str(inner), "lib")
+    git(outer, "commit", "-m", "Add the submodule")
+
+    expected = {"lib/a": "Add a in the submodule", "b": "Add b", "lib": "Add the submodule"}
+    assert subjects(outer, *expected) == expected
+    (outer / "lib" / "a").write_text("changed")
+    assert "lib/a" not in subjects(outer, *expected)
+
+
+def test_a_worktree_answers_for_its_own_branch(root: Path) -> None:
+    commit(root, "a", "Add a")
+    git(root, "worktree", "add", "-b", "side", "tree")
+    commit(root / "tree", "a", "Change a on the side")
+
+    assert subjects(root, "a") == {"a": "Add a"}
+    assert subjects(root / "tree", "a") == {"a": "Change a on the side"}
+    assert subjects(root, "a", at=root / "tree") == {"a": "Change a on the side"}
+
+
+def test_the_oldest_commit_of_a_shallow_clone_brought_nothing(root: Path) -> None:
+    whole, shallow = root / "whole", root / "shallow"
+    whole.mkdir()
+    git(whole, "init", "-b", "main")
+    for name in "abc":
+        commit(whole, name, f"Add {name}")
+    git(root, "clone", "--depth", "2", f"file://{whole}", str(shallow))
+
+    # b came with the oldest commit there is, as far as this clone can tell.
+    assert subjects(shallow, "a", "b", "c") == {"c": "Add c"}
+    assert ask(shallow).uncommitted([shallow / name for name in "abc"]) == frozenset()
+    git(root, "-C", str(shallow), "worktree", "add", "tree")
+    assert subjects(shallow / "tree", "a", "b", "c") == {"c": "Add c"}
+
+
+def test_where_git_does_not_answer_there_are_no_last_commits(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit(root, "a", "Add a")
+    # Git's own switch for "the folder belongs to somebody else".
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    monkeypatch.setenv("HOME", str(root))
+    assert subjects(root, "a") == {}
+    assert ask(root).uncommitted([root / "a"]) == frozenset()
+    assert ask(root).commits_since(FIRST) == ()
+    monkeypatch.delenv("GIT_TEST_ASSUME_DIFFERENT_OWNER")
+    assert subjects(root, "a") == {"a": "Add a"}
+    monkeypatch.setenv("PATH", str(root / "empty"))
+    assert subjects(root, "a") == {}
+
+
+def test_a_path_outside_of_every_repository_has_no_commit(tmp_path: Path) -> None:
+    assert ask(tmp_path).last_commits([tmp_path / "a" / "b"]) == {}
+    assert ask(tmp_path).uncommitted([tmp_path / "a" / "b"]) == frozenset()
+
+
+def test_commits_since_a_commit_are_those_it_lacks(root: Path) -> None:
+    for hour in range(3):
+        commit(root, f"f{hour}", f"Commit {hour}", at=FIRST + timedelta(hours=hour))
+    first = ask(root).log()[-1].sha
+
+    def since(what: str | datetime) -> list[str] | None:
+        found = ask(root).commits_since(what)
+        return None if found is None else [c.subject for c in found]
+
+    assert since(first) == ["Commit 2", "Commit 1"]
+    assert since(FIRST) == ["Commit 2", "Commit 1"]
+    assert since("HEAD") == []
+    assert since("0" * 40) is None
+    assert since("--all") is None

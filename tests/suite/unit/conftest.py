@@ -92,6 +92,17 @@ class FakeGit:
         del path
         return self.head()
 
+    def last_commits(self, paths: Sequence[Path]) -> Mapping[Path, CommitFact]:
+        del paths
+        return {}
+
+    def uncommitted(self, paths: Sequence[Path]) -> frozenset[Path]:
+        del paths
+        return frozenset()
+
+    def commits_since(self, since: str | datetime) -> tuple[CommitFact, ...] | None:
+        return self.log(since) if isinstance(since, datetime) else None
+
 
 @dataclass
 class FakeProcess:
