@@ -7,17 +7,22 @@ from __future__ import annotations
 
 import hashlib
 import os
+import posixpath
+import re
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path, PurePosixPath
+from typing import Literal
 
 from unstale.errors import CouldNotTell
 from unstale.image import dockerignore, goglob
 from unstale.image.dockerfile import Unresolved
 from unstale.image.dockerignore import Rule
+from unstale.image.statcache import Folder, StatCache, View, join
 
-__all__ = ["Tree", "sha256"]
+__all__ = ["ContextTree", "Record", "Tree", "sha256"]
 
 
 def sha256(*fields: bytes) -> str:
@@ -145,6 +150,264 @@ class Tree:
     def _below(self, folder: str, matched: Sequence[bool], *, out: bool) -> Iterator[str]:
         if not out or dockerignore.may_hold_exceptions(folder, self.rules):
             yield from self._walk(folder, matched)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What the builder sees of one path, its name apart; no times, no owner."""
+
+    kind: Literal["file", "link", "folder", "other"]
+    mode: int
+    """The twelve permission bits; 0o777 for a link."""
+    content: bytes
+    """SHA-256 of a file's bytes; a link's target; type and number of what is "other"."""
+    xattrs: bytes = b""
+    """The extended attributes that are sent, framed."""
+
+
+class ContextTree:
+    """A build context: a folder, less what its .dockerignore leaves out.
+
+    Paths are relative, with slashes; "." is the root, and a name that is not
+    UTF-8 is carried by `surrogateescape`. Each folder is looked at once: two
+    answers of one tree never contradict each other.
+
+    Every method raises CouldNotTell where what it needs can't be read.
+    """
+
+    def __init__(self, root: Path, rules: tuple[Rule, ...], cache: StatCache | None = None) -> None:
+        self.root = root
+        self.rules = rules
+        self._place = str(root)
+        self._cache = cache or StatCache()
+        self._key = _rules_key(rules)
+        self._heard: dict[str, tuple[bool, tuple[bool, ...]]] = {
+            ".": (False, (False,) * len(rules))
+        }
+        self._below: dict[str, tuple[bytes, bool]] = {}
+
+    def record(self, path: str) -> Record | None:
+        """What is sent of *path*, or None if nothing is; links are not followed.
+
+        A folder that is left out is sent for the sake of what is in it.
+        """
+        if path == ".":
+            return Record("folder", stat.S_IMODE(self.root.stat().st_mode), b"")
+        folder, name = _split(path)
+        return self._record(folder, name) if self._is_sent(folder, name) else None
+
+    def names(self, folder: str) -> tuple[str, ...]:
+        """The names in *folder* that are sent, sorted; none if it is no folder."""
+        if not self._is_entered(folder):
+            return ()
+        names = sorted(self._folder(folder).entries)
+        return tuple(name for name in names if self._is_sent(folder, name))
+
+    def under(self, path: str) -> Iterator[tuple[str, Record]]:
+        """*path* and what is below it, depth first, sorted, as far as it is sent."""
+        record = self.record(path)
+        if record is None:
+            return
+        yield path, record
+        if record.kind == "folder":
+            for name in self.names(path):
+                yield from self.under(join(path, name))
+
+    def resolve(self, path: str) -> str | None:
+        """Where *path* leads when every link in it is followed, or None.
+
+        As in a chroot: an absolute link starts at the root, and `..` stays
+        there. None if that is nowhere, or left out, or if links lead in a circle.
+        """
+        to_go = path.split("/")[::-1]
+        here, links = ".", 0
+        while to_go:
+            name = to_go.pop()
+            if name == "..":
+                here = here.rpartition("/")[0] or "."
+            if name in {"", ".", ".."}:
+                continue
+            if not self._is_sent(here, name):
+                return None
+            if not stat.S_ISLNK(self._folder(here).entries[name][5]):
+                here = join(here, name)
+                continue
+            links += 1
+            if links > _MOST_LINKS:
+                return None
+            target = os.fsdecode(self._record(here, name).content)
+            here = "." if target.startswith("/") else here
+            to_go += target.split("/")[::-1]
+        return here
+
+    def glob(self, pattern: str) -> tuple[str, ...]:
+        """The paths that *pattern* stands for, as written, links not followed; sorted.
+
+        Links are followed in what comes before the first wildcard, not behind.
+
+        Raises:
+            Unresolved: the pattern is malformed.
+
+        """
+        parts = [part for part in posixpath.normpath(f"/{pattern}").split("/") if part]
+        first = next((at for at, part in enumerate(parts) if goglob.has_magic(part)), len(parts))
+        written = "/".join(parts[:first]) or "."
+        start = self.resolve(written)
+        found = [(written, start)] if start is not None else []
+        for part in parts[first:]:
+            matcher = _matcher(part)
+            found = [
+                (join(written, name), join(real, name))
+                for written, real in found
+                for name in self.names(real)
+                if matcher.fullmatch(name)
+            ]
+        return tuple(sorted(written for written, _ in found))
+
+    def digest(self, path: str) -> bytes:
+        """32 bytes that stand for all that is sent of *path* and below it.
+
+        Not its own name; of the root not the mode either. What is not sent at
+        all has a digest too.
+        """
+        record = self.record(path)
+        if record is None:
+            return _hash(b"nothing")
+        if path == ".":
+            return _hash(b"root", self._sum(path)[0])
+        below = self._sum(path)[0] if record.kind == "folder" else b""
+        return _hash(*_fields(record), below)
+
+    def _record(self, folder: str, name: str) -> Record:
+        found = self._folder(folder)
+        mode = found.entries[name][5]
+        try:
+            content, xattrs = found.content(name)
+        except OSError as error:
+            raise _unreadable(join(folder, name), error) from error
+        kind = _KINDS.get(stat.S_IFMT(mode))
+        return Record(
+            kind or "other", 0o777 if kind == "link" else stat.S_IMODE(mode), content, xattrs
+        )
+
+    def _folder(self, folder: str) -> Folder:
+        try:
+            return self._cache.scan(self._place, folder)
+        except OSError as error:
+            raise _unreadable(folder, error) from error
+
+    def _judge(self, path: str) -> tuple[bool, tuple[bool, ...]]:
+        """Whether the rules leave *path* out, and what each of them said."""
+        heard = self._heard.get(path)
+        if heard is None:
+            _, said = self._judge(_split(path)[0])
+            heard = self._heard[path] = dockerignore.step(path, self.rules, said)
+        return heard
+
+    def _is_entered(self, folder: str) -> bool:
+        """Whether *folder* is one, and the builder looks into it."""
+        if folder == ".":
+            return True
+        parent, name = _split(folder)
+        if not self._is_entered(parent):
+            return False
+        found = self._folder(parent).entries.get(name)
+        if found is None or not stat.S_ISDIR(found[5]):
+            return False
+        return not self._judge(folder)[0] or dockerignore.may_hold_exceptions(folder, self.rules)
+
+    def _is_sent(self, folder: str, name: str) -> bool:
+        if not self._is_entered(folder):
+            return False
+        found = self._folder(folder).entries.get(name)
+        if found is None:
+            return False
+        path = join(folder, name)
+        if not self._judge(path)[0]:
+            return True
+        return stat.S_ISDIR(found[5]) and self._is_entered(path) and self._sum(path)[1]
+
+    def _sum(self, folder: str) -> tuple[bytes, bool]:
+        """A digest of what is sent below *folder*, and whether anything is."""
+        known = self._below.get(folder)
+        if known is None:
+            scan = self._folder(folder)
+            view = scan.views.get(self._key)
+            if view is None:
+                view = self._look(folder)
+                scan.keep(self._key, view)
+            total, any_sent, folders = hashlib.sha256(view[0]), view[1], view[2]
+            for name, head, out in folders:
+                below, is_any = self._sum(join(folder, name))
+                if is_any or not out:
+                    total.update(head + below)
+                    any_sent = True
+            known = self._below[folder] = total.digest(), any_sent
+        return known
+
+    def _look(self, folder: str) -> View:
+        """What the rules let through of *folder*: its files in one digest, its folders."""
+        files = hashlib.sha256()
+        folders: list[tuple[str, bytes, bool]] = []
+        any_sent = False
+        for name, found in sorted(self._folder(folder).entries.items()):
+            path = join(folder, name)
+            out, _ = self._judge(path)
+            if stat.S_ISDIR(found[5]):
+                if not out or dockerignore.may_hold_exceptions(path, self.rules):
+                    folders.append((name, self._head(folder, name), out))
+            elif not out:
+                files.update(self._head(folder, name))
+                any_sent = True
+        return files.digest(), any_sent, tuple(folders)
+
+    def _head(self, folder: str, name: str) -> bytes:
+        return _frame(os.fsencode(name), *_fields(self._record(folder, name)))
+
+
+_MOST_LINKS = 255
+
+_KINDS: Mapping[int, Literal["file", "link", "folder"]] = {
+    stat.S_IFREG: "file",
+    stat.S_IFLNK: "link",
+    stat.S_IFDIR: "folder",
+}
+
+
+def _split(path: str) -> tuple[str, str]:
+    folder, _, name = path.rpartition("/")
+    return folder or ".", name
+
+
+def _fields(record: Record) -> tuple[bytes, ...]:
+    return record.kind.encode(), b"%o" % record.mode, record.content, record.xattrs
+
+
+def _frame(*fields: bytes) -> bytes:
+    return b"".join(b"%d:%b" % (len(field), field) for field in fields)
+
+
+def _hash(*fields: bytes) -> bytes:
+    return hashlib.sha256(_frame(*fields)).digest()
+
+
+def _matcher(segment: str) -> re.Pattern[str]:
+    try:
+        return goglob.translate(segment)
+    except goglob.BadPattern as error:
+        raise Unresolved(f"the pattern {segment}") from error
+
+
+def _rules_key(rules: tuple[Rule, ...]) -> bytes:
+    """What the cached views of a folder hang on: the rules, and the code that applies them."""
+    lines = (f"{'!' if rule.exception else ''}{rule.pattern}" for rule in rules)
+    return _hash(_code(), *(line.encode(errors="surrogateescape") for line in lines))
+
+
+@cache
+def _code() -> bytes:
+    sources = sorted(Path(__file__).parent.glob("*.py"))
+    return _hash(*(source.read_bytes() for source in sources))
 
 
 def _join(folder: str, name: str) -> str:

@@ -1,0 +1,307 @@
+"""What the files of a folder hold, remembered by their stat.
+
+A file is read again only if its device, inode, size, mtime, ctime or mode has
+changed. ctime is what no tool can set back. Git's index is never used: it lacks
+untracked files, mode bits and, where filters apply, the bytes themselves.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import marshal
+import os
+import stat
+import tempfile
+import time
+import zlib
+from collections.abc import Mapping
+from operator import attrgetter
+from pathlib import Path
+from typing import Any
+
+__all__ = ["Folder", "Stat", "StatCache", "View", "join"]
+
+Stat = tuple[int, int, int, int, int, int]
+"""Device, inode, size, mtime and ctime in nanoseconds, mode."""
+
+View = tuple[bytes, bool, tuple[tuple[str, bytes, bool], ...]]
+"""What one set of ignore rules makes of a folder; `tree` writes and reads it."""
+
+_Saved = tuple[bytes, bytes, dict[bytes, View]]
+"""A folder's listing, the contents of its files (both marshalled), its views."""
+
+_stat = attrgetter("st_dev", "st_ino", "st_size", "st_mtime_ns", "st_ctime_ns", "st_mode")
+
+_MAGIC = b"unstale stat cache 1\n"
+_VIEWS_KEPT = 8
+
+_MILLISECOND, _SECOND = 10**6, 10**9
+# Kernels stamp files by a clock that ticks every 1 to 10 ms.
+_TICK_NS = 20 * _MILLISECOND
+_COARSE_TICK_NS = 2 * _SECOND
+# On another device than the cache's own, another machine may set the clock.
+_SKEW_NS = 3600 * _SECOND
+
+_OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_CHUNK_BYTES = 1 << 20
+
+
+def join(folder: str, name: str) -> str:
+    """The path of *name* in *folder*; "." is the root."""
+    return name if folder == "." else f"{folder}/{name}"
+
+
+def _encode(value: Any) -> bytes:  # noqa: ANN401 - typeshed has a private type for it
+    # Later versions of the format mark shared objects: equal values, other bytes.
+    return marshal.dumps(value, 2)
+
+
+def _decode(content: bytes | memoryview) -> Any:  # noqa: ANN401 - whatever was encoded
+    return marshal.loads(content)  # noqa: S302 - our own file, and its checksum is right
+
+
+class Folder:
+    """A folder as one scan found it, and what is known of its files."""
+
+    __slots__ = ("_contents", "_entries", "_saved", "block", "changed", "place", "views")
+
+    def __init__(
+        self, place: str, block: bytes, contents: bytes | None, views: dict[bytes, View]
+    ) -> None:
+        self.place = place
+        self.block = block
+        self.views = views
+        self.changed = contents is None
+        self._saved = contents
+        self._entries: dict[str, Stat] | None = None
+        self._contents: dict[str, tuple[bytes, bytes]] | None = None
+
+    @property
+    def entries(self) -> Mapping[str, Stat]:
+        """Name to stat, in no order."""
+        if self._entries is None:
+            self._entries = dict(_decode(self.block))
+        return self._entries
+
+    @property
+    def contents(self) -> dict[str, tuple[bytes, bytes]]:
+        """Name to content and extended attributes, of those that were asked for."""
+        if self._contents is None:
+            self._contents = _decode(self._saved) if self._saved else {}
+        return self._contents
+
+    def content(self, name: str) -> tuple[bytes, bytes]:
+        """What *name* holds, and its extended attributes, each as bytes.
+
+        A file's bytes by their SHA-256, a link's target as it is. What is
+        neither nor a folder holds its type and device number.
+
+        Raises:
+            OSError: it can't be read.
+
+        """
+        found = self.contents.get(name)
+        if found is None:
+            found = self.contents[name] = _read(f"{self.place}/{name}", self.entries[name][5])
+            self.changed = True
+        return found
+
+    def keep(self, key: bytes, view: View) -> None:
+        """Remember *view* for the rules *key* stands for."""
+        while len(self.views) >= _VIEWS_KEPT:
+            del self.views[next(iter(self.views))]
+        self.views[key] = view
+        self.changed = True
+
+    def saved(self, now: _Clock) -> _Saved:
+        """What a later process may rely on: nothing of a file that could still change unseen."""
+        if not self.changed and self._saved is not None:
+            return self.block, self._saved, self.views
+        listed: list[tuple[str, Stat]] = _decode(self.block)
+        racy = {name for name, found in listed if not now.is_past(found)}
+        if racy:
+            listed = [(name, (0,) * 6 if name in racy else found) for name, found in listed]
+            contents = {name: held for name, held in self.contents.items() if name not in racy}
+            return _encode(listed), _encode(contents), {}
+        return self.block, _encode(self.contents), self.views
+
+
+class StatCache:
+    """The scans of one context root, and what earlier processes left of theirs.
+
+    The trees of one root, whatever their rules, share one: each folder is
+    scanned once, and each file is read at most once, until `rescan`.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._path = path
+        self._saved: dict[str, _Saved] = {}
+        self._scans: dict[str, Folder] = {}
+        self._now: _Clock | None = None
+
+    @classmethod
+    def load(cls, path: Path) -> StatCache:
+        """The cache in the file *path*; one that can't be used is an empty cache."""
+        cache = cls(path)
+        try:
+            content = path.read_bytes()
+        except OSError:
+            return cache
+        head = len(_MAGIC) + 4
+        body = memoryview(content)[head:]
+        if content[:head] == _MAGIC + zlib.crc32(body).to_bytes(4, "big"):
+            cache._saved = _decode(body)
+        return cache
+
+    def rescan(self) -> None:
+        """Forget what the folders looked like, not what the files hold."""
+        self._keep()
+        self._scans.clear()
+        self._now = None
+
+    def scan(self, root: str, folder: str) -> Folder:
+        """The folder *folder* of *root*, as it is, or was at the first scan.
+
+        Raises:
+            OSError: it can't be listed.
+
+        """
+        found = self._scans.get(folder)
+        if found is None:
+            found = self._scans[folder] = self._scan(root, folder)
+        return found
+
+    def _scan(self, root: str, folder: str) -> Folder:
+        if self._now is None:
+            self._now = _Clock.read(self._path)
+        place = root if folder == "." else f"{root}/{folder}"
+        with os.scandir(place) as entries:
+            listed = [(e.name, _stat(e.stat(follow_symlinks=False))) for e in entries]
+        block = _encode(listed)
+        saved = self._saved.get(folder)
+        if saved is None:
+            return Folder(place, block, None, {})
+        if saved[0] == block:
+            return Folder(place, block, saved[1], saved[2])
+        scan = Folder(place, block, None, {})
+        before: dict[str, Stat] = dict(_decode(saved[0]))
+        known: dict[str, tuple[bytes, bytes]] = _decode(saved[1])
+        for name, found in listed:
+            if name in known and before[name] == found:
+                scan.contents[name] = known[name]
+        return scan
+
+    def save(self) -> None:
+        """Write what was learnt, whole or not at all; a place that can't be written is left."""
+        if self._path is None or not any(scan.changed for scan in self._scans.values()):
+            return
+        self._keep()
+        body = _encode(self._saved)
+        head = _MAGIC + zlib.crc32(body).to_bytes(4, "big")
+        try:
+            _write(self._path, head + body)
+        except OSError:
+            return
+
+    def _keep(self) -> None:
+        if self._now is None:
+            return
+        for folder, scan in self._scans.items():
+            self._saved[folder] = scan.saved(self._now)
+        for folder in [one for one in self._saved if self._is_gone(one)]:
+            del self._saved[folder]
+
+    def _is_gone(self, folder: str) -> bool:
+        parent, _, name = folder.rpartition("/")
+        while folder != ".":
+            above = self._scans.get(parent or ".")
+            if above is not None and not stat.S_ISDIR(above.entries.get(name, (0,) * 6)[5]):
+                return True
+            folder = parent or "."
+            parent, _, name = folder.rpartition("/")
+        return False
+
+
+class _Clock:
+    """When a scan began, by the clock that stamps the files."""
+
+    __slots__ = ("_at_ns", "_device", "_tick_ns")
+
+    def __init__(self, device: int | None, at_ns: int, tick_ns: int) -> None:
+        self._device = device
+        self._at_ns = at_ns
+        self._tick_ns = tick_ns
+
+    @classmethod
+    def read(cls, beside: Path | None) -> _Clock:
+        """Ask the file system that *beside* is on, by writing a file there."""
+        try:
+            if beside is not None:
+                beside.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=beside and beside.parent) as file:
+                file.write(b"1")
+                file.flush()
+                found = os.fstat(file.fileno())
+        except OSError:
+            return cls(None, time.time_ns(), _SKEW_NS)
+        sharp = found.st_mtime_ns % _SECOND
+        return cls(found.st_dev, found.st_mtime_ns, _TICK_NS if sharp else _COARSE_TICK_NS)
+
+    def is_past(self, found: Stat) -> bool:
+        """Whether any later change must give the file other stamps than *found*."""
+        device, _, _, mtime_ns, ctime_ns, _ = found
+        margin_ns = self._tick_ns if device == self._device else _SKEW_NS
+        return max(mtime_ns, ctime_ns) < self._at_ns - margin_ns
+
+
+def _read(place: str, mode: int) -> tuple[bytes, bytes]:
+    if stat.S_ISREG(mode):
+        descriptor = os.open(place, _OPEN)
+        try:
+            return _hash(descriptor), _xattrs(descriptor)
+        finally:
+            os.close(descriptor)
+    if stat.S_ISLNK(mode):
+        # Path.readlink would tidy "./a" to "a".
+        return os.fsencode(os.readlink(place)), _xattrs(place)  # noqa: PTH115
+    if stat.S_ISDIR(mode):
+        return b"", _xattrs(place)
+    return b"%o:%d" % (stat.S_IFMT(mode), os.lstat(place).st_rdev), b""
+
+
+def _hash(descriptor: int) -> bytes:
+    total = hashlib.sha256()
+    while chunk := os.read(descriptor, _CHUNK_BYTES):
+        total.update(chunk)
+    return total.digest()
+
+
+def _xattrs(place: int | str) -> bytes:
+    """The extended attributes that the builder sends; b"" where there are none."""
+    follow = {} if isinstance(place, int) else {"follow_symlinks": False}
+    try:
+        names = os.listxattr(place, **follow)
+    except (AttributeError, OSError):  # not on macOS, not on every file system
+        return b""
+    sent = sorted(name for name in names if _is_sent(name))
+    if not sent:
+        return b""
+    held = [(os.fsencode(name), os.getxattr(place, name, **follow)) for name in sent]
+    return b"".join(b"%d:%b%d:%b" % (len(n), n, len(v), v) for n, v in held)
+
+
+def _is_sent(xattr: str) -> bool:
+    # The rest of `security.` and all of `system.` are not in BuildKit's key.
+    return xattr.startswith(("user.", "trusted.")) or xattr == "security.capability"
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(prefix=path.name, dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
