@@ -1,11 +1,11 @@
 r"""What a .dockerignore leaves out of the build context. Pure.
 
-A port of what BuildKit does, its oddities included: patterns are turned into Go
-regular expressions without complete escaping, so ``a^b*`` never matches and
-``\d*`` means a digit. Where Go and Python could disagree, it refuses to guess.
+A port of what BuildKit does, its oddities included: a pattern is turned into a
+Go regular expression without complete escaping, so ``a^b*`` never matches and
+``\d*`` means a digit. Where builders differ, it refuses to guess.
 
-Source: moby/patternmatcher (``PatternMatcher.MatchesUsingParentResults``,
-``ignorefile.ReadAll``) and tonistiigi/fsutil (``filter.go``).
+Source: moby/patternmatcher (``ignorefile.ReadAll``, ``New``, and
+``MatchesUsingParentResults``) and tonistiigi/fsutil (``filter.go``).
 """
 
 from __future__ import annotations
@@ -14,16 +14,18 @@ import posixpath
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from functools import lru_cache
 from typing import Literal
 
 from unstale.errors import CouldNotTell
-from unstale.image import goglob
+from unstale.image import goglob, goregexp
 
-__all__ = ["Rule", "excluded", "may_hold_exceptions", "parse", "step"]
+__all__ = ["Rule", "Rules", "Scope", "may_hold_exceptions", "parse", "step"]
 
-# bufio.Scanner gives up on a longer line, and the build fails.
-_LONGEST_LINE_BYTES = 64 * 1024
+# bufio.Scanner gives up on a line that fills its buffer, and the build fails.
+_LONGEST_LINE_BYTES = 64 * 1024 - 1
+
+_BOM = "\ufeff"
 
 # unicode.IsSpace of Go; str.strip() would also strip U+001C to U+001F.
 _SPACE = (
@@ -31,10 +33,14 @@ _SPACE = (
     + "".join(map(chr, range(0x2000, 0x200B)))
     + "\u2028\u2029\u202f\u205f\u3000"
 )
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
-# `|`, `{` and `}` are in the list too, but its bitmap has no room for bytes
-# above 63: Go's own table leaves them unescaped.
+# `|`, `{` and `}` are in Go's list too, but its bitmap has no room for bytes
+# above 63, so they stay as they are.
 _ESCAPED = frozenset(".+()$")
+
+# A class such as [co] or [0-9], where there is no slash between the ends of a range.
+_PLAIN_CLASS = re.compile("\\[[0-9A-Za-z][0-9A-Za-z-]*\\]")
 
 Kind = Literal["exact", "prefix", "suffix", "regexp"]
 
@@ -64,46 +70,95 @@ class Rule:
                 return self.regexp is not None and bool(self.regexp.search(_runes(path)))
 
 
-def parse(text: str) -> tuple[Rule, ...]:
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What the rules have to say of the names in one folder.
+
+    The rules that can't match a name there are gone. What is left of a rule is
+    a name, its beginning, its end, or a regular expression.
+    """
+
+    rules: Rules
+    folder: str
+    """With a slash at the end; empty for the root."""
+    parent: tuple[bool, ...]
+    out: bool
+    """Whether a name is left out that no rule in question matches."""
+    every: bool
+    """Whether a rule in question matches every name."""
+    names: frozenset[str]
+    starts: tuple[str, ...]
+    ends: tuple[str, ...]
+    name_regexp: re.Pattern[str] | None
+    path_regexp: re.Pattern[str] | None
+
+    def judge(self, name: str) -> tuple[bool, tuple[bool, ...]]:
+        """As `step`, for a name in this folder."""
+        if self._is_matched(name):
+            return _ask(self.folder + name, self.rules, self.parent)
+        return self.out, self.parent
+
+    def _is_matched(self, name: str) -> bool:
+        return (
+            self.every
+            or name in self.names
+            or name.startswith(self.starts)
+            or name.endswith(self.ends)
+            or (self.name_regexp is not None and bool(self.name_regexp.search(_runes(name))))
+            or (
+                self.path_regexp is not None
+                and bool(self.path_regexp.search(_runes(self.folder + name)))
+            )
+        )
+
+
+class Rules(tuple[Rule, ...]):  # noqa: SLOT001 - a tuple's subclass can't have slots
+    """The rules of one file, in their order.
+
+    Remembers the scope that was asked for last: a walk asks for the same one
+    name after name.
+    """
+
+    _last: Scope | None = None
+
+    def scope(self, folder: str, parent: tuple[bool, ...]) -> Scope:
+        """The scope of *folder* ("" or "a/b/"), of which the rules said *parent*."""
+        last = self._last
+        if last is None or last.folder != folder or last.parent != parent:
+            last = self._last = _scope(self, folder, parent)
+        return last
+
+
+def parse(text: str) -> Rules:
     """Read a .dockerignore; *text* is decoded with ``surrogateescape``.
 
     Raises:
-        CouldNotTell: a pattern that the build would refuse, or one whose
-            meaning in Go's regular expressions is not reproduced here.
+        CouldNotTell: the build refuses a pattern, as soon as it comes to it;
+            or what it means depends on the version of the builder.
 
     """
-    lines = text.removeprefix("\ufeff").split("\n")
-    return tuple(rule for line in lines if (rule := _rule(line)) is not None)
-
-
-def excluded(path: PurePosixPath, rules: Sequence[Rule]) -> bool:
-    """Say whether *path*, relative to the context root, is left out.
-
-    The last matching rule wins; a rule that matches a folder matches what is
-    in it. A folder that is left out can still hold files that are not.
-    """
-    out, matched = False, (False,) * len(rules)
-    for folder in (*reversed(path.parents), path):
-        if folder != PurePosixPath():
-            out, matched = step(str(folder), rules, matched)
-    return out
+    rules = []
+    for number, line in enumerate(text.split("\n"), 1):
+        if len(line.encode(errors="surrogateescape")) > _LONGEST_LINE_BYTES:
+            raise CouldNotTell(
+                f"Line {number} of the .dockerignore is longer than 64 KiB.",
+                cause="The build refuses it.",
+                hint="is it the right file?",
+            )
+        pattern = _read(line.removeprefix(_BOM) if number == 1 else line)
+        if pattern.strip(_SPACE):
+            rules.append(_rule(pattern, number))
+    return Rules(rules)
 
 
 def step(path: str, rules: Sequence[Rule], parent: Sequence[bool]) -> tuple[bool, tuple[bool, ...]]:
     """Judge *path* by what each rule said of the folder it is in.
 
     Returns whether it is left out, and what each rule said, for its children.
-    A rule that could not change the answer is not asked, so its "no" reaches
-    the children as well: BuildKit walks like this, and the order shows.
     """
-    out = False
-    matched: list[bool] = []
-    for rule, inherited in zip(rules, parent, strict=True):
-        match = inherited or (rule.exception == out and rule.matches(path))
-        matched.append(match)
-        if match:
-            out = not rule.exception
-    return out, tuple(matched)
+    folder, slash, name = path.rpartition("/")
+    known = rules if isinstance(rules, Rules) else Rules(rules)
+    return known.scope(folder + slash, tuple(parent)).judge(name)
 
 
 def may_hold_exceptions(folder: str, rules: Sequence[Rule]) -> bool:
@@ -118,31 +173,127 @@ def _without_trailing_glob(pattern: str) -> str:
     return pattern.removesuffix("/**").removesuffix("/*")
 
 
-def _rule(line: str) -> Rule | None:
-    if len(line.encode(errors="surrogateescape")) >= _LONGEST_LINE_BYTES:
-        raise CouldNotTell("A line of the .dockerignore is longer than 64 KiB.")
+def _ask(path: str, rules: Sequence[Rule], parent: Sequence[bool]) -> tuple[bool, tuple[bool, ...]]:
+    """What each rule says of *path*; the last one that matches wins.
+
+    A rule that could not change the answer is not asked, so its "no" reaches
+    the children as well: BuildKit walks like this, and the order shows.
+    """
+    out = False
+    matched: list[bool] = []
+    for rule, inherited in zip(rules, parent, strict=True):
+        match = inherited or (rule.exception == out and rule.matches(path))
+        matched.append(match)
+        if match:
+            out = not rule.exception
+    return out, tuple(matched)
+
+
+def _scope(rules: Rules, folder: str, parent: tuple[bool, ...]) -> Scope:
+    out, asked = _in_question(rules, parent)
+    stems = [rule.pattern[:-2] for rule in asked if rule.kind == "prefix"]
+    suffixes = [rule.pattern[2:] for rule in asked if rule.kind == "suffix"]
+    regexps = [rule.pattern for rule in asked if rule.kind == "regexp"]
+    split = [parts for pattern in regexps if (parts := _split(pattern)) is not None]
+    whole = [_compile(pattern).pattern for pattern in regexps if _split(pattern) is None]
+    paths = [rule.pattern.rpartition("/") for rule in asked if rule.kind == "exact"]
+    names = [name for head, slash, name in paths if head + slash == folder]
+    names += [end for suffix in suffixes if (end := _end(suffix, folder)) is not None]
+    return Scope(
+        rules,
+        folder,
+        parent,
+        out,
+        every=any(folder.startswith(stem) for stem in stems),
+        names=frozenset(names),
+        starts=tuple(stem[len(folder) :] for stem in stems if stem.startswith(folder)),
+        ends=tuple(suffix for suffix in suffixes if "/" not in suffix),
+        name_regexp=_any_of(tuple(name for head, name in split if head.search(_runes(folder)))),
+        path_regexp=_any_of(tuple(whole)),
+    )
+
+
+def _in_question(rules: Rules, parent: tuple[bool, ...]) -> tuple[bool, list[Rule]]:
+    """The verdict if no further rule matches, and the rules that are asked on the way to it."""
+    out = False
+    asked: list[Rule] = []
+    for rule, inherited in zip(rules, parent, strict=True):
+        if inherited:
+            out = not rule.exception
+        elif rule.exception == out:
+            asked.append(rule)
+    return out, asked
+
+
+def _end(suffix: str, folder: str) -> str | None:
+    """The one name in *folder* that makes a path end in *suffix*, which has a slash."""
+    head, slash, name = suffix.rpartition("/")
+    # "/a" also matches the path "a".
+    place = f"/{folder}" if suffix.startswith("/") else folder
+    return name if slash and place.endswith(head + slash) else None
+
+
+@lru_cache(maxsize=256)
+def _any_of(regexps: tuple[str, ...]) -> re.Pattern[str] | None:
+    if not regexps:
+        return None
+    return re.compile("|".join(f"(?:{regexp})" for regexp in regexps), re.ASCII)
+
+
+@lru_cache(maxsize=1024)
+def _split(pattern: str) -> tuple[re.Pattern[str], str] | None:
+    """A regular expression for the folder with its slash, and one for the name.
+
+    None if they can't be told apart: something else than a slash in the
+    pattern, or ``**/``, might match a slash.
+    """
+    if set(_PLAIN_CLASS.sub("", pattern)) & set("[]\\^|{}" + _BOM):
+        return None
+    *head, tail = pattern.split("/")
+    if "**" in tail or any("**" in part and part != "**" for part in head):
+        return None
+    name = _translate(tail)[1]
+    folder = _translate(pattern)[1].removesuffix(name)
+    return goregexp.compile_search(f"^{folder}$"), goregexp.compile_search(f"^{name}$").pattern
+
+
+def _read(line: str) -> str:
+    """The pattern that a line of the file holds, as it is sent; empty if it holds none."""
     if line.startswith("#"):
-        return None
+        return ""
     pattern = line.strip(_SPACE)
-    if not pattern:
-        return None
+    mark = "!" * pattern.startswith("!")
+    pattern = pattern.removeprefix("!").strip(_SPACE) if mark else pattern
+    if pattern:
+        pattern = _clean(pattern)
+        pattern = pattern[1:] if len(pattern) > 1 and pattern[0] == "/" else pattern
+    # The patterns travel as JSON, where Go writes U+FFFD for what is not UTF-8.
+    return _runes(mark + pattern)
+
+
+def _rule(sent: str, line: int) -> Rule:
+    if _CONTROL.search(sent):
+        raise _bad(line, sent, "some builders refuse a control character")
+    # Trimmed and cleaned once more, so "/ a" is "a" and "/!a" an exception.
+    pattern = _clean(sent.strip(_SPACE))
     exception = pattern.startswith("!")
-    if exception:
-        pattern = pattern[1:].strip(_SPACE)
+    pattern = pattern.removeprefix("!") if exception else pattern
     if not pattern:
-        raise _bad(line, "it brings nothing back")
-    pattern = _clean(pattern)
+        raise _bad(line, sent, "it brings nothing back")
     try:
         goglob.translate(pattern)
-        kind, regexp = _compile(pattern)
-    except (goglob.BadPattern, re.error) as error:
-        raise _bad(line, str(error)) from error
+        kind = _translate(pattern)[0]
+        regexp = _compile(pattern) if kind == "regexp" else None
+    except (goglob.BadPattern, goregexp.BadRegexp) as error:
+        raise _bad(line, sent, str(error)) from error
+    if kind == "suffix" and pattern.startswith(_BOM):
+        raise _bad(line, sent, "of a byte order mark before ** the builder keeps a part")
     return Rule(pattern, exception, kind, regexp)
 
 
-def _bad(line: str, why: str) -> CouldNotTell:
+def _bad(line: int, pattern: str, why: str) -> CouldNotTell:
     return CouldNotTell(
-        f"The .dockerignore has a pattern that can't be applied: {line.strip()!r}.",
+        f"Line {line} of the .dockerignore has a pattern that can't be applied: {pattern!r}.",
         cause=f"{why[:1].upper()}{why[1:]}.",
         hint="write the pattern in another way",
     )
@@ -150,20 +301,24 @@ def _bad(line: str, why: str) -> CouldNotTell:
 
 def _clean(pattern: str) -> str:
     # path.Clean; Python keeps two leading slashes, Go one.
-    cleaned = posixpath.normpath(re.sub("^/+", "/", pattern))
-    return cleaned[1:] if len(cleaned) > 1 and cleaned[0] == "/" else cleaned
+    return posixpath.normpath(re.sub("^/+", "/", pattern))
 
 
 def _runes(text: str) -> str:
-    # Go decodes a byte that is not UTF-8 to U+FFFD, in patterns and in paths.
-    return re.sub("[\udc80-\udcff]", "\ufffd", text)
+    # Go reads each byte that is not UTF-8 as U+FFFD.
+    return text if text.isascii() else re.sub("[\udc80-\udcff]", "\ufffd", text)
 
 
-def _compile(pattern: str) -> tuple[Kind, re.Pattern[str] | None]:
-    """Classify *pattern* as ``Pattern.compile`` does."""
+@lru_cache(maxsize=1024)
+def _compile(pattern: str) -> re.Pattern[str]:
+    return goregexp.compile_search(f"^{_translate(pattern)[1]}$")
+
+
+def _translate(pattern: str) -> tuple[Kind, str]:
+    """What kind *pattern* is of, and as a Go regular expression, as ``Pattern.compile`` says."""
     kind: Kind = "exact"
-    source: list[str] = ["^"]
-    chars = _runes(pattern).removeprefix("\ufeff")
+    source: list[str] = []
+    chars = pattern.removeprefix(_BOM)
     at = 0
     while at < len(chars):
         start, char = at, chars[at]
@@ -192,75 +347,4 @@ def _compile(pattern: str) -> tuple[Kind, re.Pattern[str] | None]:
         else:
             source.append(char)
             kind = "regexp" if char in "[]" else kind
-    if kind != "regexp":
-        return kind, None
-    return kind, re.compile(_python_regexp("".join(source) + "$"), re.ASCII)
-
-
-_GO_CLASSES = {
-    "d": "0-9",
-    "w": "0-9A-Za-z_",
-    "s": r"\t\n\f\r ",  # without \v, which Python has
-}
-_GO_CONTROLS = {"a": "\a", "f": "\f", "t": "\t", "n": "\n", "r": "\r", "v": "\v"}
-_REPEAT = re.compile(r"\{\d+(,\d*)?\}")
-
-
-def _python_regexp(source: str) -> str:
-    """The Python spelling of a Go regular expression that `_compile` wrote."""
-    out: list[str] = []
-    at = 0
-    while at < len(source):
-        char = source[at]
-        if char == "[":
-            text, at = _character_class(source, at)
-            out.append(text)
-            continue
-        if char == "\\":
-            out.append(_escape(source[at + 1], inside=False))
-            at += 2
-            continue
-        if char == "{" and _REPEAT.match(source, at):
-            raise goglob.BadPattern("Go reads braces with numbers as a repetition")
-        # `^`, `|`, and what _compile wrote itself, mean the same in both.
-        out.append({"$": r"\Z"}.get(char, char if char in "^|.*()?" else re.escape(char)))
-        at += 1
-    return "".join(out)
-
-
-def _escape(char: str, *, inside: bool) -> str:
-    if char.lower() in _GO_CLASSES and (char.islower() or not inside):
-        members = _GO_CLASSES[char.lower()]
-        if inside:
-            return members
-        return f"[{'' if char.islower() else '^'}{members}]"
-    if char in _GO_CONTROLS:
-        return re.escape(_GO_CONTROLS[char])
-    if char.isalnum() or ord(char) > 127:
-        raise goglob.BadPattern(f"an escaped {char!r} means something else to Go")
-    return re.escape(char)
-
-
-def _character_class(source: str, at: int) -> tuple[str, int]:
-    """Translate the class that begins at *at*; returns it and where it ends."""
-    end = at + 1
-    negated = source[end : end + 1] == "^"
-    end += negated
-    members: list[str] = []
-    while end < len(source) and (source[end] != "]" or not members):
-        if source.startswith("[:", end) and ":]" in source[end + 2 :]:
-            raise goglob.BadPattern("Go reads [: :] as a named class")
-        low, end = _member(source, end)
-        if source[end : end + 1] == "-" and source[end + 1 : end + 2] not in ("]", ""):
-            high, end = _member(source, end + 1)
-            low = f"{low}-{high}"
-        members.append(low)
-    if end >= len(source):
-        raise goglob.BadPattern("a [ is never closed")
-    return f"[{'^' if negated else ''}{''.join(members)}]", end + 1
-
-
-def _member(source: str, at: int) -> tuple[str, int]:
-    if source[at] == "\\":
-        return _escape(source[at + 1], inside=True), at + 2
-    return "\\" + source[at] if source[at] in r"[]^-&|~\\" else re.escape(source[at]), at + 1
+    return kind, "".join(source)

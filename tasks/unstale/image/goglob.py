@@ -52,14 +52,21 @@ def _class(pattern: str, at: int) -> tuple[str, int]:
     at += negated
     ranges: list[str] = []
     count = 0
+    foreign = False
     while count == 0 or pattern[at] != "]":
         low, at = _rune(pattern, at)
         high = low
         if pattern[at] == "-":
             high, at = _rune(pattern, at + 1)
-        if low <= high:
-            ranges.append(f"{re.escape(low)}-{re.escape(high)}")
+        # Go reads each byte that is not UTF-8 as U+FFFD; here it is a surrogate.
+        foreign = foreign or low <= "\ufffd" <= high
+        ranges += [
+            f"{re.escape(start)}-{re.escape(end)}"
+            for start, end in ((low, min(high, "\ud7ff")), (max(low, "\ue000"), high))
+            if start <= end
+        ]
         count += 1
+    ranges += ["\udc80-\udcff"] * foreign
     if not ranges:  # such as [b-a], which holds nothing
         return ("[\\s\\S]" if negated else "(?!)"), at + 1
     return f"[{'^' if negated else ''}{''.join(ranges)}]", at + 1
@@ -73,4 +80,6 @@ def _rune(pattern: str, at: int) -> tuple[str, int]:
         raise BadPattern("a character class is malformed")
     if at + 1 >= len(pattern):
         raise BadPattern("a character class is never closed")
+    if "\udc80" <= pattern[at] <= "\udcff":
+        raise BadPattern("a character class holds a byte that is not UTF-8")
     return pattern[at], at + 1
