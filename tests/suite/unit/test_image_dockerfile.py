@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from unstale.errors import CouldNotTell
-from unstale.image.dockerfile import Unresolved, expand, parse
+from unstale.image.dockerfile import parse
 
 
 def only(text: str) -> list[tuple[str, str]]:
@@ -82,31 +82,3 @@ def test_stages_and_what_comes_before_them() -> None:
 def test_what_is_no_dockerfile_is_an_error(text: str) -> None:
     with pytest.raises(CouldNotTell):
         parse(text)
-
-
-VARIABLES = {"x": "v", "empty": "", "builder": None}
-
-
-@pytest.mark.parametrize(
-    ("word", "value"),
-    [
-        ("$x/a", "v/a"),
-        ("${x}a", "va"),
-        ("${empty:-d}", "d"),
-        ("${empty-d}", ""),
-        ("${x:+w}", "w"),
-        ("${empty:+w}", ""),
-        (r"\$x", "$x"),
-        ("'$x'", "$x"),
-        ('"$x b"', "v b"),
-        ("$empty", ""),
-    ],
-)
-def test_a_word_is_expanded(word: str, value: str) -> None:
-    assert expand(word, VARIABLES) == value
-
-
-@pytest.mark.parametrize("word", ["$y", "$builder", "${x#p}", "${x/a/b}", "${x:-${y}}", "'a", "$1"])
-def test_a_word_that_the_dockerfile_does_not_settle_is_unresolved(word: str) -> None:
-    with pytest.raises(Unresolved):
-        expand(word, VARIABLES)
