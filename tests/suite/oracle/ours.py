@@ -1,0 +1,27 @@
+"""The judged side: one call, so that a change of it is a change of one function."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from scenario import Shown
+
+from unstale.errors import CouldNotTell, MissingFile
+from unstale.image.inputs import Images, build_inputs
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Our digest of a build's inputs, or why there is none to trust."""
+
+    digest: str
+    unknown: tuple[str, ...] = ()
+
+
+def answer(shown: Shown, images: Images) -> Answer:
+    """What we say about the inputs of *shown*."""
+    try:
+        found = build_inputs(shown.spec, {}, images)
+    except (CouldNotTell, MissingFile) as error:
+        return Answer("", (error.what,))
+    return Answer(found.digest, found.unknown)
