@@ -17,6 +17,7 @@ __all__ = [
     "CommandResult",
     "CommitFact",
     "ComposeTarget",
+    "ContainerConfig",
     "ContainerFact",
     "Docker",
     "Files",
@@ -241,6 +242,26 @@ class MountFact:
 
 
 @dataclass(frozen=True, slots=True)
+class ContainerConfig:
+    """What a container was created with; the image's own settings are in it."""
+
+    image: str = ""
+    """As it was asked for: a name, or an id."""
+    environment: tuple[str, ...] = ()
+    """``KEY=value`` lines."""
+    command: tuple[str, ...] = ()
+    entrypoint: tuple[str, ...] = ()
+    user: str = ""
+    working_dir: str = ""
+    healthcheck: str = "{}"
+    """As the engine has it: JSON with sorted keys, times in nanoseconds."""
+    ports: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """``8000/tcp`` to the host addresses asked for; ``127.0.0.1:`` takes any port."""
+    networks: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """Network to the names that the container has in it."""
+
+
+@dataclass(frozen=True, slots=True)
 class ContainerFact:
     """A container's state, copied once."""
 
@@ -268,6 +289,8 @@ class ContainerFact:
     mounts: tuple[MountFact, ...] = ()
     ports: tuple[tuple[int, str], ...] = ()
     """Container port and the host address it is published at."""
+    config: ContainerConfig = field(default_factory=ContainerConfig, repr=False)
+    """Holds secrets: never printed with the rest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,6 +354,17 @@ class Docker(Protocol):
 
         Raises:
             ConfigError: compose refuses the files.
+
+        """
+        ...
+
+    def config_hashes(self, model: Mapping[str, object]) -> Mapping[str, str]:
+        """Service to the hash that compose would label its container with.
+
+        *model* is what `config` answered, whole or changed. Needs no engine.
+
+        Raises:
+            ConfigError: compose refuses the model.
 
         """
         ...

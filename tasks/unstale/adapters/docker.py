@@ -39,6 +39,7 @@ from unstale.ports import (
     Command,
     CommandResult,
     ComposeTarget,
+    ContainerConfig,
     ContainerFact,
     ImageFact,
     Line,
@@ -145,6 +146,23 @@ class DockerCli:
                 hint="correct the file; `docker compose config --quiet` tells if it is good",
             )
         return cast("Mapping[str, object]", _json(result.stdout))
+
+    def config_hashes(self, model: Mapping[str, object]) -> Mapping[str, str]:
+        """Service to the hash that compose would label its container with.
+
+        The resolved model goes back in: asked of the files themselves, 2.26
+        leaves out of the hash what an ``env_file`` says, and `up` does not.
+        """
+        # Over stdin, since it holds every secret of the stack.
+        argv = ("docker", "compose", "--file", "-", "--profile", "*", "config", "--hash", "*")
+        result = self._run(argv, _CONFIG_S, stdin=json.dumps(model).encode())
+        if result.returncode != 0:
+            raise ConfigError(
+                "docker compose refuses the model that it printed itself.",
+                cause=_compose_words(result.stderr),
+                hint="docker compose version",
+            )
+        return dict(line.split() for line in result.stdout.splitlines() if line.strip())
 
     def build(
         self, target: ComposeTarget, services: Sequence[str], options: BuildOptions, on_line: Line
@@ -724,14 +742,45 @@ def _container_fact(raw: Mapping[str, Any]) -> ContainerFact:
         restart_count=raw.get("RestartCount") or 0,
         one_off=labels.get("com.docker.compose.oneoff") == "True",
         labels=labels,
-        mounts=tuple(_mount_fact(mount) for mount in raw.get("Mounts") or ()),
+        mounts=_mounts(raw),
         ports=_ports((raw.get("NetworkSettings") or {}).get("Ports") or {}),
+        config=_container_config(raw),
+    )
+
+
+def _container_config(raw: Mapping[str, Any]) -> ContainerConfig:
+    config, host = raw["Config"], raw.get("HostConfig") or {}
+    networks = (raw.get("NetworkSettings") or {}).get("Networks") or {}
+    return ContainerConfig(
+        image=config.get("Image") or "",
+        environment=tuple(config.get("Env") or ()),
+        command=tuple(config.get("Cmd") or ()),
+        entrypoint=tuple(config.get("Entrypoint") or ()),
+        user=config.get("User") or "",
+        working_dir=config.get("WorkingDir") or "",
+        healthcheck=json.dumps(config.get("Healthcheck") or {}, sort_keys=True),
+        ports={
+            port: frozenset(f"{p.get('HostIp', '')}:{p.get('HostPort', '')}" for p in places or ())
+            for port, places in (host.get("PortBindings") or {}).items()
+        },
+        networks={
+            name: frozenset((place or {}).get("Aliases") or ()) for name, place in networks.items()
+        },
     )
 
 
 def _health_output(log: Sequence[Mapping[str, Any]]) -> str:
     failed = (str(e.get("Output") or "").strip() for e in reversed(log) if e.get("ExitCode"))
     return next((output for output in failed if output), "")
+
+
+def _mounts(raw: Mapping[str, Any]) -> tuple[MountFact, ...]:
+    # Those of `tmpfs:` are no mounts to the engine, but an option of the host.
+    tmpfs = ((raw.get("HostConfig") or {}).get("Tmpfs") or {}).keys()
+    return (
+        *(_mount_fact(mount) for mount in raw.get("Mounts") or ()),
+        *(MountFact("tmpfs", "", target) for target in sorted(tmpfs)),
+    )
 
 
 def _mount_fact(raw: Mapping[str, Any]) -> MountFact:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -339,6 +340,87 @@ def test_up_fills_every_fact(docker: DockerCli, database: ComposeTarget) -> None
     assert volumes[f"{database.project}_data"]["com.docker.compose.volume"] == "data"
 
 
+@pytest.fixture
+def settings(tmp_path: Path, project: str, postgres: str) -> ComposeTarget:
+    """Two services with many settings, whose values come from an env file."""
+    (tmp_path / "app.env").write_text("LOG_LEVEL=info\nAPI_TOKEN=hunter2-hunter2\n")
+    (tmp_path / "rules").write_text("rules\n")
+    return target(
+        tmp_path,
+        project,
+        f"""
+services:
+  db:
+    image: {postgres}
+    entrypoint: [sleep]
+    command: ["60"]
+    user: "7"
+    working_dir: /srv
+    env_file: [app.env]
+    environment: {{ PRICE: "$$5" }}
+    tmpfs: ["/quick:size=1m"]
+    volumes: ["/anonymous", "./rules:/rules:ro"]
+    ports: ["127.0.0.1::5432", "53/udp"]
+    networks: {{ default: {{ aliases: [owl] }} }}
+    healthcheck: {{ test: "true", interval: 65s }}
+  spy:
+    image: {postgres}
+    entrypoint: [sleep, "60"]
+    network_mode: service:db
+""",
+    )
+
+
+def test_a_container_tells_what_it_was_made_with(
+    docker: DockerCli, settings: ComposeTarget, postgres: str
+) -> None:
+    docker.up(settings, ["db"], silent, deadline_s=60)
+    (fact,) = docker.containers({"com.docker.compose.project": settings.project})
+    config = fact.config
+    assert config.image == postgres
+    assert {"LOG_LEVEL=info", "PRICE=$5"} <= set(config.environment)
+    assert (config.entrypoint, config.command) == (("sleep",), ("60",))
+    assert (config.user, config.working_dir) == ("7", "/srv")
+    assert json.loads(config.healthcheck)["Interval"] == 65_000_000_000
+    assert config.ports == {
+        "5432/tcp": frozenset({"127.0.0.1:"}),
+        "53/udp": frozenset({":"}),
+    }
+    assert "owl" in config.networks[f"{settings.project}_default"]
+    mounts = {m.target: m for m in fact.mounts}
+    assert {"/quick", "/anonymous", "/rules"} <= set(mounts)
+    assert mounts["/quick"].kind == "tmpfs"
+    assert mounts["/rules"].source == str(settings.files[0].parent / "rules")
+    assert "hunter2" not in repr(fact)
+
+
+def test_a_resolved_model_has_the_hash_that_up_labels_with(
+    docker: DockerCli, settings: ComposeTarget
+) -> None:
+    docker.up(settings, ["db", "spy"], silent, deadline_s=60)
+    label = {"com.docker.compose.project": settings.project}
+    found = {c.service: c for c in docker.containers(label)}
+    labels = {name: c.labels["com.docker.compose.config-hash"] for name, c in found.items()}
+    stack = docker.config(settings)
+    services = stack["services"]
+    assert isinstance(services, dict)
+
+    hashes = docker.config_hashes(stack)
+    assert hashes["db"] == labels["db"]
+    # `up` hashes a namespace of another service as that of its container.
+    services["spy"]["network_mode"] = f"container:{found['db'].id}"
+    assert docker.config_hashes(stack) == labels
+
+    (settings.files[0].parent / "app.env").write_text("LOG_LEVEL=debug\n")
+    assert docker.config_hashes(docker.config(settings))["db"] != labels["db"]
+
+
+def test_a_model_that_compose_refuses_is_told(docker: DockerCli) -> None:
+    with pytest.raises(ConfigError) as caught:
+        docker.config_hashes({"name": "x", "services": {"a": {"imagine": "x"}}})
+    assert "imagine" in caught.value.cause
+
+
 def test_a_service_that_cannot_start_is_not_ready(
     docker: DockerCli, tmp_path: Path, project: str, postgres: str
 ) -> None:
@@ -483,6 +565,31 @@ def test_a_reader_that_stops_early_leaves_no_container(
     assert len(inspected(docker, image)) == 1
     members.close()  # type: ignore[attr-defined]
     assert inspected(docker, image) == []
+
+
+def test_files_under_mounts_are_those_that_the_mounts_show(
+    docker: DockerCli, settings: ComposeTarget
+) -> None:
+    docker.up(settings, ["db"], silent, deadline_s=60)
+    name = f"{settings.project}-db-1"
+    script = "echo volume > /anonymous/a; echo tmpfs > /quick/a"
+    docker.execute(name, RunOptions(("sh", "-c", script), 30, user="0"), silent)
+
+    def read(path: str) -> list[bytes]:
+        return [m.content for m in docker.files_in_container(name, PurePosixPath(path))]
+
+    assert read("/anonymous/a") == [b"volume\n"]
+    # Not what is mounted, but what lies under it.
+    assert read("/quick/a") == []
+    assert read("/rules") == [b"rules\n"]
+    new = settings.files[0].parent / "new"
+    new.write_text("new rules\n")
+    new.rename(settings.files[0].parent / "rules")
+    # Its processes still see the old file; `docker cp` mounts anew.
+    assert docker.execute(name, RunOptions(("cat", "/rules"), 30), silent).stdout == "rules\n"
+    assert read("/rules") == [b"new rules\n"]
+    subprocess.run(["docker", "stop", "--time", "0", name], check=True, capture_output=True)
+    assert read("/anonymous/a") == [b"volume\n"]
 
 
 def test_an_absent_image_is_an_error(docker: DockerCli) -> None:

@@ -139,6 +139,10 @@ class FakeDocker:
     """Container or image id to its files."""
     models: dict[str, Mapping[str, object]] = field(default_factory=dict)
     """Compose project to what `config` prints for it."""
+    hashes: dict[str, str] = field(default_factory=dict)
+    """Service to what compose would label its container with."""
+    hashed: list[Mapping[str, object]] = field(default_factory=list)
+    """The models that hashes were asked of."""
     stuck: set[str] = field(default_factory=set)
     """Objects that no request removes."""
     on_run: Callable[[str, RunOptions], CommandResult] = lambda _service, _options: DONE
@@ -173,6 +177,10 @@ class FakeDocker:
 
     def config(self, target: ComposeTarget) -> Mapping[str, object]:
         return self.models[target.project]
+
+    def config_hashes(self, model: Mapping[str, object]) -> Mapping[str, str]:
+        self.hashed.append(model)
+        return self.hashes
 
     def build(
         self, target: ComposeTarget, services: Sequence[str], options: BuildOptions, on_line: Line
