@@ -281,7 +281,7 @@ def _rule(sent: str, line: int) -> Rule:
     if not pattern:
         raise _bad(line, sent, "it brings nothing back")
     try:
-        goglob.translate(pattern)
+        goglob.refuse_as_matching_a_dot(pattern)
         kind = _translate(pattern)[0]
         regexp = _compile(pattern) if kind == "regexp" else None
     except (goglob.BadPattern, goregexp.BadRegexp) as error:
@@ -341,8 +341,9 @@ def _translate(pattern: str) -> tuple[Kind, str]:
         elif char in _ESCAPED:
             source.append(f"\\{char}")
         elif char == "\\":
+            # A last backslash escapes the dollar that is put behind all.
             source.append(chars[at - 1 : at + 1])
-            kind = "regexp"
+            kind = "regexp" if at < len(chars) else kind
             at += 1
         else:
             source.append(char)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["BadPattern", "has_magic", "translate"]
+__all__ = ["BadPattern", "has_magic", "refuse_as_matching_a_dot", "translate"]
 
 
 class BadPattern(ValueError):
@@ -45,6 +45,28 @@ def translate(pattern: str) -> re.Pattern[str]:
         else:
             out.append(re.escape(char))
     return re.compile("".join(out), re.DOTALL)
+
+
+def refuse_as_matching_a_dot(pattern: str) -> None:
+    """Raise BadPattern where ``filepath.Match(pattern, ".")`` fails.
+
+    Go looks at what is between two stars as a whole, but no further than the
+    name matches: it refuses ``.*[`` and takes ``a*[``.
+    """
+    first, at = _chunk(pattern, 0)
+    if translate(first).fullmatch("."):
+        translate(_chunk(pattern, at)[0])
+
+
+def _chunk(pattern: str, at: int) -> tuple[str, int]:
+    """What is between the stars at *at* and the next one; and where that is."""
+    while pattern.startswith("*", at):
+        at += 1
+    start, in_class = at, False
+    while at < len(pattern) and (in_class or pattern[at] != "*"):
+        in_class = pattern[at] == "[" or (in_class and pattern[at] != "]")
+        at += 2 if pattern[at] == "\\" else 1
+    return pattern[start:at], at
 
 
 def _class(pattern: str, at: int) -> tuple[str, int]:
