@@ -7,6 +7,7 @@ untracked files, mode bits and, where filters apply, the bytes themselves.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import marshal
 import os
@@ -14,15 +15,18 @@ import stat
 import tempfile
 import time
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Folder", "Stat", "StatCache", "View", "join"]
+__all__ = ["NO_STAT", "Folder", "Stat", "StatCache", "View", "join"]
 
 Stat = tuple[int, int, int, int, int, int]
 """Device, inode, size, mtime and ctime in nanoseconds, mode."""
+
+NO_STAT: Stat = (0, 0, 0, 0, 0, 0)
+"""What no file has."""
 
 View = tuple[bytes, bool, tuple[tuple[str, bytes, bool], ...]]
 """What one set of ignore rules makes of a folder; `tree` writes and reads it."""
@@ -44,6 +48,7 @@ _SKEW_NS = 3600 * _SECOND
 
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _CHUNK_BYTES = 1 << 20
+_EMPTY = hashlib.sha256().digest()
 
 
 def join(folder: str, name: str) -> str:
@@ -93,8 +98,8 @@ class Folder:
     def content(self, name: str) -> tuple[bytes, bytes]:
         """What *name* holds, and its extended attributes, each as bytes.
 
-        A file's bytes by their SHA-256, a link's target as it is. What is
-        neither nor a folder holds its type and device number.
+        A file's bytes by their SHA-256, a link's target as it is. A folder
+        holds nothing, and a device or a pipe its type and number.
 
         Raises:
             OSError: it can't be read.
@@ -102,7 +107,7 @@ class Folder:
         """
         found = self.contents.get(name)
         if found is None:
-            found = self.contents[name] = _read(f"{self.place}/{name}", self.entries[name][5])
+            found = self.contents[name] = _read(f"{self.place}/{name}", self.entries[name])
             self.changed = True
         return found
 
@@ -115,12 +120,11 @@ class Folder:
 
     def saved(self, now: _Clock) -> _Saved:
         """What a later process may rely on: nothing of a file that could still change unseen."""
-        if not self.changed and self._saved is not None:
-            return self.block, self._saved, self.views
+        self.changed = False
         listed: list[tuple[str, Stat]] = _decode(self.block)
         racy = {name for name, found in listed if not now.is_past(found)}
         if racy:
-            listed = [(name, (0,) * 6 if name in racy else found) for name, found in listed]
+            listed = [(name, NO_STAT if name in racy else found) for name, found in listed]
             contents = {name: held for name, held in self.contents.items() if name not in racy}
             return _encode(listed), _encode(contents), {}
         return self.block, _encode(self.contents), self.views
@@ -138,6 +142,7 @@ class StatCache:
         self._saved: dict[str, _Saved] = {}
         self._scans: dict[str, Folder] = {}
         self._now: _Clock | None = None
+        self._learnt = False
 
     @classmethod
     def load(cls, path: Path) -> StatCache:
@@ -175,8 +180,7 @@ class StatCache:
         if self._now is None:
             self._now = _Clock.read(self._path)
         place = root if folder == "." else f"{root}/{folder}"
-        with os.scandir(place) as entries:
-            listed = [(e.name, _stat(e.stat(follow_symlinks=False))) for e in entries]
+        listed = _list(place)
         block = _encode(listed)
         saved = self._saved.get(folder)
         if saved is None:
@@ -193,9 +197,10 @@ class StatCache:
 
     def save(self) -> None:
         """Write what was learnt, whole or not at all; a place that can't be written is left."""
-        if self._path is None or not any(scan.changed for scan in self._scans.values()):
-            return
         self._keep()
+        if self._path is None or not self._learnt:
+            return
+        self._learnt = False
         body = _encode(self._saved)
         head = _MAGIC + zlib.crc32(body).to_bytes(4, "big")
         try:
@@ -206,7 +211,11 @@ class StatCache:
     def _keep(self) -> None:
         if self._now is None:
             return
-        for folder, scan in self._scans.items():
+        changed = {folder: scan for folder, scan in self._scans.items() if scan.changed}
+        if not changed:
+            return
+        self._learnt = True
+        for folder, scan in changed.items():
             self._saved[folder] = scan.saved(self._now)
         for folder in [one for one in self._saved if self._is_gone(one)]:
             del self._saved[folder]
@@ -215,7 +224,7 @@ class StatCache:
         parent, _, name = folder.rpartition("/")
         while folder != ".":
             above = self._scans.get(parent or ".")
-            if above is not None and not stat.S_ISDIR(above.entries.get(name, (0,) * 6)[5]):
+            if above is not None and not stat.S_ISDIR(above.entries.get(name, NO_STAT)[5]):
                 return True
             folder = parent or "."
             parent, _, name = folder.rpartition("/")
@@ -254,11 +263,22 @@ class _Clock:
         return max(mtime_ns, ctime_ns) < self._at_ns - margin_ns
 
 
-def _read(place: str, mode: int) -> tuple[bytes, bytes]:
+def _list(place: str) -> list[tuple[str, Stat]]:
+    # By descriptor: stat then need not walk the path for each name.
+    descriptor = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        with os.scandir(descriptor) as entries:
+            return [(e.name, _stat(e.stat(follow_symlinks=False))) for e in entries]
+    finally:
+        os.close(descriptor)
+
+
+def _read(place: str, found: Stat) -> tuple[bytes, bytes]:
+    mode = found[5]
     if stat.S_ISREG(mode):
         descriptor = os.open(place, _OPEN)
         try:
-            return _hash(descriptor), _xattrs(descriptor)
+            return _hash(descriptor, found[2]), _xattrs(descriptor)
         finally:
             os.close(descriptor)
     if stat.S_ISLNK(mode):
@@ -266,28 +286,39 @@ def _read(place: str, mode: int) -> tuple[bytes, bytes]:
         return os.fsencode(os.readlink(place)), _xattrs(place)  # noqa: PTH115
     if stat.S_ISDIR(mode):
         return b"", _xattrs(place)
+    if stat.S_ISSOCK(mode):
+        return _EMPTY, b""
     return b"%o:%d" % (stat.S_IFMT(mode), os.lstat(place).st_rdev), b""
 
 
-def _hash(descriptor: int) -> bytes:
-    total = hashlib.sha256()
-    while chunk := os.read(descriptor, _CHUNK_BYTES):
-        total.update(chunk)
+def _hash(descriptor: int, size_bytes: int) -> bytes:
+    # One byte more than expected shows in one call that the file ends there.
+    first = os.read(descriptor, min(size_bytes + 1, _CHUNK_BYTES))
+    total = hashlib.sha256(first)
+    if len(first) != size_bytes:
+        while chunk := os.read(descriptor, _CHUNK_BYTES):
+            total.update(chunk)
     return total.digest()
 
 
 def _xattrs(place: int | str) -> bytes:
     """The extended attributes that the builder sends; b"" where there are none."""
-    follow = {} if isinstance(place, int) else {"follow_symlinks": False}
     try:
-        names = os.listxattr(place, **follow)
-    except (AttributeError, OSError):  # not on macOS, not on every file system
+        if isinstance(place, int):
+            return _framed((name, os.getxattr(place, name)) for name in os.listxattr(place))
+        names = os.listxattr(place, follow_symlinks=False)
+        return _framed((name, os.getxattr(place, name, follow_symlinks=False)) for name in names)
+    except AttributeError:  # macOS: Python has no function for them there
         return b""
-    sent = sorted(name for name in names if _is_sent(name))
-    if not sent:
-        return b""
-    held = [(os.fsencode(name), os.getxattr(place, name, **follow)) for name in sent]
-    return b"".join(b"%d:%b%d:%b" % (len(n), n, len(v), v) for n, v in held)
+    except OSError as error:
+        if error.errno == errno.ENOTSUP:  # not every file system has them
+            return b""
+        raise
+
+
+def _framed(xattrs: Iterable[tuple[str, bytes]]) -> bytes:
+    held = sorted((os.fsencode(name), value) for name, value in xattrs if _is_sent(name))
+    return b"".join(b"%d:%b%d:%b" % (len(name), name, len(value), value) for name, value in held)
 
 
 def _is_sent(xattr: str) -> bool:

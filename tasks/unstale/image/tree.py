@@ -20,7 +20,7 @@ from unstale.errors import CouldNotTell
 from unstale.image import dockerignore, goglob
 from unstale.image.dockerfile import Unresolved
 from unstale.image.dockerignore import Rule
-from unstale.image.statcache import Folder, StatCache, View, join
+from unstale.image.statcache import NO_STAT, Folder, StatCache, View, join
 
 __all__ = ["ContextTree", "Record", "Tree", "sha256"]
 
@@ -152,11 +152,14 @@ class Tree:
             yield from self._walk(folder, matched)
 
 
+Kind = Literal["file", "link", "folder", "other"]
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
     """What the builder sees of one path, its name apart; no times, no owner."""
 
-    kind: Literal["file", "link", "folder", "other"]
+    kind: Kind
     mode: int
     """The twelve permission bits; 0o777 for a link."""
     content: bytes
@@ -184,6 +187,7 @@ class ContextTree:
         self._heard: dict[str, tuple[bool, tuple[bool, ...]]] = {
             ".": (False, (False,) * len(rules))
         }
+        self._entered = {".": True}
         self._below: dict[str, tuple[bytes, bool]] = {}
 
     def record(self, path: str) -> Record | None:
@@ -217,16 +221,14 @@ class ContextTree:
         """Where *path* leads when every link in it is followed, or None.
 
         As in a chroot: an absolute link starts at the root, and `..` stays
-        there. None if that is nowhere, or left out, or if links lead in a circle.
+        there. BuildKit takes `..` out of a path and of a link's target before
+        it follows anything: a link to ``other/../x`` leads to ``x``.
+        None if that is nowhere, or left out, or if links lead in a circle.
         """
-        to_go = path.split("/")[::-1]
+        to_go = _parts(path)[::-1]
         here, links = ".", 0
         while to_go:
             name = to_go.pop()
-            if name == "..":
-                here = here.rpartition("/")[0] or "."
-            if name in {"", ".", ".."}:
-                continue
             if not self._is_sent(here, name):
                 return None
             if not stat.S_ISLNK(self._folder(here).entries[name][5]):
@@ -236,8 +238,8 @@ class ContextTree:
             if links > _MOST_LINKS:
                 return None
             target = os.fsdecode(self._record(here, name).content)
-            here = "." if target.startswith("/") else here
-            to_go += target.split("/")[::-1]
+            to_go += _parts(posixpath.join(here, target))[::-1]
+            here = "."
         return here
 
     def glob(self, pattern: str) -> tuple[str, ...]:
@@ -249,7 +251,7 @@ class ContextTree:
             Unresolved: the pattern is malformed.
 
         """
-        parts = [part for part in posixpath.normpath(f"/{pattern}").split("/") if part]
+        parts = _parts(pattern)
         first = next((at for at, part in enumerate(parts) if goglob.has_magic(part)), len(parts))
         written = "/".join(parts[:first]) or "."
         start = self.resolve(written)
@@ -279,16 +281,15 @@ class ContextTree:
         return _hash(*_fields(record), below)
 
     def _record(self, folder: str, name: str) -> Record:
-        found = self._folder(folder)
-        mode = found.entries[name][5]
+        scan = self._folder(folder)
+        mode = scan.entries[name][5]
+        return Record(_kind(mode), _mode(mode), *self._content(scan, folder, name))
+
+    def _content(self, scan: Folder, folder: str, name: str) -> tuple[bytes, bytes]:
         try:
-            content, xattrs = found.content(name)
+            return scan.content(name)
         except OSError as error:
             raise _unreadable(join(folder, name), error) from error
-        kind = _KINDS.get(stat.S_IFMT(mode))
-        return Record(
-            kind or "other", 0o777 if kind == "link" else stat.S_IMODE(mode), content, xattrs
-        )
 
     def _folder(self, folder: str) -> Folder:
         try:
@@ -306,26 +307,25 @@ class ContextTree:
 
     def _is_entered(self, folder: str) -> bool:
         """Whether *folder* is one, and the builder looks into it."""
-        if folder == ".":
-            return True
-        parent, name = _split(folder)
-        if not self._is_entered(parent):
-            return False
-        found = self._folder(parent).entries.get(name)
-        if found is None or not stat.S_ISDIR(found[5]):
-            return False
-        return not self._judge(folder)[0] or dockerignore.may_hold_exceptions(folder, self.rules)
+        entered = self._entered.get(folder)
+        if entered is None:
+            parent, name = _split(folder)
+            entered = self._entered[folder] = (
+                self._is_entered(parent)
+                and stat.S_ISDIR(self._folder(parent).entries.get(name, NO_STAT)[5])
+                and self._may_be_entered(folder)
+            )
+        return entered
+
+    def _may_be_entered(self, folder: str) -> bool:
+        out, _ = self._judge(folder)
+        return not out or dockerignore.may_hold_exceptions(folder, self.rules)
 
     def _is_sent(self, folder: str, name: str) -> bool:
-        if not self._is_entered(folder):
-            return False
-        found = self._folder(folder).entries.get(name)
-        if found is None:
+        if not self._is_entered(folder) or name not in self._folder(folder).entries:
             return False
         path = join(folder, name)
-        if not self._judge(path)[0]:
-            return True
-        return stat.S_ISDIR(found[5]) and self._is_entered(path) and self._sum(path)[1]
+        return not self._judge(path)[0] or (self._is_entered(path) and self._sum(path)[1])
 
     def _sum(self, folder: str) -> tuple[bytes, bool]:
         """A digest of what is sent below *folder*, and whether anything is."""
@@ -347,31 +347,61 @@ class ContextTree:
 
     def _look(self, folder: str) -> View:
         """What the rules let through of *folder*: its files in one digest, its folders."""
-        files = hashlib.sha256()
+        scan = self._folder(folder)
+        _, said = self._judge(folder)
+        files: list[bytes] = []
         folders: list[tuple[str, bytes, bool]] = []
-        any_sent = False
-        for name, found in sorted(self._folder(folder).entries.items()):
-            path = join(folder, name)
-            out, _ = self._judge(path)
+        for name, found in sorted(scan.entries.items()):
+            path = name if folder == "." else f"{folder}/{name}"
+            # Not by _judge: to remember each file's verdict takes more memory than it saves time.
+            out, heard = dockerignore.step(path, self.rules, said) if said else _SENT
             if stat.S_ISDIR(found[5]):
-                if not out or dockerignore.may_hold_exceptions(path, self.rules):
+                self._heard[path] = out, heard
+                if self._may_be_entered(path):
                     folders.append((name, self._head(folder, name), out))
             elif not out:
-                files.update(self._head(folder, name))
-                any_sent = True
-        return files.digest(), any_sent, tuple(folders)
+                files.append(self._head(folder, name))
+        return hashlib.sha256(b"".join(files)).digest(), bool(files), tuple(folders)
 
     def _head(self, folder: str, name: str) -> bytes:
-        return _frame(os.fsencode(name), *_fields(self._record(folder, name)))
+        scan = self._folder(folder)
+        mode = scan.entries[name][5]
+        content, xattrs = self._content(scan, folder, name)
+        raw = os.fsencode(name)
+        fields = (
+            len(raw),
+            raw,
+            _kind(mode).encode(),
+            _mode(mode),
+            len(content),
+            content,
+            len(xattrs),
+            xattrs,
+        )
+        return b"%d:%b%b%o:%d:%b%d:%b" % fields
 
 
 _MOST_LINKS = 255
+_SENT = (False, ())
 
-_KINDS: Mapping[int, Literal["file", "link", "folder"]] = {
+_KINDS: Mapping[int, Kind] = {
     stat.S_IFREG: "file",
+    stat.S_IFSOCK: "file",  # sent as an empty one
     stat.S_IFLNK: "link",
     stat.S_IFDIR: "folder",
 }
+
+
+def _kind(mode: int) -> Kind:
+    return _KINDS.get(stat.S_IFMT(mode), "other")
+
+
+def _mode(mode: int) -> int:
+    return 0o777 if stat.S_ISLNK(mode) else stat.S_IMODE(mode)
+
+
+def _parts(path: str) -> list[str]:
+    return [part for part in posixpath.normpath(f"/{path}").split("/") if part]
 
 
 def _split(path: str) -> tuple[str, str]:

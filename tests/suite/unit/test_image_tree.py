@@ -11,6 +11,7 @@ import pytest
 from unstale.errors import CouldNotTell
 from unstale.image import dockerignore
 from unstale.image.dockerfile import Unresolved
+from unstale.image.statcache import StatCache
 from unstale.image.tree import ContextTree
 
 MODE = 0o644
@@ -92,6 +93,8 @@ CHANGES: dict[str, Change] = {
     "file for folder": lambda root: ((root / "e").rmdir(), (root / "e").touch()),
     "fifo for file": lambda root: fifo(root / "a/x"),
     "socket for file": lambda root: listen(root / "a/x"),
+    "attribute": lambda root: os.setxattr(root / "a/x", "user.a", b"1"),
+    "folder's attribute": lambda root: os.setxattr(root / "a", "user.a", b"1"),
     "swapped contents": lambda root: swap(root / "a/x", root / "a/y"),
 }
 
@@ -132,6 +135,24 @@ def test_what_the_builder_does_not_see_is_not_in_the_digest(root: Path, change: 
     change(root)
 
     assert tree(root).digest(".") == before
+
+
+def test_a_socket_is_sent_as_an_empty_file(root: Path) -> None:
+    (root / "a/x").write_text("")
+    before = tree(root).digest("a")
+
+    listen(root / "a/x")
+
+    assert tree(root).digest("a") == before
+
+
+def test_the_value_of_an_attribute_is_in_the_digest(root: Path) -> None:
+    os.setxattr(root / "a/x", "user.a", b"1")
+    before = tree(root).digest("a")
+
+    os.setxattr(root / "a/x", "user.a", b"2")
+
+    assert tree(root).digest("a") != before
 
 
 def test_a_fifo_is_not_a_socket(root: Path) -> None:
@@ -251,6 +272,7 @@ LINKS = {
     "left": "ignored",
     "self": ".",
     "below": "f.txt/x",
+    "lexical": "real/up/../f",
 }
 
 
@@ -272,6 +294,8 @@ LINKS = {
         ("self", "."),
         ("self/self/f.txt", "f.txt"),
         ("below", None),
+        ("lexical", "real/f"),
+        ("dir/up/../f", "real/f"),
         ("f.txt", "f.txt"),
         ("../f.txt", "f.txt"),
         ("./real//f", "real/f"),
@@ -321,26 +345,40 @@ def test_a_malformed_pattern_is_unresolved(root: Path) -> None:
         tree(root).glob("[a-")
 
 
-def test_only_what_is_asked_for_is_looked_into(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    looked: list[str] = []
-    scandir = os.scandir
-    monkeypatch.setattr(os, "scandir", lambda place: looked.append(place) or scandir(place))
+@pytest.fixture
+def looked(root: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The folders that were looked into."""
+    places: list[str] = []
+    real = os.open
 
+    def note(place: str, flags: int, *options: int, **named: int) -> int:
+        if flags & os.O_DIRECTORY and Path(place).is_relative_to(root):
+            places.append(str(place))
+        return real(place, flags, *options, **named)
+
+    monkeypatch.setattr(os, "open", note)
+    return places
+
+
+def test_only_what_is_asked_for_is_looked_into(root: Path, looked: list[str]) -> None:
     tree(root, "b").digest("a")
 
     assert looked == [str(root), str(root / "a")]
 
 
-def test_a_folder_that_is_left_out_is_not_looked_into(
-    root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    looked: list[str] = []
-    scandir = os.scandir
-    monkeypatch.setattr(os, "scandir", lambda place: looked.append(place) or scandir(place))
-
+def test_a_folder_that_is_left_out_is_not_looked_into(root: Path, looked: list[str]) -> None:
     tree(root, "a\ne").digest(".")
 
     assert looked == [str(root), str(root / "b")]
+
+
+def test_trees_of_one_root_look_into_a_folder_once(root: Path, looked: list[str]) -> None:
+    cache = StatCache()
+
+    for ignore in ("", "*.x", "b"):
+        ContextTree(root, dockerignore.parse(ignore), cache).digest("a")
+
+    assert looked == [str(root), str(root / "a")]
 
 
 @pytest.fixture
