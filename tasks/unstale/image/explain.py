@@ -12,8 +12,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import assert_never
 
+from unstale.image.check import ImageStatus
 from unstale.ports import BuildRecord, CommitFact, Git
-from unstale.verdict import Change, Reason
+from unstale.verdict import Change, Reason, Stale
 
 __all__ = [
     "Background",
@@ -52,6 +53,8 @@ class Background:
     """Paths of reasons that no commit has as they are."""
     builds: Mapping[str, datetime] = field(default_factory=dict)
     """Image id to its last recorded build."""
+    log: tuple[CommitFact, ...] = ()
+    """The commits after the oldest image, newest first."""
 
     def build_time(self, image_id: str | None, created: datetime | None) -> BuildTime | None:
         """When the image was built: by the ledger, else by the engine."""
@@ -59,11 +62,23 @@ class Background:
             return BuildTime(self.builds[image_id])
         return None if created is None else BuildTime(created, is_exact=False)
 
+    def summary(self, status: ImageStatus) -> str:
+        """How old the image of *status* is beside what it lacks; empty without an image."""
+        built = self.build_time(status.image_id, status.built_at)
+        if status.image_id is None:
+            return ""
+        reasons = status.verdict.reasons if isinstance(status.verdict, Stale) else ()
+        behind = [c for c in self.log if built is not None and c.committed_at > built.at]
+        changes = {reason.path for reason in reasons} & self.uncommitted
+        return sentence(reasons, built, self.head, len(behind), len(changes))
+
 
 def background(
-    git: Git, root: Path, reasons: Sequence[Reason], records: Iterable[BuildRecord]
+    git: Git, root: Path, statuses: Sequence[ImageStatus], records: Iterable[BuildRecord]
 ) -> Background:
-    """Ask *git* about the paths of *reasons*, which are relative to *root*."""
+    """Ask *git* about the reasons of *statuses*, whose paths are relative to *root*."""
+    reasons = [r for s in statuses if isinstance(s.verdict, Stale) for r in s.verdict.reasons]
+    oldest = min((s.built_at for s in statuses if s.built_at is not None), default=None)
     paths = _paths(root, reasons)
     changed = git.uncommitted(tuple(paths.values()))
     builds: dict[str, datetime] = {}
@@ -74,6 +89,7 @@ def background(
         commits=commits_of(git, root, reasons),
         uncommitted=frozenset(name for name, path in paths.items() if path in changed),
         builds=builds,
+        log=(git.commits_since(oldest) or ()) if oldest is not None else (),
     )
 
 

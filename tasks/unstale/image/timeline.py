@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from unstale.image.check import ImageStatus
-from unstale.image.explain import Background, BuildTime, sentence, the_fix
+from unstale.image.explain import Background, BuildTime, the_fix
 from unstale.image.local import LocalImage
 from unstale.ports import BuildRecord, CommitFact
 from unstale.verdict import Reason, Stale, word
@@ -24,7 +24,6 @@ __all__ = [
     "events",
     "oldest_build",
     "parse_records",
-    "service_sentence",
     "timeline",
 ]
 
@@ -184,25 +183,11 @@ def _lane(
     return Lane(
         service=status.service,
         verdict=word(status.verdict),
-        sentence=service_sentence(status, known),
+        sentence=known.summary(status),
         builds=tuple(builds[-_MOST_BUILDS:]),
         earlier=max(0, len(builds) - _MOST_BUILDS),
         fix=the_fix(reasons, built.at) if built else None,
         reasons=reasons,
-    )
-
-
-def service_sentence(status: ImageStatus, known: Background) -> str:
-    """How old a service's image is beside what it lacks; empty without an image."""
-    if status.image_id is None:
-        return ""
-    reasons = status.verdict.reasons if isinstance(status.verdict, Stale) else ()
-    return sentence(
-        reasons,
-        known.build_time(status.image_id, status.built_at),
-        known.head,
-        status.commits_behind,
-        len({reason.path for reason in reasons if reason.path in known.uncommitted}),
     )
 
 

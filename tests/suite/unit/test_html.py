@@ -38,7 +38,7 @@ def lay_out(verdict: Verdict, *more: CommitFact, service: str = "test-runner") -
         commits_behind=3,
         hours_behind=4.5,
     )
-    known = Background(head=HEAD, builds={record.image_id: BUILT})
+    known = Background(head=HEAD, builds={record.image_id: BUILT}, log=(HEAD, FIX))
     return timeline("test", [found], (), [record], (FIX, HEAD, *more), known)
 
 

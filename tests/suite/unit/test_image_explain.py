@@ -10,6 +10,7 @@ from typing import get_args
 
 import pytest
 
+from unstale.image.check import ImageStatus
 from unstale.image.explain import (
     Background,
     BuildTime,
@@ -23,7 +24,7 @@ from unstale.image.explain import (
     the_fix,
 )
 from unstale.ports import BuildRecord, CommitFact
-from unstale.verdict import Change, Reason
+from unstale.verdict import Change, Fresh, Missing, Reason, Stale, Verdict
 
 # The times of the war story: 11 and 12 November.
 BUILT = BuildTime(datetime(2026, 11, 11, 11, 8, tzinfo=UTC))
@@ -69,8 +70,23 @@ class FakeGit:
         return frozenset(path for path in paths if path.name == "edited")
 
     def commits_since(self, since: str | datetime) -> tuple[CommitFact, ...] | None:
-        del since
-        return None
+        assert isinstance(since, datetime)
+        return tuple(c for c in (HEAD, TESTS, FIX) if c.committed_at > since)
+
+
+def _status(verdict: Verdict) -> ImageStatus:
+    return ImageStatus(
+        service="app",
+        image="demo-app",
+        image_id="sha256:1",
+        built_at=BUILT.at,
+        verdict=verdict,
+        method="digest",
+        inputs="v1:sha256:ab",
+        dependencies="v1:sha256:cd",
+        commits_behind=3,
+        hours_behind=13.9,
+    )
 
 
 def _by(path: str, commit: CommitFact) -> Reason:
@@ -228,14 +244,37 @@ def test_the_background_is_asked_about_paths_of_the_tree_only() -> None:
         BuildRecord("app", "sha256:1", "", "", dirty=False, built_at=FIX.committed_at),
     ]
 
-    known = background(FakeGit({root / "src/app.py": FIX}), root, reasons, records)
+    git = FakeGit({root / "src/app.py": FIX})
+
+    known = background(git, root, [_status(Stale(tuple(reasons)))], records)
 
     assert known == Background(
         head=HEAD,
         commits={"src/app.py": FIX},
         uncommitted=frozenset({"edited"}),
         builds={"sha256:1": HEAD.committed_at},
+        log=(HEAD, TESTS, FIX),
     )
+
+
+def test_the_summary_counts_commits_after_the_build_and_not_after_created() -> None:
+    # Built again from the layer cache: the engine's time stays that of the first build.
+    again = Background(head=HEAD, builds={"sha256:1": TESTS.committed_at}, log=(HEAD, TESTS, FIX))
+
+    assert again.summary(_status(Fresh())) == "built 3 h 01 before HEAD, 1 commit behind"
+    first = replace(again, builds={})
+    assert first.summary(_status(Fresh())) == "first built 13 h 53 before HEAD, 3 commits behind"
+
+
+def test_the_summary_counts_changed_paths_once_and_only_what_git_calls_uncommitted() -> None:
+    reasons = (Reason("edited", "modified"), Reason("edited", "mode"), Reason("other", "added"))
+    known = Background(head=HEAD, uncommitted=frozenset({"edited", "elsewhere"}))
+
+    assert known.summary(_status(Stale(reasons))).endswith(", and 1 uncommitted change")
+
+
+def test_without_an_image_there_is_no_summary() -> None:
+    assert Background(head=HEAD).summary(replace(_status(Missing()), image_id=None)) == ""
 
 
 def test_the_last_recorded_build_is_the_build_and_created_only_the_first() -> None:

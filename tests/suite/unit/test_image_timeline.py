@@ -77,7 +77,8 @@ def lay_out(
     records: Sequence[BuildRecord] = (RECORD,),
     commits: Sequence[CommitFact] = STORY,
 ) -> Timeline:
-    known = Background(head=HEAD, builds={r.image_id: r.built_at for r in records})
+    builds = {r.image_id: r.built_at for r in records}
+    known = Background(head=HEAD, builds=builds, log=tuple(c for c in STORY if c != BEFORE))
     return timeline("test", statuses, images, records, commits, known)
 
 
