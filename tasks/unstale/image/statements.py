@@ -17,7 +17,7 @@ import json
 import math
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from unstale.image.shell import SPACE, Unresolved, as_go_reads, tokens
 
@@ -343,23 +343,30 @@ def _heredocs(name: str, text: str, logical: str, lines: Lines) -> Iterator[Here
     except Unresolved:
         return  # as in BuildKit: a line it can't split has no heredocs
     for word in words:
-        found = heredoc_of(word)
+        try:
+            found = _announced(word)
+        except Unresolved as error:
+            raise Malformed(f"the heredoc {word}: {error}") from error
         if found is not None:
-            yield Heredoc(found.name, _body(found, lines), found.expand, found.chomp)
+            yield replace(found, body=_body(found, lines))
 
 
 def heredoc_of(word: str) -> Heredoc | None:
     """What ``<<word`` announces, its body yet empty; None: it announces nothing."""
+    try:
+        return _announced(word)
+    except Unresolved:
+        return None
+
+
+def _announced(word: str) -> Heredoc | None:
     match = _HEREDOC.match(word)
     if match is None:
         return None
-    try:
-        plain = tokens(match[2], quotes=False, escapes=False)
-        quoted = tokens(match[2], quotes=True, escapes=False)
-    except Unresolved:
-        return None
+    plain = tokens(match[2], quotes=False, escapes=False)
     if len(plain) != 1:
         return None
+    quoted = tokens(match[2], quotes=True, escapes=False)
     is_quoted = _quotes(plain[0]) != _quotes(quoted[0])
     return Heredoc(plain[0], "", expand=not is_quoted, chomp=match[1] == "-")
 
