@@ -6,7 +6,9 @@ compose files.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +33,10 @@ class BuildSpec:
     """Sorted; None takes the value of the environment compose runs in."""
     additional_contexts: tuple[tuple[str, str], ...]
     platforms: tuple[str, ...]
+    labels: tuple[tuple[str, str], ...] = ()
+    """The project's own, sorted."""
+    run_options: tuple[str, ...] = ()
+    """What every RUN sees: network, host names, limits; as JSON, sorted."""
 
     @property
     def is_local(self) -> bool:
@@ -134,7 +140,7 @@ def _service(project: str, name: str, raw: Json) -> Service:
     return Service(
         name=name,
         image=str(raw.get("image") or f"{project}-{name}"),
-        build=_build(raw["build"]) if raw.get("build") else None,
+        build=_build(raw["build"], raw.get("platform")) if raw.get("build") else None,
         container_name=raw.get("container_name"),
         environment=tuple(
             sorted((k, _unescape(v)) for k, v in (raw.get("environment") or {}).items())
@@ -153,7 +159,11 @@ def _unescape(value: str | None) -> str | None:
     return None if value is None else str(value).replace("$$", "$")
 
 
-def _build(raw: Json) -> BuildSpec:
+# BuildKit keeps a host's name in a RUN's key and not its address.
+_RUN_OPTIONS = ("network", "extra_hosts", "shm_size", "ulimits", "privileged", "entitlements")
+
+
+def _build(raw: Json, platform: str | None) -> BuildSpec:
     return BuildSpec(
         context=str(raw["context"]),
         dockerfile=str(raw.get("dockerfile") or "Dockerfile"),
@@ -161,8 +171,18 @@ def _build(raw: Json) -> BuildSpec:
         target=raw.get("target"),
         args=tuple(sorted((k, _unescape(v)) for k, v in (raw.get("args") or {}).items())),
         additional_contexts=tuple(sorted((raw.get("additional_contexts") or {}).items())),
-        platforms=tuple(raw.get("platforms") or ()),
+        platforms=tuple(raw.get("platforms") or ((platform,) if platform else ())),
+        labels=tuple(sorted((k, _unescape(v) or "") for k, v in (raw.get("labels") or {}).items())),
+        run_options=tuple(
+            json.dumps([key, _host_names(raw[key]) if key == "extra_hosts" else raw[key]])
+            for key in sorted(_RUN_OPTIONS)
+            if raw.get(key)
+        ),
     )
+
+
+def _host_names(hosts: Iterable[str] | Json) -> list[str]:
+    return sorted(re.split("[=:]", str(host))[0] for host in hosts)
 
 
 def _port(raw: Json) -> Port:

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from unstale.compose import Port, Service, Stack
 
-__all__ = ["LABEL_OWNER", "LABEL_RUN", "for_build", "for_run"]
+__all__ = ["LABEL_OWNER", "LABEL_RUN", "BuildOverlay", "for_build", "for_run"]
 
 LABEL_RUN = "dev.unstale.run"
 LABEL_OWNER = "dev.unstale.owner"
@@ -22,9 +24,30 @@ _RESET = "\0reset"
 _REPLACE = "\0override"
 
 
-def for_build(labels: Mapping[str, Mapping[str, str]]) -> str:
-    """An override that adds *labels* (service to labels) to what is built."""
-    return _yaml({"services": {name: {"build": {"labels": dict(v)}} for name, v in labels.items()}})
+@dataclass(frozen=True, slots=True)
+class BuildOverlay:
+    """What is laid over the `build` section of a service."""
+
+    labels: Mapping[str, str]
+    """The stamp; empty for a build that is not what the compose files say."""
+    context: Path | None = None
+    """The link through which the context is sent."""
+    dockerfile: Path | None = None
+    """Absolute, since it would be looked for below *context*."""
+
+
+def for_build(overlays: Mapping[str, BuildOverlay]) -> str:
+    """An override for building, by service."""
+    return _yaml({"services": {name: {"build": _build(one)} for name, one in overlays.items()}})
+
+
+def _build(overlay: BuildOverlay) -> dict[str, Any]:
+    found: dict[str, Any] = {"labels": dict(overlay.labels)} if overlay.labels else {}
+    if overlay.context is not None:
+        found["context"] = str(overlay.context)
+    if overlay.dockerfile is not None:
+        found["dockerfile"] = str(overlay.dockerfile)
+    return found
 
 
 def for_run(

@@ -160,7 +160,18 @@ class Files(Protocol):
         ...
 
     def write_atomic(self, path: Path, text: str) -> None:
-        """Write *text* so that a reader sees the old file or the new one."""
+        """Write *text* so that a reader sees the old file or the new one.
+
+        Bytes that are not UTF-8 are carried by ``surrogateescape``.
+        """
+        ...
+
+    def append(self, path: Path, text: str) -> None:
+        """Write *text* at the end of *path*, which is made if it is not there."""
+        ...
+
+    def link(self, path: Path, target: Path) -> None:
+        """Make *path* a symbolic link to *target*, in place of an earlier link."""
         ...
 
 
@@ -411,6 +422,14 @@ class Docker(Protocol):
 
     def images(self, labels: Mapping[str, str]) -> tuple[ImageFact, ...]:
         """Local images that carry all *labels*, dangling ones included."""
+        ...
+
+    def pull(self, reference: str) -> bool:
+        """Fetch an image from its registry; False if it can't be had."""
+        ...
+
+    def platform(self) -> str:
+        """What the engine builds for if nobody says: ``linux/amd64``."""
         ...
 
     def history(self, image: str) -> tuple[str, ...]:

@@ -40,7 +40,8 @@ from unstale.image.verify import VerifyResult
 from unstale.mask import Mask, mask_for
 from unstale.parity import envfile
 from unstale.parity.diff import EnvDiff, diff
-from unstale.pipeline import images, steps, tests
+from unstale.pipeline import builds, containers, images, steps, tests
+from unstale.pipeline.containers import StackStatus
 from unstale.pipeline.junit import Counts
 from unstale.pipeline.run import Choices, Run, RunReport, walk
 from unstale.pipeline.site import Deployment, Ports, Progress, Site
@@ -179,10 +180,6 @@ class Project:
         """The test command's arguments: the suite's if configured, then *given*."""
         return tests.arguments_for(self.settings.suites.get("integration", ()), given)
 
-    def images_in_use(self) -> frozenset[str]:
-        """Ids of the images that any container refers to."""
-        return frozenset(c.image_id for c in self.docker.containers({}))
-
     # --- images ------------------------------------------------------------
 
     def image_status(
@@ -192,8 +189,10 @@ class Project:
         site = self.site(env)
         if service:
             steps.require_service(site, service, built=True)
-        found = images.statuses(self.ports, site, self.environ)
-        return tuple(s for s in found if service in (None, s.service))
+        return images.statuses(self._bench(site), [service] if service else None)
+
+    def _bench(self, site: Site) -> images.Bench:
+        return images.Bench(self.ports, self.files, site, self.environ)
 
     def image_build(
         self,
@@ -219,15 +218,15 @@ class Project:
         site = self.site(env)
         for service in services:
             steps.require_service(site, service, built=True)
-        before = images.statuses(self.ports, site, self.environ)
-        chosen = [s for s in before if not services or s.service in services]
+        chosen = images.statuses(self._bench(site), services or None)
         forced = everything or no_cache or pull or bool(arguments)
         wanted = [s.service for s in chosen if forced or images.needs_build(s)]
-        if wanted:
-            build = images.Build(no_cache=no_cache, pull=pull, arguments=tuple(arguments))
-            images.build(self.ports, self.files, site, wanted, build, self.environ, line)
-            before = images.statuses(self.ports, site, self.environ)
-        after = tuple(s for s in before if not services or s.service in services)
+        if not wanted:
+            return chosen
+        choice = builds.Build(no_cache=no_cache, pull=pull, arguments=tuple(arguments))
+        for note in builds.build(self._bench(site), wanted, choice, line):
+            line(note)
+        after = images.statuses(self._bench(site), services or None)
         if not arguments:
             images.require_fresh([s for s in after if images.needs_build(s)])
         return after
@@ -245,21 +244,80 @@ class Project:
         site = self.site(env)
         name = service or (site.runner if site.runner != "host" else "")
         steps.require_service(site, name)
-        return images.verify(
-            self.ports, site, name, self.environ, path=path, grep=grep, regex=regex
+        return images.verify(self._bench(site), name, path=path, grep=grep, regex=regex)
+
+    def image_background(
+        self, statuses: Sequence[ImageStatus], env: str | None = None
+    ) -> Background:
+        """What git and the ledger of builds know beside *statuses*."""
+        return background(self.git, self.settings.root, statuses, self._builds(env))
+
+    def _builds(self, env: str | None) -> tuple[BuildRecord, ...]:
+        name = self.settings.environment(env).name
+        path = self.settings.root / ".unstale" / "builds" / f"{name}.jsonl"
+        return parse_records(self.files.read_text(path)) if self.files.exists(path) else ()
+
+    def image_timeline(self, env: str | None = None, service: str | None = None) -> Timeline:
+        """The builds of each service, or of one, against the commits since the first of them."""
+        statuses = self.image_status(env, service)
+        names = {status.service for status in statuses}
+        records = tuple(r for r in self._builds(env) if r.service in names)
+        local = tuple(i for i in self.image_list(env) if i.service in names)
+        oldest = oldest_build(local, records)
+        commits = self.git.commits_since(oldest) if oldest is not None else ()
+        return timeline(
+            self.settings.environment(env).name,
+            statuses,
+            local,
+            records,
+            (*(commits or ()), *self._source(records)),
+            self.image_background(statuses, env),
         )
 
-    def image_list(self, env: str | None = None) -> tuple[ImageFact, ...]:
-        """Every image that was built for this environment, dangling ones too."""
-        site = self.site(env)
-        return self.docker.images({PROJECT: site.target.project})
+    def _source(self, records: Sequence[BuildRecord]) -> tuple[CommitFact, ...]:
+        """The commit that the oldest build was made from, if git still has it."""
+        oldest = min(records, key=lambda record: record.built_at, default=None)
+        found = self.git.commit(oldest.revision) if oldest and oldest.revision else None
+        return (found,) if found else ()
 
-    def image_clean(self, env: str | None = None, *, dry_run: bool = False) -> tuple[str, ...]:
-        """Remove those images; returns the ids that were, or would be, removed."""
-        found = self.image_list(env)
-        if not dry_run:
-            self.docker.remove_images([i.id for i in found])
-        return tuple(i.id for i in found)
+    def image_list(self, env: str | None = None) -> tuple[LocalImage, ...]:
+        """Every image of this environment's built services, dangling ones too."""
+        return self._local_images(self.site(env))
+
+    def _local_images(self, site: Site) -> tuple[LocalImage, ...]:
+        return local_images(
+            site.stack.built,
+            self.docker.images_called([s.image for s in site.stack.built]),
+            self.docker.images({PROJECT: site.target.project}),
+            self.docker.containers({}),
+        )
+
+    def image_layers(self, image: LocalImage) -> tuple[str, ...]:
+        """How each layer of *image* was made, newest first, without secret values."""
+        return masked_history(self.docker.history(image.fact.id), self.mask)
+
+    def image_clean(
+        self,
+        env: str | None = None,
+        *,
+        dry_run: bool = False,
+        confirm: Callable[[Cleaning], bool] = lambda _: True,
+    ) -> Cleaning:
+        """Remove the images of this environment's built services.
+
+        Never one that a container was made from, or that has a name which no
+        service here has. *confirm* is asked first; after a "no" nothing is removed.
+        """
+        site = self.site(env)
+        plan = cleaning(self._local_images(site), site.stack.built)
+        if dry_run:
+            return plan
+        if not plan.removed or not confirm(plan):
+            return replace(plan, removed=())
+        # By each of its names: the engine refuses an id that has several.
+        self.docker.remove_images([n for i in plan.removed for n in i.fact.tags or (i.fact.id,)])
+        left = self.docker.images_called([image.fact.id for image in plan.removed])
+        return settled(plan, frozenset(left))
 
     # --- the standing stack --------------------------------------------------
 
@@ -323,6 +381,18 @@ class Project:
         if not self._record(site).exists():
             return ()
         return steps.containers(self.ports, self.standing(site, create=False))
+
+    def stack_status(self, env: str | None = None) -> StackStatus:
+        """Whether the standing stack's containers are what they should be.
+
+        Their image, their configuration and what their mounts show; a stack
+        that is not up has no containers, and is Missing.
+        """
+        site = self.site(env)
+        if not self._record(site).exists():
+            return StackStatus("", (), site.started_services)
+        deployment = self.standing(site, create=False)
+        return containers.status(self._bench(site), deployment)
 
     def stack_logs(self, line: Line, env: str | None = None, *, follow: bool = False) -> None:
         """The last lines of each service of the standing stack."""
@@ -420,7 +490,7 @@ class Project:
         paths = self._suite(suite)
         old = [
             s.service
-            for s in images.statuses(self.ports, site, self.environ)
+            for s in images.statuses(self._bench(site))
             if images.needs_build(s)
         ]
         if old:

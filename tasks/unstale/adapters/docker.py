@@ -60,6 +60,7 @@ _NEEDED = {"compose": (2, 24), "buildx": (0, 10)}
 _QUICK_S = 20.0
 _REMOVE_S = 60.0
 _CONFIG_S = 30.0
+_PULL_S = 900.0
 _ARCHIVE_S = 300.0
 _FOREVER_S = 7 * 24 * 3600.0
 _MAX_BYTES = 1 << 30
@@ -272,6 +273,21 @@ class DockerCli:
         ids = self._ids(("image", "ls", "--no-trunc", "--quiet"), labels)
         facts = map(_image_fact, self._inspect("image", tuple(dict.fromkeys(ids))))
         return tuple(sorted(facts, key=lambda fact: fact.id))
+
+    def pull(self, reference: str) -> bool:
+        """Fetch an image from its registry; False if it can't be had."""
+        result = self._run(("docker", "pull", "--quiet", reference), _PULL_S)
+        if result.returncode != 0:
+            self._raise_if_gone(result.stderr)
+        return result.returncode == 0
+
+    def platform(self) -> str:
+        """What the engine builds for if nobody says."""
+        if name := self._environ.get("DOCKER_DEFAULT_PLATFORM"):
+            return name
+        result = self._docker("version", "--format", "{{.Server.Os}}/{{.Server.Arch}}")
+        _raise_unless_done(result, "The engine does not say what it builds for.")
+        return result.stdout.strip()
 
     def history(self, image: str) -> tuple[str, ...]:
         """How each layer of *image* was made, newest first."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import uuid
 from pathlib import Path
 
 from unstale.errors import ConfigError, MissingFile
@@ -47,7 +48,9 @@ class DiskFiles:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
-            with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
+            with os.fdopen(
+                descriptor, "w", encoding="utf-8", errors="surrogateescape", newline=""
+            ) as file:
                 file.write(text)
                 # mkstemp makes a file that only its owner reads.
                 os.fchmod(file.fileno(), _MODE)
@@ -55,3 +58,16 @@ class DiskFiles:
         except BaseException:
             Path(name).unlink(missing_ok=True)
             raise
+
+    def append(self, path: Path, text: str) -> None:
+        """Write *text* at the end of *path*, in one write."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8", newline="") as file:
+            file.write(text)
+
+    def link(self, path: Path, target: Path) -> None:
+        """Make *path* a symbolic link to *target*, in place of an earlier link."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fresh = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+        fresh.symlink_to(target)
+        fresh.replace(path)

@@ -2,29 +2,40 @@
 
 Two witnesses must agree: the label, which is what the builder's client claimed,
 and the copied files' bytes, because BuildKit can put old bytes under a new
-claim (equal size and mtime: moby/buildkit#4817).
+claim (equal size and mtime: moby/buildkit#4817). The second is asked once an
+image id; its answer is a `Proof`.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
-from unstale.image.content import compare, fetch, roots
+from unstale.image.content import Comparison, Difference, compare
 from unstale.image.inputs import BuildInputs
-from unstale.ports import Docker, Git, ImageFact
-from unstale.verdict import Change, Fresh, Missing, Reason, Stale, Unknown, Verdict
+from unstale.image.manifest import Manifest
+from unstale.image.proof import Proof, Proofs
+from unstale.image.reasons import Readers, differences
+from unstale.ports import Docker, ImageFact
+from unstale.verdict import Fresh, Missing, Reason, Stale, Unknown, Verdict
 
-__all__ = ["LABEL_INPUTS", "ImageStatus", "check"]
+__all__ = ["LABEL_INPUTS", "LABEL_MANIFEST", "ImageStatus", "Judgement", "judge", "settle"]
 
 LABEL_INPUTS = "dev.unstale.inputs"
+LABEL_MANIFEST = "dev.unstale.manifest"
 
-# More than any list of commits a person reads; beyond it the count stays there.
-_MOST_COMMITS = 1000
+Method = Literal["digest", "content", "time"]
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """A verdict and how it was reached."""
+
+    verdict: Verdict
+    method: Method
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +48,7 @@ class ImageStatus:
     built_at: datetime | None
     """Creation time as the engine tells it: for people, never for the verdict."""
     verdict: Verdict
-    method: Literal["digest", "content", "time"]
+    method: Method
     inputs: str
     """The digest of the tree as it is now."""
     dependencies: str
@@ -45,108 +56,131 @@ class ImageStatus:
     """Commits after the image's creation."""
     hours_behind: float
     """From the image's creation to the newest of them; 0 if there is none."""
+    masked: tuple[Reason, ...] = ()
+    """Changes over which a bind mount of the service lays the current file."""
+    not_covered: tuple[str, ...] = ()
+    """Inputs that no digest of local files can hold."""
 
 
-def check(
+def judge(
     docker: Docker,
-    git: Git,
-    service: str,
-    image: str,
+    fact: ImageFact | None,
     inputs: BuildInputs,
-    *,
+    stamped: Manifest | None,
+    proofs: Proofs,
     root: Path,
-    recorded: Mapping[str, str] | None = None,
-) -> ImageStatus:
-    """Judge the local image *image* of *service* by *inputs*.
+) -> Judgement:
+    """Judge the local image *fact* by *inputs*; reasons are relative to *root*.
 
-    *recorded* is `BuildInputs.paths` of the build that made it, if known: it
-    names the reasons where copied bytes can't. Reasons are relative to *root*.
-    A copied file that a later RUN rewrites, or deletes, reads as stale: it
-    can't be told from bytes that the builder put there by mistake.
+    *stamped* is what its stamp was made of, if that is known: it names the
+    reasons. A proof of bytes that had to be made is kept in *proofs*.
     """
-    fact = docker.image(image)
-    verdict = Missing() if fact is None else _verdict(docker, fact, inputs, recorded)
-    if isinstance(verdict, Stale):
-        verdict = Stale(tuple(_named(reason, inputs, git, root) for reason in verdict.reasons))
-    commits, hours = (0, 0.0) if fact is None else _behind(git, fact.created)
-    return ImageStatus(
-        service=service,
-        image=image,
-        image_id=fact.id if fact else None,
-        built_at=fact.created if fact else None,
-        verdict=verdict,
-        method="content",
-        inputs=inputs.digest,
-        dependencies=inputs.dependencies,
-        commits_behind=commits,
-        hours_behind=hours,
-    )
-
-
-# Not one file of the context: the Dockerfile, an argument, a file that only a
-# RUN or another stage read, a mode. Without the build's record nothing tells which.
-_CONFIGURATION = Reason("build inputs", "configuration")
-
-
-def _verdict(
-    docker: Docker, fact: ImageFact, inputs: BuildInputs, recorded: Mapping[str, str] | None
-) -> Verdict:
-    held = fetch(docker, fact.id, roots(path for _, path in inputs.copies))
-    found = {one.source: one.change for one in compare(inputs, held, inputs.copies)}
+    if fact is None:
+        return Judgement(Missing(), "digest")
     label = fact.labels.get(LABEL_INPUTS)
-    claim = label is not None and _scheme(label) == _scheme(inputs.digest)
-    if claim and label != inputs.digest:
-        found = _changes(recorded or inputs.paths, inputs.paths) | found
-        if not found:
-            return Stale((_CONFIGURATION,))
-    if found:
-        return Stale(tuple(Reason(path, change) for path, change in sorted(found.items())))
-    if label is None:
-        return Unknown(_unlabelled(len(inputs.copies)))
-    if not claim:
-        return Unknown("its proof was made by another version of unstale: run inv image.build")
-    if inputs.remote:
-        return Unknown(f"some inputs are not on this machine: {', '.join(inputs.remote)}")
+    if not label or _scheme(label) != _scheme(inputs.digest):
+        why = (
+            "its proof was made by another version of unstale"
+            if label
+            else "it carries no proof of its other inputs"
+        )
+        return _by_content(docker, fact, inputs, root, why)
+    if label != inputs.digest:
+        return Judgement(Stale(_reasons(docker, fact, inputs, stamped, root)), "digest")
+    return _stamped(docker, fact, inputs, proofs, root)
+
+
+def _stamped(
+    docker: Docker, fact: ImageFact, inputs: BuildInputs, proofs: Proofs, root: Path
+) -> Judgement:
+    """The stamp is that of the tree: whether it may be believed."""
+    if moved := _moved_base(fact, inputs):
+        return Judgement(Stale((Reason(f"base:{moved}", "modified"),)), "digest")
+    if inputs.unknown:
+        return Judgement(Unknown("; ".join(inputs.unknown)), "digest")
+    if proofs.of(fact.id, inputs.digest) is not None:
+        return Judgement(Fresh(), "digest")
+    seen = compare(docker, fact.id, inputs)
+    return Judgement(settle(fact.id, inputs, seen, proofs, root), "content")
+
+
+def settle(
+    image_id: str,
+    inputs: BuildInputs,
+    seen: Comparison,
+    proofs: Proofs,
+    root: Path,
+    known_rewritten: frozenset[str] = frozenset(),
+) -> Verdict:
+    """The verdict on a stamped image after a look into it; keeps a proof if it is one.
+
+    What a RUN may have rewritten proves nothing either way, unless the paths in
+    the image are among *known_rewritten*.
+    """
+    wrong = [one for one in seen.differences if not one.derived]
+    if wrong:
+        return Stale(difference_reasons(wrong, inputs, root))
+    doubtful = [one for one in seen.differences if str(one.path) not in known_rewritten]
+    if doubtful:
+        return Unknown(
+            f"{len(doubtful)} copied files differ in the image, {doubtful[0].source} first, "
+            "and a RUN after their COPY may have rewritten them: inv image.build settles it"
+        )
+    rewritten = tuple(str(one.path) for one in seen.differences)
+    proofs.keep(Proof(image_id, inputs.digest, seen.compared, rewritten))
     return Fresh()
 
 
-def _unlabelled(count: int) -> str:
-    equal = f"the {count} files it copied are equal, but it" if count else "it"
-    return f"{equal} carries no proof of its other inputs: build it with inv image.build"
+def _by_content(
+    docker: Docker, fact: ImageFact, inputs: BuildInputs, root: Path, why: str
+) -> Judgement:
+    """Without a stamp to compare with: bytes can tell stale, and never fresh."""
+    seen = compare(docker, fact.id, inputs)
+    if seen.differences:
+        return Judgement(Stale(difference_reasons(seen.differences, inputs, root)), "content")
+    if seen.compared:
+        equal = f"the {seen.compared} files it copied are equal"
+        return Judgement(Unknown(f"{equal}, but {why}: build it with inv image.build"), "content")
+    return Judgement(
+        Unknown(f"nothing in it can be compared, and {why}: times prove nothing"), "time"
+    )
+
+
+def _reasons(
+    docker: Docker,
+    fact: ImageFact,
+    inputs: BuildInputs,
+    stamped: Manifest | None,
+    root: Path,
+) -> tuple[Reason, ...]:
+    if stamped is not None:
+        return differences(stamped, inputs, root)
+    seen = compare(docker, fact.id, inputs)
+    found = difference_reasons(seen.differences, inputs, root)
+    # Not one copied file: an argument, a mode, what only a RUN or a stage read.
+    return found or (Reason("build inputs", "configuration"),)
+
+
+def difference_reasons(
+    found: Iterable[Difference], inputs: BuildInputs, root: Path
+) -> tuple[Reason, ...]:
+    """What a look into an image found, as reasons."""
+    known = Readers.of(inputs)
+    return tuple(known.reason(one.source, one.change, root) for one in found)
+
+
+def _moved_base(fact: ImageFact, inputs: BuildInputs) -> str:
+    """The base image that *fact* does not begin with, or nothing.
+
+    Its own layers are the better witness where the base was taken from the
+    stamp, since it is not on this machine.
+    """
+    start = inputs.plan.chain[0].image if inputs.plan else ""
+    base = inputs.bases.get(start)
+    if base is None or fact.layers[: len(base.layers)] == base.layers:
+        return ""
+    return start
 
 
 def _scheme(digest: str) -> str:
     return digest.partition(":")[0]
-
-
-def _changes(recorded: Mapping[str, str], now: Mapping[str, str]) -> dict[str, Change]:
-    return {
-        path: _change(path, recorded, now)
-        for path in {*recorded, *now}
-        if recorded.get(path) != now.get(path)
-    }
-
-
-def _change(path: str, recorded: Mapping[str, str], now: Mapping[str, str]) -> Change:
-    if path not in recorded:
-        return "added"
-    return "modified" if path in now else "removed"
-
-
-def _named(reason: Reason, inputs: BuildInputs, git: Git, root: Path) -> Reason:
-    """*reason* with its path as seen from *root*, and the commit behind it."""
-    if reason == _CONFIGURATION:
-        return reason
-    path = inputs.context / reason.path
-    commit = git.last_commit(path)
-    return Reason(os.path.relpath(path, root), reason.change, commit.short if commit else None)
-
-
-def _behind(git: Git, created: datetime | None) -> tuple[int, float]:
-    if created is None:
-        return 0, 0.0
-    commits = git.log(since=created, limit=_MOST_COMMITS)
-    if not commits:
-        return 0, 0.0
-    newest = max(commit.committed_at for commit in commits)
-    return len(commits), max(0.0, (newest - created).total_seconds() / 3600)

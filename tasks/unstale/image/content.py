@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import posixpath
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from unstale.errors import CouldNotTell
 from unstale.image.inputs import BuildInputs
+from unstale.image.placements import Placed, placements
+from unstale.image.tree import Record
 from unstale.ports import ArchiveMember, Docker
 from unstale.verdict import Change
 
-__all__ = ["Difference", "compare", "fetch", "roots"]
+__all__ = ["Comparison", "Difference", "compare", "roots"]
+
+# Each is a question of its own: where links lead in an image is asked for few.
+_MOST_ASKED_SINGLY = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,10 +27,21 @@ class Difference:
     """A copied file that the image does not hold as it is in the tree."""
 
     source: str
-    """Relative to the context."""
+    """Relative to its context."""
     path: PurePosixPath
     """In the image."""
     change: Change
+    derived: bool = False
+    """A RUN came after the copy: it may have rewritten the file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What a look into an image found."""
+
+    compared: int
+    """Files and links that were looked for."""
+    differences: tuple[Difference, ...]
 
 
 def roots(paths: Iterable[PurePosixPath]) -> tuple[PurePosixPath, ...]:
@@ -42,48 +58,80 @@ def roots(paths: Iterable[PurePosixPath]) -> tuple[PurePosixPath, ...]:
     )
 
 
-def fetch(
-    docker: Docker, image_id: str, places: Iterable[PurePosixPath]
-) -> dict[PurePosixPath, ArchiveMember]:
-    """Everything at or below *places* in the image, which is not run."""
-    return {
-        member.path: member for place in places for member in docker.files_in_image(image_id, place)
-    }
-
-
 def compare(
+    docker: Docker,
+    image_id: str,
     inputs: BuildInputs,
-    held: Mapping[PurePosixPath, ArchiveMember],
-    copies: Iterable[tuple[str, PurePosixPath]],
-) -> tuple[Difference, ...]:
-    """What differs between *held* and the tree. Modes are not compared.
+    *,
+    below: PurePosixPath | None = None,
+) -> Comparison:
+    """Compare each copied file, or those at or below *below*, with the tree.
+
+    The image is not run and needs no shell; bytes are hashed as they stream by.
+    Modes are compared where nothing after the copy may have changed them.
 
     Raises:
-        CouldNotTell: a file of the tree can't be read any more.
+        CouldNotTell: a file of the tree can't be read.
 
     """
-    found = []
-    for source, path in copies:
+    wanted = tuple(
+        one for one in placements(inputs) if below is None or below in (one.dest, *one.dest.parents)
+    )
+    seen = _seen(docker, image_id, wanted)
+    return Comparison(len(wanted), tuple(_differences(inputs, wanted, seen)))
+
+
+# Mode and content, as `Record` has them.
+_Seen = Mapping[PurePosixPath, tuple[int, str, bytes]]
+
+
+def _seen(docker: Docker, image_id: str, wanted: Iterable[Placed]) -> _Seen:
+    names: dict[PurePosixPath, PurePosixPath] = {}
+    for one in wanted:
         # `COPY a /b` lands in /b/a where the base image has a folder /b.
-        member = held.get(path) or held.get(path / PurePosixPath(source).name)
-        if member is None:
-            # "added" to the tree, from the image's point of view.
-            found.append(Difference(source, path, "added"))
-        elif not _is_equal(inputs, source, member):
-            found.append(Difference(source, path, "modified"))
-    return tuple(found)
+        names.setdefault(one.dest / one.name, one.dest)
+    names |= {one.dest: one.dest for one in wanted}
+    found: dict[PurePosixPath, tuple[int, str, bytes]] = {}
+    for place in roots(names.values()):
+        for member in docker.files_in_image(image_id, place):
+            dest = names.get(member.path)
+            if dest is not None and (member.path == dest or dest not in found):
+                found[dest] = _held(member)
+    missing = [one.dest for one in wanted if one.dest not in found]
+    # A link in the image may lead there; asked for by name, it is followed.
+    for dest in missing if len(missing) <= _MOST_ASKED_SINGLY else ():
+        for member in docker.files_in_image(image_id, dest):
+            if names.get(member.path) == dest:
+                found[dest] = _held(member)
+    return found
 
 
-def _is_equal(inputs: BuildInputs, source: str, member: ArchiveMember) -> bool:
-    path = inputs.context / source
-    try:
-        if path.is_symlink():
-            # Path.readlink would tidy "./a" to "a".
-            return member.link == os.readlink(path)  # noqa: PTH115
-        return member.link is None and member.content == path.read_bytes()
-    except OSError as error:
-        raise CouldNotTell(
-            f"{source} can't be read: {error.strerror}.",
-            cause="It was there when the inputs were listed, so the tree is changing.",
-            hint="repeat the command",
-        ) from error
+def _held(member: ArchiveMember) -> tuple[int, str, bytes]:
+    if member.link is not None:
+        return 0o777, "link", os.fsencode(member.link)
+    return member.mode & 0o7777, "file", hashlib.sha256(member.content).digest()
+
+
+def _differences(
+    inputs: BuildInputs, wanted: Iterable[Placed], seen: _Seen
+) -> Iterator[Difference]:
+    for one in wanted:
+        record = inputs.trees[one.context].record(one.source)
+        change = _change(one, record, seen.get(one.dest))
+        if change is not None:
+            yield Difference(one.source, one.dest, change, one.derived)
+
+
+def _change(
+    one: Placed, record: Record | None, held: tuple[int, str, bytes] | None
+) -> Change | None:
+    if record is None:
+        return "removed"
+    if held is None:
+        # "added" to the tree, from the image's point of view.
+        return "added"
+    mode, kind, content = held
+    if (kind, content) != (record.kind, record.content):
+        return "modified"
+    is_kept = one.keeps_mode and not one.derived and kind == "file"
+    return "mode" if is_kept and mode != record.mode else None

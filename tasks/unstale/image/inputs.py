@@ -1,32 +1,36 @@
-"""The inputs of an image: what its build reads, as one digest and path by path.
+"""The inputs of an image: what its build can read, as one digest.
 
-Scheme ``v0``, coarse: it may call an image stale that a build would not change
-(a renamed stage, a LABEL), never the reverse. Where the Dockerfile alone does
-not settle what is read, the whole context is taken for read.
-
-Not covered, because the tree can't tell: what a RUN fetches, build secrets,
-whether a base image's tag has moved, ONBUILD triggers of base images, and
-compose's own build keys beyond context, dockerfile, target, args, platforms.
+Scheme ``v1``. Two states of a tree have the same digest exactly when BuildKit
+would make the same layers and the same Config of both: the parsed program, the
+bytes and modes that the stages it needs read, and the base images' layers. What
+can't be told is `unknown`; what lies outside of every local digest is named in
+`not_covered`. docs/oracle.md has the classes in which the digest is stricter.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
-import os
-from collections.abc import Iterable, Mapping
+import posixpath
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from unstale.compose import BuildSpec
 from unstale.errors import CouldNotTell, MissingFile
-from unstale.image import dockerfile, dockerignore, program
+from unstale.image import dockerfile, goglob, program
+from unstale.image.contexts import Contexts
 from unstale.image.dockerfile import Dockerfile, Unresolved
-from unstale.image.program import Copy, Program, Read, ResolvedStage, Shadow
-from unstale.image.tree import Tree, sha256
+from unstale.image.plan import Given, NamedContext, Plan, Reading, StagePlan, Step
+from unstale.image.tree import ContextTree
+from unstale.ports import ImageFact
 
-__all__ = ["BuildInputs", "build_inputs"]
+__all__ = ["SCHEME", "BuildInputs", "Images", "build_inputs", "found", "reads"]
 
-SCHEME = "v0"
+SCHEME = "v1"
+
+Images = Callable[[str], ImageFact | None]
+"""The local image of a reference, or None."""
 
 # BuildKit hands these to every RUN and keeps them out of its cache's keys.
 _PROXIES = frozenset(
@@ -40,74 +44,108 @@ class BuildInputs:
     """What a build reads."""
 
     digest: str
-    """Of everything below, with its scheme: ``v0:sha256:...``."""
+    """Of everything below, with its scheme: ``v1:sha256:...``."""
     dependencies: str
-    """Of what the other stages read: a key for their results in a CI cache."""
-    paths: Mapping[str, str]
-    """Path relative to the context -> digest of its type, mode and content."""
-    copies: tuple[tuple[str, PurePosixPath], ...]
-    """File or link of the context -> where the image should have its bytes."""
-    unresolved: tuple[str, ...]
-    """Why the whole context was taken, if it was."""
-    remote: tuple[str, ...]
-    """Inputs that are not on this machine: freshness can't be proven."""
-    base_images: tuple[str, ...]
-    """Every image that the build starts from or copies from, sorted."""
+    """Of what any RUN could have read: a key for their results in a CI cache."""
+    unknown: tuple[str, ...]
+    """Why freshness can't be told, whatever the digest; empty if it can."""
+    not_covered: tuple[str, ...]
+    """Inputs that no digest of local files can hold."""
     context: Path
     dockerfile: Path | None
     """None where it is written in the compose file."""
+    plan: Plan | None
+    """None where the Dockerfile can't be followed: the whole context counts then."""
+    trees: Mapping[str, ContextTree]
+    """The contexts by name; the build context is called ""."""
+    bases: Mapping[str, ImageFact]
+    """The local images it starts from or copies from, by reference."""
+    arguments: Mapping[str, str]
 
 
-def build_inputs(build: BuildSpec, environ: Mapping[str, str]) -> BuildInputs:
+def build_inputs(
+    build: BuildSpec,
+    environ: Mapping[str, str],
+    images: Images,
+    contexts: Contexts | None = None,
+    platform: Callable[[], str] = lambda: "linux/amd64",
+) -> BuildInputs:
     """Read the inputs of *build*.
 
-    *environ* gives the values of build args that the compose file only names.
+    *environ* gives the values of build args that the compose file only names,
+    *platform* the engine's own, where the build names none.
 
     Raises:
         MissingFile: the context or the Dockerfile is not there.
-        CouldNotTell: a pattern of the .dockerignore, or a file, can't be read.
 
     """
     if not build.is_local:
-        return _remote_context(build)
-    context = Path(build.context)
-    if not context.is_dir():
+        return _unreadable(build, "the build context is not on this machine")
+    if not Path(build.context).is_dir():
         raise MissingFile(f"The build context {build.context} is not there.")
-    text = _dockerfile_text(build)
+    contexts = contexts or Contexts()
     arguments = _arguments(build, environ)
-    tree, doubts = _tree(build, context)
-    named = _named_contexts(build)
+    named = {program.familiar(n): _named(place) for n, place in build.additional_contexts}
+    text = _text(build)
+    try:
+        trees = {"": contexts.main(build)} | {
+            name: contexts.additional(Path(one.place))
+            for name, one in named.items()
+            if one.kind == "folder"
+        }
+    except CouldNotTell as error:
+        return _unreadable(build, error.what, text)
+    bases: dict[str, ImageFact] = {}
+
+    def image(reference: str) -> ImageFact | None:
+        fact = images(reference)
+        if fact is not None:
+            bases[reference] = fact
+        return fact
+
+    given = Given(
+        target=build.target,
+        arguments=arguments,
+        images=image,
+        platform=lambda: build.platforms[0] if len(build.platforms) == 1 else platform(),
+        contexts=named,
+        run_options=build.run_options,
+    )
+    start = BuildInputs(
+        digest="",
+        dependencies="",
+        unknown=(),
+        not_covered=(),
+        context=Path(build.context),
+        dockerfile=None if build.dockerfile_inline is not None else build.dockerfile_path,
+        plan=None,
+        trees=trees,
+        bases=bases,
+        arguments=arguments,
+    )
     try:
         source = dockerfile.parse(text)
-        plan = program.resolve(source, build.target, arguments)
-    except CouldNotTell as error:
-        return _coarse(build, tree, text, arguments, (*doubts, error.what), named)
-    if not _is_standard(source):
-        return _coarse(build, tree, text, arguments, (f"# syntax={source.syntax}",), named, plan)
-    doubts += tuple(reason for stage in plan.stages for reason in stage.unresolved)
-    try:
-        read = {id(stage): _reads(tree, stage) for stage in plan.stages}
-        copies = () if build.additional_contexts else _copies(tree, plan.chain)
-    except Unresolved as error:
-        doubts += (str(error),)
-        read, copies = {}, ()
-    if doubts:
-        return replace(_coarse(build, tree, text, arguments, doubts, named, plan), copies=copies)
-    return _exact(build, tree, source, plan, arguments, named, read, copies)
+        _refuse_syntax(source, arguments)
+        plan = program.resolve(source, given)
+        return _exact(start, plan, build, source)
+    except (Unresolved, CouldNotTell) as error:
+        why = error.what if isinstance(error, CouldNotTell) else str(error)
+        return _coarse(start, build, text, why)
 
 
-def _is_standard(source: Dockerfile) -> bool:
-    name = source.syntax.removeprefix("docker.io/").partition("@")[0].partition(":")[0]
-    return name in ("", "docker/dockerfile")
+def _refuse_syntax(source: Dockerfile, arguments: Mapping[str, str]) -> None:
+    syntax = arguments.get("BUILDKIT_SYNTAX", source.syntax)
+    name = syntax.removeprefix("docker.io/").partition("@")[0].partition(":")[0]
+    if name not in ("", "docker/dockerfile"):
+        raise Unresolved(f"# syntax={syntax}, whose language is not known here")
 
 
-def _remote_context(build: BuildSpec) -> BuildInputs:
-    digest = _digest("remote", build.context, build.dockerfile, build.target)
-    reason = ("the build context is not on this machine",)
-    return BuildInputs(digest, digest, {}, (), reason, reason, (), Path(), None)
+def _unreadable(build: BuildSpec, why: str, text: str = "") -> BuildInputs:
+    digest = _digest("unreadable", build.context, build.dockerfile, build.target, text)
+    return BuildInputs(digest, digest, (why,), (), Path(), None, None, {}, {}, {})
 
 
-def _dockerfile_text(build: BuildSpec) -> str:
+def _text(build: BuildSpec) -> str:
     if build.dockerfile_inline is not None:
         return build.dockerfile_inline
     try:
@@ -125,215 +163,131 @@ def _arguments(build: BuildSpec, environ: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in given if value is not None}
 
 
-def _tree(build: BuildSpec, context: Path) -> tuple[Tree, tuple[str, ...]]:
-    """The context without what it ignores, and what is doubtful about that."""
-    path = context / ".dockerignore"
-    if build.dockerfile_inline is None:
-        own = build.dockerfile_path.with_name(build.dockerfile_path.name + ".dockerignore")
-        path = own if os.path.lexists(own) else path
-    if path.is_symlink():
-        # Followed by the builder only inside of the context, in silence.
-        return Tree(context), (f"{path.name} is a symbolic link",)
-    return Tree(context, _rules(path)), ()
+def _named(place: str) -> NamedContext:
+    image = place.removeprefix("docker-image://")
+    if image != place:
+        return NamedContext("image", image)
+    if Path(place).is_absolute() and Path(place).is_dir():
+        return NamedContext("folder", place)
+    return NamedContext("remote", place)
 
 
-def _rules(path: Path) -> tuple[dockerignore.Rule, ...]:
-    if not path.is_file():
-        return ()
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise CouldNotTell(f"{path.name} can't be read: {error.strerror}.") from error
-    return dockerignore.parse(content.decode(errors="surrogateescape"))
+def found(inputs: BuildInputs, reading: Reading) -> tuple[tuple[str, str], ...]:
+    """What *reading* stands for: each path as named, and as links lead it.
+
+    Raises:
+        Unresolved: it is not in the context, so the build would fail.
+
+    """
+    tree = inputs.trees[reading.context]
+    is_glob = reading.is_pattern and goglob.has_magic(reading.path)
+    named = tree.glob(reading.path) if is_glob else (reading.path,)
+    places = [(name, tree.resolve(name)) for name in named]
+    lost = next((name for name, place in places if place is None), None)
+    if lost is not None:
+        raise Unresolved(f"{lost} is not in the build context, or leads out of it")
+    return tuple((name, place) for name, place in places if place is not None)
 
 
-@dataclass(frozen=True, slots=True)
-class _Named:
-    """The additional contexts: all of each folder, and those that are no folder."""
-
-    records: Mapping[str, str]
-    remote: tuple[str, ...]
-
-
-def _named_contexts(build: BuildSpec) -> _Named:
-    records: dict[str, str] = {}
-    remote: list[str] = []
-    for name, place in build.additional_contexts:
-        folder = Path(place)
-        if folder.is_absolute() and folder.is_dir():
-            tree = Tree(folder, _rules(folder / ".dockerignore"))
-            records |= {f"{name}:{path}": tree.record(path) for path in tree.under(".")}
-        else:
-            remote.append(f"the additional context {name}")
-    return _Named(records, tuple(remote))
-
-
-def _reads(tree: Tree, stage: ResolvedStage) -> dict[str, str]:
-    """Each path that *stage* reads, with its record; a missing one is recorded too."""
-    records: dict[str, str] = {}
-    for step in stage.steps:
-        match step:
-            case Copy():
-                patterns: tuple[str, ...] = step.sources
-            case Read():
-                patterns = (step.source,)
-            case Shadow():
-                continue
-        for pattern in patterns:
-            found = tree.match(pattern)
-            records |= {path: tree.record(path) for one in found for path in tree.under(one)}
-            if not found:
-                records[pattern] = "nothing"
-    return records
-
-
-def _copies(tree: Tree, chain: Iterable[ResolvedStage]) -> tuple[tuple[str, PurePosixPath], ...]:
-    """Where the image has the files; a later step wins over an earlier one."""
-    placed: dict[PurePosixPath, str] = {}
-    folders: set[PurePosixPath] = {PurePosixPath("/")}
-    for stage in chain:
-        folders |= stage.workdirs
+def reads(inputs: BuildInputs) -> Iterator[tuple[StagePlan, Step, Reading]]:
+    """Everything that a step reads of a context, in the order of the build."""
+    stages = inputs.plan.stages.values() if inputs.plan else ()
+    for stage in stages:
         for step in stage.steps:
-            match step:
-                case Shadow():
-                    _drop(placed, step.dest)
-                case Copy(dest=None):
-                    placed.clear()  # it may have landed on any of them
-                case Copy(dest=PurePosixPath() as dest):
-                    _place(tree, step, dest, placed, folders)
-                case Read():
-                    pass
-    return tuple(sorted((source, dest) for dest, source in placed.items()))
-
-
-def _drop(placed: dict[PurePosixPath, str], dest: PurePosixPath | None) -> None:
-    for path in list(placed):
-        if dest is None or path == dest or dest in path.parents:
-            del placed[path]
-
-
-def _place(
-    tree: Tree,
-    step: Copy,
-    base: PurePosixPath,
-    placed: dict[PurePosixPath, str],
-    folders: set[PurePosixPath],
-) -> None:
-    for pattern in step.sources:
-        for source in tree.match(pattern):
-            if source == "." or tree.is_folder(source):
-                for path in tree.under(source):
-                    inner = PurePosixPath(path).relative_to(source)
-                    if path != source and not tree.is_folder(path):
-                        placed[base / inner] = path
-                folders.add(base)
-                continue
-            inside = step.into_folder or base in folders
-            dest = base / PurePosixPath(source).name if inside else base
-            if step.unpacks:
-                _drop(placed, base)  # perhaps an archive, whose content is then here
-            else:
-                placed[dest] = source
-            folders.update(dest.parents)
+            for reading in step.reads:
+                yield stage, step, reading
 
 
 def _digest(*parts: object) -> str:
     # JSON escapes a name's stray bytes (surrogates), so no two inputs look alike.
-    return f"{SCHEME}:sha256:{sha256(json.dumps(parts, sort_keys=True).encode())}"
+    return f"{SCHEME}:sha256:{hashlib.sha256(_json(*parts)).hexdigest()}"
 
 
-def _relevant(arguments: Mapping[str, str], declared: Iterable[str] | None) -> dict[str, str]:
-    """The build args that can change the image; None: all but proxies."""
-    if declared is None:
-        return {name: value for name, value in arguments.items() if name not in _PROXIES}
-    names = set(declared)
-    return {
-        name: value
-        for name, value in arguments.items()
-        if name in names or name.startswith("BUILDKIT_") or name == "SOURCE_DATE_EPOCH"
-    }
+def _json(*parts: object) -> bytes:
+    return json.dumps(parts, sort_keys=True, separators=(",", ":")).encode()
 
 
-def _images(plan: Program | None) -> tuple[str, ...]:
-    stages = plan.stages if plan else ()
-    return tuple(sorted({image for stage in stages for image in stage.images}))
+def _coarse(start: BuildInputs, build: BuildSpec, text: str, why: str) -> BuildInputs:
+    """Where the Dockerfile can't be followed: its text, all args, all files."""
+    arguments = {k: v for k, v in start.arguments.items() if k not in _PROXIES}
+    files = sorted((name, tree.digest(".").hex()) for name, tree in start.trees.items())
+    options = (build.target, build.platforms, build.additional_contexts, build.run_options)
+    digest = _digest("coarse", text, arguments, options, build.labels, files)
+    return replace(start, digest=digest, dependencies=digest, unknown=(why,))
 
 
-def _remotes(plan: Program | None, named: _Named) -> tuple[str, ...]:
-    stages = plan.stages if plan else ()
-    return (*(reason for stage in stages for reason in stage.remote), *named.remote)
-
-
-def _coarse(
-    build: BuildSpec,
-    tree: Tree,
-    text: str,
-    arguments: Mapping[str, str],
-    doubts: tuple[str, ...],
-    named: _Named,
-    plan: Program | None = None,
-) -> BuildInputs:
-    """The inputs where something is unresolved: the text, all args, all files."""
-    paths = {path: tree.record(path) for path in tree.under(".")} | dict(named.records)
-    options = (build.target, build.platforms, build.additional_contexts)
-    digest = _digest("coarse", text, options, _relevant(arguments, None), paths)
-    return BuildInputs(
+def _exact(start: BuildInputs, plan: Plan, build: BuildSpec, source: Dockerfile) -> BuildInputs:
+    inputs = replace(start, plan=plan)
+    keys = _Keys(inputs, plan)
+    config = (plan.stages[plan.target].config, build.labels)
+    digest = _digest("exact", build.platforms, config, keys.stage(plan.target))
+    before = _Keys(inputs, _dependencies(plan))
+    moving = [f"the frontend of # syntax={source.syntax}, which may move"] if source.syntax else []
+    tags = [f"whether the tag {name} has moved in its registry" for name in plan.images]
+    return replace(
+        inputs,
         digest=digest,
-        dependencies=digest,
-        paths=paths,
-        copies=(),
-        unresolved=doubts,
-        remote=_remotes(plan, named),
-        base_images=_images(plan),
-        context=tree.root,
-        dockerfile=None if build.dockerfile_inline is not None else build.dockerfile_path,
+        dependencies=_digest("dependencies", build.platforms, before.stage(plan.target)),
+        unknown=plan.unknown,
+        not_covered=(*plan.not_covered, *moving, *tags),
     )
 
 
-def _exact(
-    build: BuildSpec,
-    tree: Tree,
-    source: Dockerfile,
-    plan: Program,
-    arguments: Mapping[str, str],
-    named: _Named,
-    read: Mapping[int, Mapping[str, str]],
-    copies: tuple[tuple[str, PurePosixPath], ...],
-) -> BuildInputs:
-    paths = {path: record for records in read.values() for path, record in records.items()}
-    paths |= named.records
-    relevant = _relevant(arguments, plan.declared)
-    head = (source.syntax, source.escape, _text(source.arguments))
-    options = (build.platforms, build.additional_contexts, relevant)
-    chain = {id(stage) for stage in plan.chain}
-    others = [stage for stage in plan.stages if id(stage) not in chain]
-    before = {path: record for stage in others for path, record in read[id(stage)].items()}
-    return BuildInputs(
-        digest=_digest("exact", head, options, _stages(plan.stages), _target(plan), paths),
-        dependencies=_digest("dependencies", head, options, _stages(others), before),
-        paths=paths,
-        copies=copies,
-        unresolved=(),
-        remote=_remotes(plan, named),
-        base_images=_images(plan),
-        context=tree.root,
-        dockerfile=None if build.dockerfile_inline is not None else build.dockerfile_path,
-    )
+def _dependencies(plan: Plan) -> Plan:
+    """*plan* without what is copied from a context after the target's last RUN."""
+    stages = dict(plan.stages)
+    for stage in reversed(plan.chain):
+        last = max((at for at, step in enumerate(stage.steps) if step.verb == "run"), default=-1)
+        kept = [s for at, s in enumerate(stage.steps) if at <= last or not s.reads]
+        stages[stage.number] = replace(stage, steps=tuple(kept))
+        if last >= 0:
+            break
+    return replace(plan, stages=stages)
 
 
-def _target(plan: Program) -> int:
-    return next(at for at, stage in enumerate(plan.stages) if stage is plan.chain[-1])
+class _Keys:
+    """The keys of stages, each computed once: what BuildKit's would depend on."""
 
+    def __init__(self, inputs: BuildInputs, plan: Plan) -> None:
+        self._inputs = inputs
+        self._plan = plan
+        self._stages: dict[int, str] = {}
 
-def _stages(stages: Iterable[ResolvedStage]) -> list[object]:
-    return [
-        [one.stage.base, one.stage.name, one.stage.platform, _text(one.stage.instructions)]
-        for one in stages
-    ]
+    def stage(self, number: int) -> str:
+        if number not in self._stages:
+            self._stages[number] = self._of(self._plan.stages[number])
+        return self._stages[number]
 
+    def _of(self, stage: StagePlan) -> str:
+        base = self.stage(stage.parent) if stage.parent is not None else self._image(stage.image)
+        steps = [self._step(step) for step in stage.steps]
+        return hashlib.sha256(_json(base, stage.platform, steps)).hexdigest()
 
-def _text(instructions: Iterable[dockerfile.Instruction]) -> list[object]:
-    return [
-        [one.name, one.flags, one.text, [[h.name, h.body] for h in one.heredocs]]
-        for one in instructions
-    ]
+    def _step(self, step: Step) -> list[object]:
+        return [
+            step.key,
+            step.env,
+            [self._reading(reading) for reading in step.reads],
+            [self.stage(number) for number in step.stages],
+            [self._image(reference) for reference in step.images],
+        ]
+
+    def _image(self, reference: str) -> list[object]:
+        fact = self._inputs.bases.get(reference)
+        # By its layers: what its Config adds is in the stage's own.
+        return [reference] if fact is None else list(fact.layers)
+
+    def _reading(self, reading: Reading) -> object:
+        """What BuildKit's content hash of *reading* depends on.
+
+        The place of what is read is none of it: of a pattern's matches the last
+        segments count, of a single path not even that, since the step has it.
+        """
+        tree = self._inputs.trees[reading.context]
+        pairs = [
+            (posixpath.basename(name), tree.digest(place).hex())
+            for name, place in found(self._inputs, reading)
+        ]
+        if len(pairs) == 1 and pairs[0][0] == posixpath.basename(reading.path):
+            return pairs[0][1]
+        return pairs

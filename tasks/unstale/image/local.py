@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from unstale.compose import Service
 from unstale.ports import ContainerFact, ImageFact
 
-__all__ = ["Cleaning", "Kept", "LocalImage", "cleaning", "full_name", "local_images"]
+__all__ = ["Cleaning", "Kept", "LocalImage", "cleaning", "full_name", "local_images", "settled"]
 
 # What compose writes on every image that it builds.
 _SERVICE = "com.docker.compose.service"
@@ -92,6 +92,17 @@ def cleaning(images: Iterable[LocalImage], services: Iterable[Service]) -> Clean
         else:
             removed.append(image)
     return Cleaning(tuple(removed), tuple(kept))
+
+
+def settled(plan: Cleaning, left: frozenset[str]) -> Cleaning:
+    """What became of *plan*: images whose ids are *left* were not removed."""
+    refused = tuple(
+        Kept(image, "the engine refused: something began to use it")
+        for image in plan.removed
+        if image.fact.id in left
+    )
+    gone = tuple(image for image in plan.removed if image.fact.id not in left)
+    return Cleaning(gone, (*plan.kept, *refused))
 
 
 def _why_kept(image: LocalImage, ours: Iterable[str]) -> str:

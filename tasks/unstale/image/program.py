@@ -1,318 +1,433 @@
-"""What a build target reads and where its image gets it. Pure.
+"""What a build target does and reads, instruction by instruction. Pure.
 
-Variables are followed as far as the Dockerfile alone settles them: an ENV does,
-an ARG only on `scratch`, because an ENV of the base image would win over it.
+The Dockerfile is interpreted as BuildKit does it: variables are followed, only
+stages that the target needs are looked at, ONBUILD triggers run. A step's key
+is what BuildKit's own cache key holds besides the bytes that the step reads.
+
+Source: moby/buildkit, ``frontend/dockerfile/dockerfile2llb`` and
+``solver/llbsolver/ops``; every rule was checked against the engine.
 """
 
 from __future__ import annotations
 
-import csv
+import itertools
 import posixpath
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import PurePosixPath
+from typing import Literal
 
 from unstale.errors import CouldNotTell
+from unstale.image import goglob, imageconfig
 from unstale.image.dockerfile import (
     Dockerfile,
     Instruction,
     Stage,
     Unresolved,
-    expand,
-    shell_words,
+    csv_fields,
+    name_values,
+    parse_instruction,
 )
+from unstale.image.imageconfig import Config
+from unstale.image.plan import Copy, Given, NamedContext, Plan, Reading, StagePlan, Step
+from unstale.image.shell import expand, expand_words
+from unstale.ports import ImageFact
 
-__all__ = ["Copy", "Program", "Read", "ResolvedStage", "Shadow", "resolve"]
+__all__ = ["familiar", "resolve"]
 
-
-@dataclass(frozen=True, slots=True)
-class Copy:
-    """A COPY or ADD of files of the context."""
-
-    sources: tuple[str, ...]
-    """Patterns relative to the context, clamped to it."""
-    dest: PurePosixPath | None
-    """None: it depends on the base image."""
-    into_folder: bool
-    unpacks: bool
-    """ADD: a local archive is unpacked."""
+_URL = ("http://", "https://", "ftp://", "git://", "git@", "ssh://", "github.com/")
 
 
-@dataclass(frozen=True, slots=True)
-class Read:
-    """A bind mount of a path of the context: read, not kept."""
+def resolve(source: Dockerfile, given: Given) -> Plan:
+    """Follow *source* to the target that is *given*.
 
-    source: str
+    Raises:
+        Unresolved: what is read can't be told, and why.
+        CouldNotTell: the Dockerfile has no such stage.
 
-
-@dataclass(frozen=True, slots=True)
-class Shadow:
-    """Something else is written at *dest*, over what was copied there."""
-
-    dest: PurePosixPath | None
-
-
-Step = Copy | Read | Shadow
+    """
+    interpreter = _Interpreter(source, given)
+    target = interpreter.find_target()
+    interpreter.stage(target)
+    return Plan(
+        stages={number: plan for number, (plan, _) in sorted(interpreter.done.items())},
+        target=target,
+        unknown=tuple(dict.fromkeys(interpreter.unknown)),
+        not_covered=tuple(dict.fromkeys(interpreter.not_covered)),
+    )
 
 
 @dataclass(slots=True)
-class ResolvedStage:
-    """A stage with its variables replaced; filled while its lines are read."""
+class _State:
+    """What the instructions of a stage change."""
 
-    stage: Stage
-    parent: int | None
-    image: str
-    """The base image; empty for a stage of this file."""
-    variables: dict[str, str | None]
-    workdir: PurePosixPath | None
-    arguments_count: bool
-    """Whether an ARG's value is certain: nothing in a base image can override it."""
-    settled: set[str] = field(default_factory=set)
-    """Variables that an ENV set; a later ARG does not change them."""
-    needs: set[int] = field(default_factory=set)
-    images: set[str] = field(default_factory=set)
-    declared: set[str] = field(default_factory=set)
+    number: int
+    env: dict[str, str]
+    """What RUN sees and words expand to: ENV and ARG, the later one wins."""
+    config: Config
     steps: list[Step] = field(default_factory=list)
-    workdirs: set[PurePosixPath] = field(default_factory=set)
-    unresolved: list[str] = field(default_factory=list)
-    remote: list[str] = field(default_factory=list)
+    workdirs: list[PurePosixPath] = field(default_factory=list)
+    has_command: bool = False
+    """Whether this stage had a CMD: else ENTRYPOINT resets the inherited one."""
+
+    @property
+    def workdir(self) -> str:
+        return str(self.config.get("WorkingDir") or "/")
 
 
-@dataclass(frozen=True, slots=True)
-class Program:
-    """The stages that a target needs."""
+class _Interpreter:
+    """Walks the stages that are needed, each once."""
 
-    stages: tuple[ResolvedStage, ...]
-    """In the order of the file; only those the target reaches."""
-    chain: tuple[ResolvedStage, ...]
-    """The target and the stages it is FROM, the target last."""
-    declared: frozenset[str]
-    """Names of the ARGs that count."""
+    def __init__(self, source: Dockerfile, given: Given) -> None:
+        self.source = source
+        self.given = given
+        self.done: dict[int, tuple[StagePlan, _State]] = {}
+        self.unknown: list[str] = []
+        self.not_covered: list[str] = []
+        self._open: list[int] = []
+        self._outer: dict[str, str] = {}
+        self._read_outer_arguments()
 
+    # Variables
 
-_FLAGS = {
-    "ADD": {"chown", "chmod", "link", "checksum", "keep-git-dir"},
-    "COPY": {"from", "chown", "chmod", "link"},
-    "RUN": {"mount", "network", "security"},
-}
-_REMOTE = ("http://", "https://", "ftp://", "git://", "git@", "ssh://")
+    def _read_outer_arguments(self) -> None:
+        for one in self.source.arguments:
+            for name, default in name_values(one):
+                value = self.given.arguments.get(name)
+                if value is None and default is not None:
+                    value = self._expand(default, _WithPlatform(self._outer, self._platform_value))
+                if value is not None:
+                    self._outer[name] = value
 
+    def _platform_value(self, name: str) -> str | None:
+        """The value of one of BuildKit's own platform variables."""
+        if name not in _PLATFORM_VARIABLES:
+            return None
+        if name in self.given.arguments:
+            return self.given.arguments[name]
+        system, _, rest = self.given.platform().partition("/")
+        architecture, _, variant = rest.partition("/")
+        parts = {"OS": system, "ARCH": architecture, "VARIANT": variant}
+        return parts.get(name.removeprefix("TARGET").removeprefix("BUILD"), self.given.platform())
 
-def resolve(source: Dockerfile, target: str | None, arguments: Mapping[str, str]) -> Program:
-    """Follow *source* to *target* (None: the last stage).
+    def _expand(self, word: str, variables: Mapping[str, str]) -> str:
+        return expand(word, variables, self.source.escape)
 
-    Raises:
-        CouldNotTell: there is no such stage, or a FROM can't be resolved.
+    # Stages
 
-    """
-    outer = _outer(source, arguments)
-    stages: list[ResolvedStage] = []
-    for stage in source.stages:
-        stages.append(_stage(source, stage, stages, outer, arguments))
-    last = _target(stages, target)
-    reached = _reached(stages, last)
-    chain = tuple(stages[at] for at in _chain(stages, last))
-    kept = tuple(stages[at] for at in sorted(reached))
-    for at in reached - {last}:
-        if any(one.name == "ONBUILD" for one in stages[at].stage.instructions):
-            stages[at].unresolved.append("ONBUILD")
-            stages[last].steps.append(Shadow(None))  # what it copies, and where, is not followed
-    outside = {_name(word) for one in source.arguments for word in shell_words(one.text)}
-    return Program(kept, chain, frozenset(outside.union(*(one.declared for one in kept))))
+    def find_target(self) -> int:
+        wanted = self.given.target
+        if not wanted:
+            return len(self.source.stages) - 1
+        found = self._find(wanted)
+        if found is None:
+            raise CouldNotTell(
+                f"The Dockerfile has no stage called {wanted!r}.",
+                hint="see `target:` in the compose file",
+            )
+        return found
 
-
-def _name(word: str) -> str:
-    return word.partition("=")[0]
-
-
-def _outer(source: Dockerfile, arguments: Mapping[str, str]) -> dict[str, str | None]:
-    """The values of the ARGs before the first FROM."""
-    found: dict[str, str | None] = {}
-    for one in source.arguments:
-        for word in shell_words(one.text):
-            name, given, default = word.partition("=")
-            if name in arguments:
-                found[name] = arguments[name]
-            elif given:
-                found[name] = _try_expand(default, found, source.escape)
-    return found
-
-
-def _try_expand(word: str, variables: Mapping[str, str | None], escape: str) -> str | None:
-    try:
-        return expand(word, variables, escape)
-    except Unresolved:
+    def _find(self, name: str, before: int | None = None) -> int | None:
+        """The stage called *name*, or numbered so where any stage may be named."""
+        stages = self.source.stages[:before]
+        for number in reversed(range(len(stages))):
+            if stages[number].name and stages[number].name == name.lower():
+                return number
+        if before is None and name.isdecimal() and int(name) < len(stages):
+            return int(name)
         return None
 
+    def stage(self, number: int) -> _State:
+        """Interpret a stage, and those that it needs."""
+        if number in self.done:
+            return self.done[number][1]
+        if number in self._open:
+            raise Unresolved(f"stage {number} needs itself")
+        self._open.append(number)
+        stage = self.source.stages[number]
+        named = self._context(stage.name) if stage.name else None
+        if named is not None:  # its name is an additional context's: that replaces it
+            state, image = self._start(number, *self._named_base(named, stage.name))
+            plan = self._plan(stage, state, None, image)
+        else:
+            base = self._expand(stage.base, _WithPlatform(self._outer, self._platform_value))
+            parent = self._find(base, before=number)
+            state, image = self._begin(number, base, parent)
+            triggers = state.config.pop("OnBuild", ())
+            for text in triggers:
+                line = 0 if parent is None else stage.line
+                self._run(state, parse_instruction(text, self.source.escape, line))
+            for one in stage.instructions:
+                self._run(state, one)
+            plan = self._plan(stage, state, parent, image)
+        self._open.pop()
+        self.done[number] = (plan, state)
+        return state
 
-def _stage(
-    source: Dockerfile,
-    stage: Stage,
-    before: list[ResolvedStage],
-    outer: Mapping[str, str | None],
-    arguments: Mapping[str, str],
-) -> ResolvedStage:
-    found = _begin(stage, before, _try_expand(stage.base, outer, source.escape))
-    for one in stage.instructions:
+    def _plan(self, stage: Stage, state: _State, parent: int | None, image: str) -> StagePlan:
+        platform = (
+            self._expand(stage.platform, _WithPlatform(self._outer, self._platform_value))
+            if stage.platform
+            else ""
+        )
+        return StagePlan(
+            number=state.number,
+            parent=parent,
+            image=image,
+            platform=platform,
+            steps=tuple(state.steps),
+            config=imageconfig.key(state.config),
+            workdirs=tuple(state.workdirs),
+        )
+
+    def _begin(self, number: int, base: str, parent: int | None) -> tuple[_State, str]:
+        if parent is not None:
+            above = self.stage(parent)
+            state = _State(number, dict(above.env), imageconfig.copied(above.config))
+            return state, ""
+        if base == "scratch":
+            return self._start(number, "", None)
+        named = self._context(base)
+        return self._start(number, *(self._named_base(named, base) if named else self._image(base)))
+
+    def _context(self, name: str) -> NamedContext | None:
+        return self.given.contexts.get(familiar(name))
+
+    def _named_base(self, named: NamedContext, name: str) -> tuple[str, ImageFact | None]:
+        if named.kind != "image":
+            # A stage on a folder is keyed by the client's session: never the same.
+            raise Unresolved(f"FROM {name}, an additional context that is no image")
+        return self._image(named.place)
+
+    def _image(self, reference: str) -> tuple[str, ImageFact | None]:
+        if not reference:
+            raise Unresolved("FROM an empty name")
+        found = self.given.images(reference)
+        if found is None:
+            self.unknown.append(f"the base image {reference} is not on this machine")
+        return reference, found
+
+    def _start(self, number: int, image: str, fact: ImageFact | None) -> tuple[_State, str]:
+        config = imageconfig.start(fact)
+        return _State(number, dict(config["Env"]), config), image
+
+    # Instructions
+
+    def _run(self, state: _State, one: Instruction) -> None:
         match one.name:
-            case "ARG":
-                _arg(one, found, outer, arguments, source.escape)
-            case "ENV":
-                _env(one, found, source.escape)
-            case "WORKDIR":
-                _workdir(one, found, source.escape)
-            case "RUN":
-                _mounts(one, found, before)
             case "COPY" | "ADD":
-                found.steps.extend(_copy(one, found, before, source.escape))
-    return found
+                self._copy(state, one)
+            case "RUN":
+                self._execute(state, one)
+            case "WORKDIR":
+                self._workdir(state, one)
+            case "ARG":
+                self._argument(state, one)
+            case "ENV":
+                pairs = self._pairs(state, one)
+                state.env.update(pairs)
+                state.config["Env"] = {**state.config["Env"], **pairs}
+            case _:
+                imageconfig.configure(
+                    state.config, one, partial(self._word, state), partial(self._words, state)
+                )
+                state.has_command |= one.name == "CMD"
+                if one.name == "ENTRYPOINT" and not state.has_command:
+                    state.config["Cmd"] = None
 
+    def _pairs(self, state: _State, one: Instruction) -> dict[str, str]:
+        """Each value sees the variables as they were before the instruction."""
+        return {
+            self._expand(name, state.env): self._expand(value or "", state.env)
+            for name, value in name_values(one)
+        }
 
-def _begin(stage: Stage, before: list[ResolvedStage], base: str | None) -> ResolvedStage:
-    parent = None if base is None else _find(before, base)
-    if parent is not None:
-        above = before[parent]
-        return ResolvedStage(
-            stage,
-            parent,
-            "",
-            dict(above.variables),
-            above.workdir,
-            above.arguments_count,
-            settled=set(above.settled),
-            needs={parent},
+    def _argument(self, state: _State, one: Instruction) -> None:
+        pairs = name_values(one)
+        defaults = [(n, None if v is None else self._expand(v, state.env)) for n, v in pairs]
+        for name, default in defaults:
+            value = self.given.arguments.get(name, default)
+            if value is None:
+                value = self._outer.get(name)
+            if value is None:
+                value = self._platform_value(name)
+            if value is not None:
+                state.env[name] = value
+
+    def _word(self, state: _State, word: str) -> str:
+        return self._expand(word, state.env)
+
+    def _words(self, state: _State, word: str) -> tuple[str, ...]:
+        return expand_words(word, state.env, self.source.escape)
+
+    def _workdir(self, state: _State, one: Instruction) -> None:
+        path = _absolute(self._expand(one.text, state.env), state.workdir)
+        state.config["WorkingDir"] = path
+        state.workdirs.append(PurePosixPath(path))
+        if path != "/":
+            key = ("workdir", path, state.config.get("User") or "")
+            state.steps.append(Step("workdir", one.line, key))
+
+    # RUN
+
+    def _execute(self, state: _State, one: Instruction) -> None:
+        mounts = [self._mount(state, text) for text in one.all_flags("mount")]
+        key = (
+            "run",
+            imageconfig.command(one, state.config),
+            [[h.name, h.body] for h in one.heredocs],
+            state.workdir,
+            state.config.get("User") or "",
+            sorted((name, value) for name, value in one.flags if name != "mount"),
+            [mount.key for mount in mounts],
+            self.given.run_options,
         )
-    scratch = base == "scratch"
-    found = ResolvedStage(
-        stage, None, base or "", {}, PurePosixPath("/") if scratch else None, scratch
-    )
-    if base is None:
-        found.unresolved.append(f"FROM {stage.base}")
-    elif not scratch:
-        found.images.add(base)
-    return found
-
-
-def _find(before: list[ResolvedStage], name: str) -> int | None:
-    """The number of the last stage called *name*."""
-    named = (at for at in reversed(range(len(before))) if before[at].stage.name == name.lower())
-    return next(named, None)
-
-
-def _find_from(before: list[ResolvedStage], name: str) -> int | None:
-    found = _find(before, name)
-    if found is None and name.isdecimal() and int(name) < len(before):
-        return int(name)
-    return found
-
-
-def _target(stages: list[ResolvedStage], target: str | None) -> int:
-    if not target:
-        return len(stages) - 1
-    found = _find_from(stages, target)
-    if found is None:
-        raise CouldNotTell(
-            f"The Dockerfile has no stage called {target!r}.",
-            hint="see `target:` in the compose file",
+        if one.flag("network") != "none":
+            self.not_covered.append("what a RUN fetches from the network")
+        state.steps.append(
+            Step(
+                "run",
+                one.line,
+                key,
+                reads=tuple(r for mount in mounts for r in mount.reads),
+                stages=tuple(s for mount in mounts for s in mount.stages),
+                images=tuple(i for mount in mounts for i in mount.images),
+                env=tuple(sorted(state.env.items())),
+            )
         )
-    return found
+
+    def _mount(self, state: _State, text: str) -> Step:
+        fields = dict(_field(part) for part in csv_fields(text))
+        origin = fields.pop("from", "")
+        if "$" in origin:
+            raise Unresolved(f"RUN --mount=from={origin}")
+        fields = {name: self._expand(value, state.env) for name, value in fields.items()}
+        kind = fields.get("type", "bind")
+        fields["type"] = kind
+        if kind in ("secret", "ssh"):
+            self.not_covered.append(f"the {kind} {fields.get('id', '')}".rstrip())
+        if kind not in ("bind", "cache") or (kind == "cache" and not origin):
+            return Step("run", 0, ("mount", sorted(fields.items())))
+        path = _clamp(fields.pop("source", "."))
+        key = ("mount", sorted(fields.items()), path)
+        if not origin:
+            return Step("run", 0, key, reads=(Reading("", path),))
+        return self._from("run", key, origin, (path,), is_pattern=False)
+
+    def _from(
+        self,
+        verb: Literal["copy", "run"],
+        key: tuple[object, ...],
+        origin: str,
+        paths: Sequence[str],
+        *,
+        is_pattern: bool,
+    ) -> Step:
+        """What reads *paths* of a stage, an additional context or an image."""
+        number = self._find(origin)
+        named = self._context(origin) if number is None or not origin.isdecimal() else None
+        if number is not None and named is None:
+            self.stage(number)
+            return Step(verb, 0, (*key, "stage"), stages=(number,))
+        if named is None and origin == "scratch":
+            return Step(verb, 0, (*key, "scratch"))
+        if named is not None and named.kind == "folder":
+            reads = tuple(Reading(familiar(origin), path, is_pattern) for path in paths)
+            return Step(verb, 0, (*key, "context"), reads=reads)
+        if named is not None and named.kind == "remote":
+            self.unknown.append(f"the additional context {origin} is not on this machine")
+            return Step(verb, 0, (*key, "remote", named.place))
+        reference, _ = self._image(named.place if named is not None else origin)
+        return Step(verb, 0, (*key, "image"), images=(reference,))
+
+    # COPY and ADD
+
+    def _copy(self, state: _State, one: Instruction) -> None:
+        words = list(one.words)
+        if len(words) < 2:
+            raise Unresolved(f"line {one.line}: {one.name} without a destination")
+        place = self._expand(words.pop(), state.env)
+        heredocs = {word for word in words if one.heredocs and re.match(r"\d*<<", word)}
+        sources = [self._expand(word, state.env) for word in words if word not in heredocs]
+        remote = [word for word in sources if one.name == "ADD" and _is_remote(word)]
+        patterns = tuple(_clamp(word) for word in sources if word not in remote)
+        _refuse_bad_patterns(one, patterns)
+        self._note_remote(one, remote)
+        dest = _absolute(place, state.workdir)
+        as_folder = place in ("", ".") or place.endswith(("/", "/."))
+        bodies = [[h.name, h.body, h.expand] for h in one.heredocs]
+        seen = (_mentioned(h.body, state.env) for h in one.heredocs if h.expand)
+        flags = sorted((n, self._expand(v, state.env)) for n, v in one.flags if n != "from")
+        is_loose = any(name in ("parents", "exclude") for name, _ in flags)
+        # BuildKit keeps only the last segment of a source's path, beside its content.
+        names = patterns if is_loose else tuple(posixpath.basename(p) for p in patterns)
+        key = ("copy", one.name, names, dest, as_folder, flags, bodies, remote)
+        origin = one.flag("from")
+        if origin is None:
+            reads = tuple(_reading("", pattern, is_loose=is_loose) for pattern in patterns)
+            found = Step("copy", one.line, key, reads=reads)
+        elif "$" in origin:
+            raise Unresolved(f"line {one.line}: --from={origin} is not expanded by the builder")
+        else:
+            # A stage's files are copied by path: two of one name are two files.
+            found = self._from("copy", (*key, patterns), origin, patterns, is_pattern=True)
+        copy = Copy(
+            dest=PurePosixPath(dest),
+            into_folder=as_folder or len(patterns) + len(heredocs) + len(remote) > 1,
+            unpacks=one.name == "ADD",
+            stage=found.stages[0] if found.stages else None,
+            sources=patterns,
+            writes_more=bool(heredocs or remote or found.images or is_loose),
+            keeps_mode=one.flag("chmod") is None,
+        )
+        state.steps.append(
+            replace(found, line=one.line, copy=copy, env=tuple(itertools.chain(*seen)))
+        )
+
+    def _note_remote(self, one: Instruction, remote: Sequence[str]) -> None:
+        pinned = one.flag("checksum") is not None
+        self.unknown += [] if pinned else [f"ADD {word} (line {one.line})" for word in remote]
 
 
-def _reached(stages: list[ResolvedStage], last: int) -> set[int]:
-    reached: set[int] = set()
-    todo = [last]
-    while todo:
-        at = todo.pop()
-        if at not in reached:
-            reached.add(at)
-            todo.extend(stages[at].needs)
-    return reached
+_PLATFORM_VARIABLES = frozenset(
+    f"{side}{part}"
+    for side in ("TARGET", "BUILD")
+    for part in ("PLATFORM", "OS", "ARCH", "VARIANT")
+)
 
 
-def _chain(stages: list[ResolvedStage], last: int) -> list[int]:
-    chain: list[int] = []
-    at: int | None = last
-    while at is not None:
-        chain.insert(0, at)
-        at = stages[at].parent
-    return chain
+class _WithPlatform(Mapping[str, str]):
+    """Variables outside of a stage: the platform's need not be declared there."""
+
+    def __init__(self, own: Mapping[str, str], platform: Callable[[str], str | None]) -> None:
+        self._own = own
+        self._platform = platform
+
+    def __getitem__(self, name: str) -> str:
+        value = self._own.get(name)
+        value = self._platform(name) if value is None else value
+        if value is None:
+            raise KeyError(name)
+        return value
+
+    def __iter__(self) -> Iterator[str]:
+        return iter({*self._own, *_PLATFORM_VARIABLES})
+
+    def __len__(self) -> int:
+        return len({*self._own, *_PLATFORM_VARIABLES})
 
 
-def _has_odd_flag(one: Instruction, found: ResolvedStage) -> bool:
-    """Note flags whose effect on what is read, and on what is kept, is not known here."""
-    odd = [f"{one.name} --{name}" for name, _ in one.flags if name not in _FLAGS[one.name]]
-    found.unresolved.extend(odd)
-    return bool(odd)
+def _field(part: str) -> tuple[str, str]:
+    name, equals, value = part.partition("=")
+    name = {"src": "source", "dst": "target", "destination": "target", "ro": "readonly",
+            "rw": "readwrite"}.get(name.lower(), name.lower())  # fmt: skip
+    return name, value if equals else "true"
 
 
-def _arg(
-    one: Instruction,
-    found: ResolvedStage,
-    outer: Mapping[str, str | None],
-    arguments: Mapping[str, str],
-    escape: str,
-) -> None:
-    for word in shell_words(one.text):
-        name, given, default = word.partition("=")
-        found.declared.add(name)
-        if name in found.settled:
-            continue
-        value = _try_expand(default, found.variables, escape) if given else outer.get(name)
-        value = arguments.get(name, value)
-        found.variables[name] = value if found.arguments_count else None
-
-
-def _env(one: Instruction, found: ResolvedStage, escape: str) -> None:
-    words = shell_words(one.text)
-    pairs = (
-        [(name, value) for name, _, value in (word.partition("=") for word in words)]
-        if words and "=" in words[0]
-        else [(words[0], one.text[len(words[0]) :].strip())] * bool(words)
-    )
-    # Each value sees the variables as they were before the instruction.
-    values = {name: _try_expand(value, found.variables, escape) for name, value in pairs}
-    found.variables.update(values)
-    found.settled.update(values)
-
-
-def _workdir(one: Instruction, found: ResolvedStage, escape: str) -> None:
-    value = _try_expand(one.text, found.variables, escape)
-    found.workdir = None if value is None else _absolute(value, found.workdir)
-    if found.workdir is not None:
-        found.workdirs.add(found.workdir)
-
-
-def _absolute(path: str, workdir: PurePosixPath | None) -> PurePosixPath | None:
-    if not path.startswith("/"):
-        if workdir is None:
-            return None
-        path = f"{workdir}/{path}"
-    return PurePosixPath("/" + posixpath.normpath(path).lstrip("/"))
-
-
-def _mounts(one: Instruction, found: ResolvedStage, before: list[ResolvedStage]) -> None:
-    _has_odd_flag(one, found)
-    for value in one.all_flags("mount"):
-        pairs = (part.partition("=") for part in _fields(value))
-        fields = {key.lower(): given for key, _, given in pairs}
-        if "$" in value:
-            found.unresolved.append(f"RUN --mount={value}")
-        elif "from" in fields:
-            _need(fields["from"], found, before)
-        elif fields.get("type", "bind") == "bind":
-            found.steps.append(Read(_clamp(fields.get("source", fields.get("src", ".")))))
-
-
-def _fields(value: str) -> list[str]:
-    return next(csv.reader([value]), [])
-
-
-def _need(name: str, found: ResolvedStage, before: list[ResolvedStage]) -> None:
-    at = _find_from(before, name)
-    if at is not None:
-        found.needs.add(at)
-    elif name != "scratch":
-        found.images.add(name)
+def _absolute(path: str, workdir: str) -> str:
+    return "/" + posixpath.normpath(posixpath.join("/", workdir, path)).lstrip("/")
 
 
 def _clamp(source: str) -> str:
@@ -320,47 +435,37 @@ def _clamp(source: str) -> str:
     return posixpath.normpath(f"/{source}").lstrip("/") or "."
 
 
-def _copy(
-    one: Instruction, found: ResolvedStage, before: list[ResolvedStage], escape: str
-) -> Iterator[Step]:
-    words = [word for word in one.words if not (one.heredocs and "<<" in word)]
-    if not words:
-        found.unresolved.append(f"{one.name} {one.text}")
-        yield Shadow(None)
-        return
-    dest, into_folder = _dest(words[-1], found, escape)
-    origin = one.flag("from")
-    if origin is not None:
-        _need(origin, found, before)
-        yield Shadow(dest)
-        return
-    if one.heredocs:
-        yield Shadow(dest)
-    if _has_odd_flag(one, found):
-        yield Shadow(dest)
-        return
-    try:
-        sources = tuple(expand(word, found.variables, escape) for word in words[:-1])
-    except Unresolved as error:
-        found.unresolved.append(f"{one.name} {one.text}: {error}")
-        yield Shadow(dest)
-        return
-    if one.name == "ADD" and any(map(_is_remote, sources)):
-        found.remote.append(f"ADD {one.text}")
-        yield Shadow(dest)
-        sources = tuple(source for source in sources if not _is_remote(source))
-    if sources:
-        many = into_folder or len(words) > 2
-        yield Copy(tuple(map(_clamp, sources)), dest, many, one.name == "ADD")
+def _reading(context: str, pattern: str, *, is_loose: bool = False) -> Reading:
+    return Reading(
+        context, _loose(pattern) if is_loose else pattern, is_pattern=True, is_loose=is_loose
+    )
+
+
+def _mentioned(body: str, env: Mapping[str, str]) -> list[tuple[str, str]]:
+    names = set(re.findall(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)", body))
+    return sorted((name, env.get(name, "")) for name in names)
+
+
+def _refuse_bad_patterns(one: Instruction, patterns: Sequence[str]) -> None:
+    for pattern in patterns:
+        try:
+            for segment in pattern.split("/"):
+                goglob.translate(segment)
+        except goglob.BadPattern as error:
+            raise Unresolved(f"line {one.line}: the pattern {pattern!r}") from error
+
+
+def _loose(pattern: str) -> str:
+    """The part of *pattern* above a ``**``: all below it could match."""
+    kept = itertools.takewhile(lambda segment: "**" not in segment, pattern.split("/"))
+    return "/".join(kept) or "."
 
 
 def _is_remote(source: str) -> bool:
-    # A host and path that ends in .git is a repository even without a scheme.
-    return source.startswith(_REMOTE) or ".git#" in source or source.endswith(".git")
+    return source.startswith(_URL)
 
 
-def _dest(word: str, found: ResolvedStage, escape: str) -> tuple[PurePosixPath | None, bool]:
-    value = _try_expand(word, found.variables, escape)
-    if value is None:
-        return None, True
-    return _absolute(value, found.workdir), value in ("", ".") or value.endswith(("/", "/."))
+def familiar(name: str) -> str:
+    """An image's or context's name as BuildKit looks it up: its short form."""
+    short = name.removeprefix("docker.io/").removeprefix("library/")
+    return short.removesuffix(":latest")

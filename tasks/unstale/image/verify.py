@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from unstale.errors import UsageError
-from unstale.image.content import Difference, compare, fetch, roots
+from unstale.image.content import Comparison, Difference, compare, roots
 from unstale.image.inputs import BuildInputs
+from unstale.image.placements import placements
+from unstale.image.proof import Proof
 from unstale.ports import ArchiveMember, Command, Docker, Process
 from unstale.verdict import Fresh, Reason, Stale, Unknown, Verdict
 
@@ -48,6 +50,8 @@ class VerifyResult:
     differences: tuple[Difference, ...]
     finding: str
     """Why it is not fresh, in a sentence; empty if it is."""
+    is_cited: bool = False
+    """Whether the comparison is one that was made before, of the same image id."""
 
 
 def verify(
@@ -59,10 +63,12 @@ def verify(
     *,
     path: PurePosixPath | None = None,
     search: Search | None = None,
+    known: Proof | None = None,
 ) -> VerifyResult:
     """Read the image at *path*, or where files were copied, and compare.
 
-    Binary files are compared but not searched.
+    Binary files are compared but not searched. With a proof that is *known*, all
+    copied files were compared before: that is cited, and not done again.
 
     Raises:
         UsageError: the pattern is empty or no regular expression.
@@ -71,34 +77,59 @@ def verify(
     """
     if search is not None and not search.pattern:
         raise UsageError("The pattern is empty.", hint="say what to look for: --grep TEXT")
-    copies = tuple(
-        (source, dest) for source, dest in inputs.copies if path is None or _is_at(dest, path)
+    copied = frozenset(
+        one.dest for one in placements(inputs) if path is None or _is_at(one.dest, path)
     )
-    places = roots(dest for _, dest in copies) if path is None else (path,)
-    held = fetch(docker, image_id, places)
-    differences = compare(inputs, held, copies)
-    looked_at = held if path is not None else _only(held, copies)
-    matches = tuple(_matches(process, looked_at, search)) if search and looked_at else ()
+    if known is None or path is not None:
+        seen = compare(docker, image_id, inputs, below=path)
+    else:
+        seen = Comparison(known.compared, ())
+    # What a RUN rewrote is not what was copied, and is none of the builder's faults.
+    rewritten = frozenset(known.rewritten if known else ())
+    wrong = tuple(one for one in seen.differences if str(one.path) not in rewritten)
+    places = (path,) if path is not None else roots(copied) if search else ()
+    held = _held(docker, image_id, places, None if path is not None else copied)
+    matches = tuple(_matches(process, held, search)) if search and held else ()
     verdict, finding = _judge(
         path=path,
-        nothing_there=not held,
-        differences=differences,
+        nothing_there=path is not None and not held,
+        differences=wrong,
         search=search,
         matches=matches,
-        compared=len(copies),
+        compared=seen.compared,
     )
-    return VerifyResult(service, image_id, verdict, matches, len(copies), differences, finding)
+    return VerifyResult(
+        service,
+        image_id,
+        verdict,
+        matches,
+        seen.compared,
+        wrong,
+        finding,
+        is_cited=known is not None and path is None,
+    )
 
 
 def _is_at(dest: PurePosixPath, path: PurePosixPath) -> bool:
     return dest == path or path in dest.parents
 
 
-def _only(
-    held: Mapping[PurePosixPath, ArchiveMember], copies: tuple[tuple[str, PurePosixPath], ...]
+def _held(
+    docker: Docker,
+    image_id: str,
+    places: Iterable[PurePosixPath],
+    only: frozenset[PurePosixPath] | None,
 ) -> dict[PurePosixPath, ArchiveMember]:
-    """The copied files among *held*: a match elsewhere says nothing of the tree."""
-    return {dest: held[dest] for _, dest in copies if dest in held}
+    """What is at or below *places*: of the copied files *only* those, or everything.
+
+    A match in a file that the image has from elsewhere says nothing of the tree.
+    """
+    return {
+        member.path: member
+        for place in places
+        for member in docker.files_in_image(image_id, place)
+        if only is None or member.path in only
+    }
 
 
 def _judge(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from invoke import Collection, Context, task
 
-from unstale.invocations.boundary import QuietTask, entry
+from unstale.errors import Outcome
+from unstale.invocations.boundary import QuietTask, entry, finish
 
 __all__ = ["collection"]
 
@@ -28,19 +29,36 @@ def down(_ctx: Context, env: str | None = None) -> None:
         console.print_lines([f"{project.stack_down(env)} objects removed."])
 
 
-@task(klass=QuietTask)
-def status(_ctx: Context, env: str | None = None) -> None:
-    """List the standing stack's containers, their states and their ports."""
-    with entry("stack") as project:
-        from unstale.render import console
+@task(
+    klass=QuietTask,
+    help={
+        "fail-on-stale": "end with 3 if a container is stale or missing",
+        "json": "print one JSON document",
+    },
+)
+def status(
+    _ctx: Context,
+    fail_on_stale: bool = False,
+    env: str | None = None,
+    json: bool = False,
+) -> None:
+    """Say for each container of the standing stack whether it is what it should be."""
+    with entry("stack-status", as_json=json) as project:
+        from unstale.render import console, document, stack
+        from unstale.verdict import Missing, Stale, Unknown
 
-        found = project.stack_containers(env)
-        lines = [
-            f"{c.service:<20} {c.status:<10} {c.health or '-':<10} "
-            + ", ".join(f"{port} -> {address}" for port, address in c.ports)
-            for c in found
-        ]
-        console.print_lines(lines or ["No stack is up."])
+        found = project.stack_status(env)
+        root = project.settings.root
+        if json:
+            document.write("stack-status", stack.as_document(found, root))
+        elif found.containers:
+            console.print_lines([project.mask(line) for line in stack.as_text(found, root)])
+        else:
+            console.print_lines(["No stack is up."])
+        if fail_on_stale and isinstance(found.verdict, Stale | Missing):
+            finish(Outcome.MISMATCH, "" if found.containers else "Next: inv stack.up")
+        if any(isinstance(c.verdict, Unknown) for c in found.containers):
+            finish(Outcome.UNKNOWN)
 
 
 @task(klass=QuietTask, help={"follow": "go on until Ctrl-C"})

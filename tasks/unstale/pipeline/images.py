@@ -1,28 +1,34 @@
-"""Build, stamp and judge images: where the image proof meets the engine."""
+"""Judge images and look into them: where the image proof meets the engine."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import PurePosixPath
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path, PurePosixPath
+from typing import Any
 
-from unstale import override
-from unstale.errors import CouldNotTell, Mismatch, NotReady
-from unstale.image.check import LABEL_INPUTS, ImageStatus, check
+from unstale.compose import Service
+from unstale.errors import CouldNotTell, Mismatch, NotReady, UsageError
+from unstale.image import explain, manifest, timeline
+from unstale.image.check import LABEL_INPUTS, LABEL_MANIFEST, ImageStatus, judge
+from unstale.image.contexts import Contexts
 from unstale.image.inputs import BuildInputs, build_inputs
+from unstale.image.manifest import Manifest
+from unstale.image.placements import placements
+from unstale.image.proof import Proofs
 from unstale.image.verify import Search, VerifyResult
 from unstale.image.verify import verify as verify_image
 from unstale.pipeline.site import Ports, Site
-from unstale.ports import BuildOptions, Files, Line
-from unstale.verdict import Fresh, Missing, Stale, Unknown, word
+from unstale.ports import BuildRecord, Files, ImageFact, MountFact, Placement
+from unstale.stack.mounts import chain, findings
+from unstale.verdict import Fresh, Missing, Reason, Stale, Unknown, combine, word
 
 __all__ = [
-    "Build",
-    "build",
+    "Bench",
     "describe",
-    "digests",
     "needs_build",
+    "placed",
     "require_fresh",
     "require_present",
     "require_verified",
@@ -30,125 +36,191 @@ __all__ = [
     "verify",
 ]
 
-_REVISION = "org.opencontainers.image.revision"
-_CREATED = "org.opencontainers.image.created"
+# More than any list of commits a person reads; beyond it the count stays there.
+_MOST_COMMITS = 1000
 
 
-@dataclass(frozen=True, slots=True)
-class Build:
-    """How to build."""
+class Bench:
+    """What judging and building one environment's images works with.
 
-    no_cache: bool = False
-    pull: bool = False
-    arguments: tuple[str, ...] = ()
-    """``KEY=value``, laid over the compose file's."""
+    Contexts are scanned once, however many services they have, until `rescan`.
+    """
 
+    def __init__(self, ports: Ports, files: Files, site: Site, environ: Mapping[str, str]) -> None:
+        self.ports = ports
+        self.files = files
+        self.site = site
+        self.environ = environ
+        self.contexts = Contexts(site.state_folder / "stat", hidden=site.state_folder)
+        self.proofs = Proofs(files, site.state_folder / "proofs")
+        self._images: dict[str, ImageFact | None] = {}
 
-def statuses(ports: Ports, site: Site, environ: Mapping[str, str]) -> tuple[ImageStatus, ...]:
-    """The verdict for each built service."""
-    return tuple(
-        check(
-            ports.docker,
-            ports.git,
-            service.name,
-            service.image,
-            build_inputs(service.build, environ),
-            root=site.settings.root,
-            recorded=_recorded(site, ports, service.image),
+    def rescan(self) -> None:
+        """Look at the tree and at the images anew."""
+        self.contexts.rescan()
+        self._images.clear()
+
+    @property
+    def services(self) -> tuple[Service, ...]:
+        """The services that are built here."""
+        return self.site.stack.built
+
+    def image(self, reference: str) -> ImageFact | None:
+        """The local image of *reference*; the built services' are asked for at once."""
+        if reference not in self._images:
+            names = {reference, *(s.image for s in self.services)} - self._images.keys()
+            found = self.ports.docker.images_called(tuple(sorted(names)))
+            self._images |= {name: found.get(name) for name in names}
+        return self._images[reference]
+
+    def inputs(self, service: Service) -> BuildInputs:
+        """What the build of *service* reads now.
+
+        A base image that is not on this machine is taken from the stamp of the
+        service's own image: it was there when that was built.
+        """
+        if service.build is None:
+            message = f"BUG: {service.name} is not built here. Please report it."
+            raise AssertionError(message)
+        stamped = self.stamped(service)
+        recorded = manifest.base_facts(stamped) if stamped else {}
+        return build_inputs(
+            service.build,
+            self.environ,
+            lambda reference: self.image(reference) or recorded.get(reference),
+            self.contexts,
+            self._platform,
         )
-        for service in site.stack.built
-        if service.build is not None
+
+    def _platform(self) -> str:
+        return self.ports.docker.platform()
+
+    def stamped(self, service: Service) -> Manifest | None:
+        """What the stamp of the service's image was made of, if that is known."""
+        fact = self.image(service.image)
+        stamp = fact.labels.get(LABEL_INPUTS) if fact else None
+        if fact is None or not stamp:
+            return None
+        text = fact.labels.get(LABEL_MANIFEST)
+        return manifest.decode(text) if text else self._kept(stamp)
+
+    def _kept(self, digest: str) -> Manifest | None:
+        try:
+            return manifest.decode(self.files.read_text(self.manifest_path(digest)))
+        except UsageError:
+            return None
+
+    def manifest_path(self, digest: str) -> Path:
+        """Where the manifest of *digest* is kept in the checkout."""
+        return self.site.state_folder / "manifests" / f"{digest.rpartition(':')[2]}.json"
+
+    @property
+    def ledger_path(self) -> Path:
+        """The ledger of the builds of this environment."""
+        return self.site.state_folder / "builds" / f"{self.site.environment.name}.jsonl"
+
+    def records(self) -> tuple[BuildRecord, ...]:
+        """The builds that were made in this checkout, oldest first."""
+        try:
+            return timeline.parse_records(self.files.read_text(self.ledger_path))
+        except UsageError:
+            return ()
+
+
+def statuses(bench: Bench, only: Sequence[str] | None = None) -> tuple[ImageStatus, ...]:
+    """The verdict for each built service, or for those called in *only*.
+
+    A service that is built on another service's image is no fresher than that.
+    """
+    found = {s.name: _status(bench, s) for s in bench.services}
+    names = {s.image: s.name for s in bench.services}
+    linked = {
+        s.name: _with_bases(found[s.name], [found[n] for n in _built_on(bench, s, names)])
+        for s in bench.services
+    }
+    wanted = tuple(s for name, s in linked.items() if only is None or name in only)
+    bench.contexts.save()
+    return _explained(bench, wanted)
+
+
+def _status(bench: Bench, service: Service) -> ImageStatus:
+    fact = bench.image(service.image)
+    inputs = bench.inputs(service)
+    root = bench.site.settings.root
+    judged = judge(bench.ports.docker, fact, inputs, bench.stamped(service), bench.proofs, root)
+    seen = findings(placed(inputs), _mounts(service)) if isinstance(judged.verdict, Stale) else ()
+    one = chain(judged.verdict, (), seen, root)
+    return ImageStatus(
+        service=service.name,
+        image=service.image,
+        image_id=fact.id if fact else None,
+        built_at=fact.created if fact else None,
+        verdict=one.verdict,
+        method=judged.method,
+        inputs=inputs.digest,
+        dependencies=inputs.dependencies,
+        commits_behind=0,
+        hours_behind=0.0,
+        masked=one.masked,
+        not_covered=inputs.not_covered,
     )
+
+
+def _mounts(service: Service) -> tuple[MountFact, ...]:
+    return tuple(MountFact(m.kind, m.source, m.target) for m in service.mounts)
+
+
+def placed(inputs: BuildInputs) -> tuple[Placement, ...]:
+    """Where the image of *inputs* has the files of this machine."""
+    return tuple(
+        Placement(inputs.trees[one.context].root / one.source, one.dest, one.derived or one.staged)
+        for one in placements(inputs)
+    )
+
+
+def _built_on(bench: Bench, service: Service, names: Mapping[str, str]) -> tuple[str, ...]:
+    """The services whose images the build of *service* starts from or copies from."""
+    plan = bench.inputs(service).plan
+    used = plan.images if plan else ()
+    return tuple(names[i] for i in used if i in names and names[i] != service.name)
+
+
+def _with_bases(status: ImageStatus, bases: Sequence[ImageStatus]) -> ImageStatus:
+    wrong = [Stale((Reason(f"base:{b.service}", "modified"),)) for b in bases if needs_build(b)]
+    return replace(status, verdict=combine((status.verdict, *wrong))) if wrong else status
+
+
+def _explained(bench: Bench, found: Sequence[ImageStatus]) -> tuple[ImageStatus, ...]:
+    """*found* with the commits behind their reasons, and behind their images."""
+    git, root = bench.ports.git, bench.site.settings.root
+    reasons = [r for s in found if isinstance(s.verdict, Stale) for r in s.verdict.reasons]
+    commits = explain.commits_of(git, root, reasons) if reasons else {}
+    oldest = min((s.built_at for s in found if s.built_at is not None), default=None)
+    log = git.log(since=oldest, limit=_MOST_COMMITS) if oldest is not None else ()
+    return tuple(
+        replace(
+            status,
+            verdict=Stale(explain.explain(status.verdict.reasons, commits))
+            if isinstance(status.verdict, Stale)
+            else status.verdict,
+            **_behind(status.built_at, [commit.committed_at for commit in log]),
+        )
+        for status in found
+    )
+
+
+def _behind(built_at: datetime | None, committed: Sequence[datetime]) -> dict[str, Any]:
+    # Any: an integer and a float, as `replace` takes them.
+    later = [moment for moment in committed if built_at is not None and moment > built_at]
+    if built_at is None or not later:
+        return {}
+    hours = (max(later) - built_at).total_seconds() / 3600
+    return {"commits_behind": len(later), "hours_behind": hours}
 
 
 def needs_build(status: ImageStatus) -> bool:
     """Whether anything but a build can make *status* green."""
     return not isinstance(status.verdict, Fresh)
-
-
-def digests(site: Site, environ: Mapping[str, str]) -> dict[str, str]:
-    """The digest of each built service's inputs, as they are now."""
-    return {
-        s.name: build_inputs(s.build, environ).digest
-        for s in site.stack.built
-        if s.build is not None
-    }
-
-
-def build(
-    ports: Ports,
-    files: Files,
-    site: Site,
-    services: Sequence[str],
-    choice: Build,
-    environ: Mapping[str, str],
-    line: Line,
-) -> None:
-    """Build *services* and stamp them with the digest of what they read.
-
-    The digest is taken before and after: the engine reads the context when it
-    starts, so a file edited meanwhile would be vouched for without being in.
-
-    Raises:
-        BuildFailed: compose's build failed.
-        CouldNotTell: the tree changed during the build.
-
-    """
-    before = {
-        s.name: build_inputs(s.build, environ)
-        for s in site.stack.built
-        if s.build is not None and s.name in services
-    }
-    # With other arguments than the compose file's, the image is not what the
-    # digest describes: it gets no stamp.
-    labels = {name: _labels(ports, inputs) for name, inputs in before.items()}
-    stamped = {} if choice.arguments else labels
-    path = site.state_folder / "build" / f"{site.environment.name}.override.yml"
-    files.write_atomic(path, override.for_build(stamped) if stamped else "services: {}\n")
-    target = replace(site.target, files=(*site.target.files, path))
-    options = BuildOptions(choice.no_cache, choice.pull, choice.arguments)
-    ports.docker.build(target, services, options, line)
-    changed = [
-        name
-        for name, now in digests(site, environ).items()
-        if name in before and now != before[name].digest
-    ]
-    if changed:
-        raise CouldNotTell(
-            f"Files of {', '.join(changed)} changed while the build was going on.",
-            cause="It can't be told whether the image holds the old or the new ones.",
-            hint="inv image.build",
-        )
-    for inputs in before.values():
-        _record(files, site, inputs)
-
-
-def _labels(ports: Ports, inputs: BuildInputs) -> dict[str, str]:
-    """The stamp. No clock in it: labels are part of the image's id."""
-    head = ports.git.head()
-    found = {LABEL_INPUTS: inputs.digest}
-    if head is not None:
-        found[_REVISION] = head.sha
-        found[_CREATED] = head.committed_at.isoformat()
-    return found
-
-
-def _record(files: Files, site: Site, inputs: BuildInputs) -> None:
-    path = site.state_folder / "manifests" / f"{inputs.digest.rpartition(':')[2]}.json"
-    files.write_atomic(path, json.dumps(dict(inputs.paths), sort_keys=True) + "\n")
-
-
-def _recorded(site: Site, ports: Ports, reference: str) -> Mapping[str, str] | None:
-    """What the image's stamp was made of, if it was built in this checkout."""
-    image = ports.docker.image(reference)
-    stamp = image.labels.get(LABEL_INPUTS) if image else None
-    if not stamp:
-        return None
-    path = site.state_folder / "manifests" / f"{stamp.rpartition(':')[2]}.json"
-    if not path.exists():
-        return None
-    found: dict[str, str] = json.loads(path.read_text())
-    return found
 
 
 def describe(found: Sequence[ImageStatus]) -> str:
@@ -176,9 +248,8 @@ def require_fresh(wrong: Sequence[ImageStatus]) -> None:
                 names = ", ".join(r.path for r in reasons[:5])
                 raise Mismatch(
                     f"{status.service!r} is stale right after its build: {names}.",
-                    cause="BuildKit compares size and time, never content, when it "
-                    "transfers a context; or a RUN rewrote what was copied.",
-                    hint=f"touch {names or 'the files'}, then inv image.build",
+                    cause="Files changed since, or a base image is stale.",
+                    hint="inv image.build, then inv image.status",
                 )
             case Missing():
                 raise NotReady(f"{status.service!r} has no image.", hint="inv image.build")
@@ -193,16 +264,15 @@ def require_present(ports: Ports, site: Site) -> None:
         NotReady: an image is missing.
 
     """
+    there = ports.docker.images_called([s.image for s in site.stack.built])
     for service in site.stack.built:
-        if ports.docker.image(service.image) is None:
+        if service.image not in there:
             raise NotReady(f"{service.name!r} has no image yet.", hint="inv image.build")
 
 
 def verify(
-    ports: Ports,
-    site: Site,
+    bench: Bench,
     service: str,
-    environ: Mapping[str, str],
     *,
     path: str | None = None,
     grep: str | None = None,
@@ -210,30 +280,34 @@ def verify(
 ) -> VerifyResult:
     """Look for a text in the image of *service*, and compare its bytes.
 
+    All copied files are compared once an image id; later looks cite that proof.
+
     Raises:
+        Mismatch: the service is not built here.
         NotReady: there is no image.
 
     """
-    found = site.stack.service(service)
+    found = bench.site.stack.service(service)
     if found is None or found.build is None:
         raise Mismatch(
             f"{service!r} is not built here, so there is nothing to compare it with.",
             hint="name a service with a build section: --service NAME",
         )
-    image = ports.docker.image(found.image)
+    image = bench.image(found.image)
     if image is None:
         raise NotReady(
             f"{service!r} has no image yet.", hint=f"inv image.build --service {service}"
         )
-    inputs = build_inputs(found.build, environ)
+    inputs = bench.inputs(found)
     return verify_image(
-        ports.docker,
-        ports.process,
+        bench.ports.docker,
+        bench.ports.process,
         image.id,
         service,
         inputs,
         path=PurePosixPath(path) if path else None,
         search=Search(regex, is_regex=True) if regex else Search(grep) if grep else None,
+        known=bench.proofs.of(image.id, inputs.digest),
     )
 
 

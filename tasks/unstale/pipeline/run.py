@@ -19,13 +19,13 @@ from unstale.errors import (
     worst,
 )
 from unstale.image.check import ImageStatus
-from unstale.pipeline import images, receipt, steps, tests
+from unstale.image.verify import VerifyResult
+from unstale.pipeline import builds, images, receipt, steps, tests
 from unstale.pipeline.junit import Counts
 from unstale.pipeline.site import Deployment, Ports, Progress, Site, StepResult
 from unstale.ports import Files
 from unstale.schema.status import SchemaStatus, require_current
 from unstale.stack.names import run_project
-from unstale.verdict import Fresh
 
 __all__ = ["Choices", "Run", "RunReport", "RunState", "walk"]
 
@@ -72,6 +72,9 @@ class RunState:
     schema: SchemaStatus | None = None
     counts: Counts | None = None
     stale_allowed: bool = False
+    notes: tuple[str, ...] = ()
+    """What was remarkable about the builds: old bytes, a new name."""
+    verified: tuple[VerifyResult, ...] = ()
     results: tuple[StepResult, ...] = ()
 
     @property
@@ -111,36 +114,46 @@ def _sweep(run: Run, state: RunState) -> tuple[RunState, str]:
     return state, f"{count} leftovers of dead runs removed" if count else "nothing left over"
 
 
+def _bench(run: Run) -> images.Bench:
+    """A new one each time: what a step sees is what is there then."""
+    return images.Bench(run.ports, run.files, run.site, run.environ)
+
+
 def _image_freshness(run: Run, state: RunState) -> tuple[RunState, str]:
-    statuses = images.statuses(run.ports, run.site, run.environ)
+    statuses = images.statuses(_bench(run))
     return replace(state, statuses=statuses), images.describe(statuses)
 
 
 def _build_if_needed(run: Run, state: RunState) -> tuple[RunState, str]:
     choices = run.choices
-    wanted = [
-        s.service
-        for s in state.statuses
-        if choices.build or choices.no_cache or not isinstance(s.verdict, Fresh)
-    ]
-    if choices.allow_stale and not (choices.build or choices.no_cache):
-        wanted = [s.service for s in state.statuses if s.image_id is None]
-    if wanted:
-        images.build(
-            run.ports,
-            run.files,
-            run.site,
+    wanted = [s.service for s in state.statuses if _wants_build(choices, s)]
+    built: list[str] = []
+    # What is built on an image that was just built may be stale only now.
+    while wanted:
+        notes = builds.build(
+            _bench(run),
             wanted,
-            images.Build(no_cache=choices.no_cache),
-            run.environ,
+            builds.Build(no_cache=choices.no_cache),
             run.progress.log("build_if_needed"),
         )
-        state = replace(state, statuses=images.statuses(run.ports, run.site, run.environ))
-    wrong = [s for s in state.statuses if not isinstance(s.verdict, Fresh)]
+        built += wanted
+        statuses = images.statuses(_bench(run))
+        state = replace(state, statuses=statuses, notes=(*state.notes, *notes))
+        left = [] if choices.allow_stale else [s for s in statuses if images.needs_build(s)]
+        wanted = [s.service for s in left if s.service not in built]
+    wrong = [s for s in state.statuses if images.needs_build(s)]
     if wrong and choices.allow_stale:
         return replace(state, stale_allowed=True), f"stale, allowed: {images.describe(wrong)}"
-    images.require_fresh(wrong)
-    return state, f"built {', '.join(wanted)}" if wanted else "every image is fresh"
+    with _reached(state):
+        images.require_fresh(wrong)
+    detail = f"built {', '.join(built)}" if built else "every image is fresh"
+    return state, "; ".join((detail, *state.notes))
+
+
+def _wants_build(choices: Choices, status: ImageStatus) -> bool:
+    if choices.build or choices.no_cache:
+        return True
+    return status.image_id is None if choices.allow_stale else images.needs_build(status)
 
 
 def _prepare_stack(run: Run, state: RunState) -> tuple[RunState, str]:
@@ -196,20 +209,28 @@ def _run_tests(run: Run, state: RunState) -> tuple[RunState, str]:
 
 
 def _verify_in_image(run: Run, state: RunState) -> tuple[RunState, str]:
+    """Compare every copied file, or cite who did; look for the texts in every run."""
+    bench = _bench(run)
+    results = [images.verify(bench, s.name) for s in bench.services if s.name in state.image_ids]
+    compared = tuple(r for r in results if r.compared)
     rules = run.site.settings.verify
-    if not rules:
-        return state, "not asked: no [[tool.unstale.verify]]"
-    for rule in rules:
-        service = rule.service or run.site.runner
-        result = images.verify(
-            run.ports, run.site, service, run.environ, path=rule.path, grep=rule.grep
-        )
-        images.require_verified(result)
-    return state, f"{len(rules)} of {len(rules)} found in the image"
+    looked = tuple(
+        images.verify(bench, r.service or run.site.runner, path=r.path, grep=r.grep) for r in rules
+    )
+    state = replace(state, verified=(*compared, *looked))
+    with _reached(state):
+        for result in (*(() if state.stale_allowed else compared), *looked):
+            images.require_verified(result)
+    cited = sum(r.is_cited for r in compared)
+    words = f"{sum(r.compared for r in compared)} copied files hold the tree's bytes"
+    words += f" ({cited} of {len(compared)} images compared before)" if cited else ""
+    texts = f"{len(rules)} of {len(rules)} texts found" if rules else "no text is configured"
+    return state, f"{words}; {texts}"
 
 
 def _inputs_unchanged(run: Run, state: RunState) -> tuple[RunState, str]:
-    now = images.digests(run.site, run.environ)
+    bench = _bench(run)
+    now = {s.name: bench.inputs(s).digest for s in bench.services}
     changed = [s.service for s in state.statuses if s.inputs and s.inputs != now.get(s.service)]
     if changed and not state.stale_allowed:
         raise CouldNotTell(

@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from unstale.errors import exit_code
 from unstale.image.check import LABEL_INPUTS, ImageStatus
+from unstale.image.local import LocalImage
+from unstale.image.timeline import Lane, Timeline
 from unstale.image.verify import VerifyResult
 from unstale.mask import Mask
 from unstale.pipeline.run import RunReport
-from unstale.ports import ContainerFact, ImageFact
-from unstale.verdict import Stale, Unknown, word
+from unstale.ports import ContainerFact
+from unstale.verdict import Reason, Stale, Unknown, word
 
-__all__ = ["image_list", "image_status", "image_verify", "print_document", "run", "write"]
+__all__ = ["image_list", "image_status", "image_timeline", "image_verify", "print_document", "run", "write"]
 
 
 def write(document: str, body: Mapping[str, object]) -> None:
@@ -51,10 +54,8 @@ def _service(status: ImageStatus, containers: Sequence[ContainerFact]) -> dict[s
         "commits_behind": status.commits_behind,
         "hours_behind": status.hours_behind,
         "why": verdict.why if isinstance(verdict, Unknown) else None,
-        "reasons": [
-            {"path": r.path, "change": r.change, "commit": r.commit, "masked": r.masked}
-            for r in reasons
-        ],
+        "reasons": [_reason(r) for r in (*reasons, *status.masked)],
+        "not_covered": list(status.not_covered),
         "containers": [
             {
                 "id": c.id,
@@ -65,6 +66,21 @@ def _service(status: ImageStatus, containers: Sequence[ContainerFact]) -> dict[s
             if c.service == status.service
         ],
     }
+
+
+def _reason(reason: Reason) -> dict[str, Any]:
+    return {
+        "path": reason.path,
+        "change": reason.change,
+        "commit": reason.commit,
+        "committed_at": _moment(reason.committed_at),
+        "reader": reason.reader or None,
+        "masked": reason.masked,
+    }
+
+
+def _moment(moment: datetime | None) -> str | None:
+    return moment.astimezone(UTC).isoformat() if moment else None
 
 
 def image_verify(result: VerifyResult) -> dict[str, Any]:
@@ -81,23 +97,67 @@ def image_verify(result: VerifyResult) -> dict[str, Any]:
 
 
 def image_list(
-    images: Sequence[ImageFact], used: frozenset[str], layers: Mapping[str, Sequence[str]]
+    images: Sequence[LocalImage], layers: Mapping[str, Sequence[str]]
 ) -> dict[str, Any]:
-    """The body of ``image-list``; *used* are ids that a container refers to."""
+    """The body of ``image-list``; *layers* are masked already."""
     return {
         "images": [
             {
-                "id": i.id,
-                "tags": list(i.tags),
-                "created": i.created.isoformat() if i.created else None,
-                "size_bytes": i.size_bytes,
-                "dangling": not i.tags,
-                "stamped": LABEL_INPUTS in i.labels,
-                "in_use": i.id in used,
-                "history": list(layers.get(i.id, ())),
+                "service": i.service,
+                "id": i.fact.id,
+                "tags": list(i.fact.tags),
+                "current": i.is_current,
+                "created": _moment(i.fact.created),
+                "size_bytes": i.fact.size_bytes,
+                "dangling": not i.fact.tags,
+                "stamped": LABEL_INPUTS in i.fact.labels,
+                "in_use": bool(i.users),
+                "containers": list(i.users),
+                "history": list(layers.get(i.fact.id, ())),
             }
             for i in images
         ]
+    }
+
+
+def image_timeline(shown: Timeline) -> dict[str, Any]:
+    """The body of ``image-timeline``."""
+    return {
+        "environment": shown.environment,
+        "head": shown.head.sha if shown.head else None,
+        "services": [_lane(lane) for lane in shown.lanes],
+        "commits": [
+            {
+                "sha": c.sha,
+                "short": c.short,
+                "committed_at": _moment(c.committed_at),
+                "subject": c.subject,
+                "missing_in": [lane.service for lane in shown.lacking(c)],
+            }
+            for c in shown.commits
+        ],
+    }
+
+
+def _lane(lane: Lane) -> dict[str, Any]:
+    return {
+        "service": lane.service,
+        "verdict": lane.verdict,
+        "summary": lane.sentence,
+        "fix": lane.fix.commit if lane.fix else None,
+        "gap_seconds": int(lane.gap.total_seconds()) if lane.gap is not None else None,
+        "earlier_builds": lane.earlier,
+        "builds": [
+            {
+                "image_id": b.image_id,
+                "built_at": _moment(b.time.at),
+                "exact": b.time.is_exact,
+                "revision": b.revision or None,
+                "dirty": b.dirty,
+                "in_use": b == lane.current,
+            }
+            for b in lane.builds
+        ],
     }
 
 

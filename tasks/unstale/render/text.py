@@ -2,65 +2,156 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from unstale.image.check import LABEL_INPUTS, ImageStatus
+from unstale.image.explain import Background, clock, printable, reason_line
+from unstale.image.local import Cleaning, LocalImage
 from unstale.image.verify import VerifyResult
-from unstale.ports import CommitFact, ImageFact
 from unstale.schema.status import SchemaStatus
-from unstale.verdict import Stale, Unknown, word
+from unstale.verdict import Missing, Stale, Unknown, word
 
-__all__ = ["image_list", "image_status", "image_verify", "schema"]
-
-
-def image_status(statuses: Sequence[ImageStatus], head: CommitFact | None) -> tuple[str, ...]:
-    """One paragraph a service, and HEAD below."""
-    lines: list[str] = []
-    for status in statuses:
-        built = status.built_at.isoformat(" ", "seconds") if status.built_at else "never"
-        lines.append(f"{status.service}: {word(status.verdict)}   (built {built})")
-        if status.commits_behind:
-            behind = f"{status.commits_behind} commits and {status.hours_behind or 0:.1f} h"
-            lines.append(f"  {behind} behind HEAD")
-        lines += _why(status)
-    if head is not None:
-        lines.append(f"HEAD {head.short} {head.committed_at:%Y-%m-%d %H:%M:%S %z} {head.subject}")
-    return tuple(lines)
+__all__ = ["image_clean", "image_list", "image_status", "image_verify", "schema"]
 
 
-def _why(status: ImageStatus) -> list[str]:
+# More reasons than a person reads; --json has them all.
+_MOST_REASONS = 10
+
+_METHODS = {
+    "digest": "digest",
+    "content": "bytes compared",
+    "time": "times alone, which prove nothing",
+}
+
+
+def image_status(
+    statuses: Sequence[ImageStatus], known: Background, env: str | None = None
+) -> tuple[str, ...]:
+    """A table, a paragraph for each service that is not fresh, and HEAD below.
+
+    *env* is the environment that was asked for, to be named again in what to type next.
+    """
+    head = known.head
+    return (
+        *_table([("service", "verdict", "built (UTC)", "image", "proof"), *map(_row(known), statuses)]),
+        *(line for s in statuses for line in _paragraph(s, known, env)),
+        *_not_covered(statuses),
+        *([f"HEAD {head.short}  {clock(head.committed_at)}  {printable(head.subject)}"] if head else []),
+    )
+
+
+def _row(known: Background) -> Callable[[ImageStatus], tuple[str, ...]]:
+    def row(status: ImageStatus) -> tuple[str, ...]:
+        built = known.build_time(status.image_id, status.built_at)
+        first = "" if built is None or built.is_exact else " (first)"
+        return (
+            status.service,
+            word(status.verdict),
+            clock(built.at).removesuffix(" UTC") + first if built else "never",
+            _short(status.image_id) if status.image_id else "none",
+            _METHODS[status.method] if status.image_id else "",
+        )
+
+    return row
+
+
+def _table(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+
+
+def _paragraph(status: ImageStatus, known: Background, env: str | None) -> list[str]:
+    masked = [f"  {status.service}: {r.path}  {_MASKED}" for r in status.masked[:_MOST_REASONS]]
+    option = f" --env {env}" if env else ""
+    after = f"  Next: inv image.build --service {status.service}{option}"
     match status.verdict:
         case Stale(reasons):
-            shown = [
-                f"  {r.change}: {r.path}" + (f" ({r.commit})" if r.commit else "")
-                for r in reasons[:20]
+            built = known.build_time(status.image_id, status.built_at)
+            more = len(reasons) - _MOST_REASONS
+            return [
+                "",
+                f"{status.service}: {known.summary(status)}",
+                *(f"  {reason_line(r, built, known)}" for r in reasons[:_MOST_REASONS]),
+                *([f"  and {more} more: --json"] if more > 0 else []),
+                *masked,
+                after,
             ]
-            more = [f"  and {len(reasons) - 20} more"] if len(reasons) > 20 else []
-            return [*shown, *more, f"  Next: inv image.build --service {status.service}"]
         case Unknown(why):
-            return [f"  {why}"]
+            return ["", f"{status.service}: {why}", *masked, after]
+        case Missing():
+            return ["", f"{status.service}: there is no image {status.image}", after]
         case _:
-            return []
+            return ["", *masked] if masked else []
+
+
+_MASKED = "differs, but a bind mount lays the current file over it: no rebuild needed"
+
+
+def _not_covered(statuses: Sequence[ImageStatus]) -> list[str]:
+    services: dict[str, list[str]] = {}
+    for status in statuses:
+        for what in status.not_covered:
+            services.setdefault(what, []).append(status.service)
+    found = [f"  {what} ({', '.join(names)})" for what, names in services.items()]
+    return ["", "Not covered by the proof:", *found, ""] if found else [""]
+
+
+def _short(image_id: str) -> str:
+    return image_id.removeprefix("sha256:")[:12]
 
 
 def image_list(
-    images: Sequence[ImageFact], used: frozenset[str], layers: Mapping[str, Sequence[str]]
+    images: Sequence[LocalImage], layers: Mapping[str, Sequence[str]]
 ) -> tuple[str, ...]:
-    """One line an image; *used* are ids that a container refers to."""
-    lines: list[str] = []
-    for image in images:
-        marks = [
-            *([] if image.tags else ["dangling"]),
-            *(["stamped"] if LABEL_INPUTS in image.labels else []),
-            *(["in use"] if image.id in used else []),
-        ]
-        created = image.created.isoformat(" ", "seconds") if image.created else "unknown time"
-        lines.append(
-            f"{', '.join(image.tags) or '<none>'}  {image.id[7:19]}  {created}  "
-            f"{image.size_bytes / 1e6:.1f} MB  {', '.join(marks)}"
-        )
-        lines += [f"    {layer}" for layer in layers.get(image.id, ())]
-    return tuple(lines or ["There is no image."])
+    """One line an image, its layers below; *layers* are masked already."""
+    if not images:
+        return ("There is no image.",)
+    heads = ("service", "image", "id", "created (UTC)", "size", "")
+    lines = _table([heads, *(_image_row(image) for image in images)])
+    return (
+        lines[0],
+        *(
+            line
+            for image, first in zip(images, lines[1:], strict=True)
+            for line in (
+                first,
+                *(f"    {printable(layer)}" for layer in layers.get(image.fact.id, ())),
+            )
+        ),
+    )
+
+
+def _image_row(image: LocalImage) -> tuple[str, ...]:
+    fact = image.fact
+    marks = (
+        *([] if fact.tags else ["dangling"]),
+        *(["stamped"] if LABEL_INPUTS in fact.labels else []),
+        *([f"in use by {', '.join(image.users)}"] if image.users else []),
+    )
+    created = clock(fact.created).removesuffix(" UTC") if fact.created else "unknown"
+    return (image.service, _names(image), _short(fact.id), created, _size(image), ", ".join(marks))
+
+
+def _names(image: LocalImage) -> str:
+    return ", ".join(image.fact.tags) or "<none>"
+
+
+def _size(image: LocalImage) -> str:
+    return f"{image.fact.size_bytes / 1e6:.1f} MB"
+
+
+def image_clean(plan: Cleaning, *, done: bool) -> tuple[str, ...]:
+    """What goes, or went if *done*, and what stays and why."""
+    verb = "removed" if done else "would be removed"
+    rows = [
+        *((verb, _names(i), _short(i.fact.id), _size(i), "") for i in plan.removed),
+        *(("left", _names(k.image), _short(k.image.fact.id), "", k.why) for k in plan.kept),
+    ]
+    count = f"{len(plan.removed)} images {verb}, {len(plan.kept)} left."
+    return (*(_table(rows) if rows else ()), count)
 
 
 def image_verify(result: VerifyResult) -> tuple[str, ...]:

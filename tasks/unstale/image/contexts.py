@@ -1,0 +1,118 @@
+"""Opens build contexts: which ignore file counts, and one walk for all services."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from pathlib import Path
+
+from unstale.compose import BuildSpec
+from unstale.errors import CouldNotTell
+from unstale.image import dockerignore
+from unstale.image.dockerignore import Rules
+from unstale.image.statcache import StatCache
+from unstale.image.tree import ContextTree
+
+__all__ = ["Contexts", "ignore_file"]
+
+
+class Contexts:
+    """The contexts of one command; services that share a root share its scan.
+
+    *state* is the folder of the stat caches; None keeps them in memory. *hidden*
+    is a folder that is left out of every build context: what unstale writes
+    itself, which would make each image stale that copies the whole checkout.
+    """
+
+    def __init__(self, state: Path | None = None, hidden: Path | None = None) -> None:
+        self._state = state
+        self._hidden = hidden
+        self._caches: dict[Path, StatCache] = {}
+        self._trees: dict[tuple[Path, Rules], ContextTree] = {}
+
+    def main(self, build: BuildSpec) -> ContextTree:
+        """The build context of *build*.
+
+        Raises:
+            CouldNotTell: its ignore file has a pattern that can't be applied.
+
+        """
+        root = Path(build.context)
+        text = _text(ignore_file(build), root)
+        return self.tree(root, dockerignore.parse(f"{text}\n{self._own_line(root, text)}"))
+
+    def lacks(self, build: BuildSpec) -> str:
+        """The line that the ignore file of *build* lacks; empty if it lacks none."""
+        root = Path(build.context)
+        return self._own_line(root, _text(ignore_file(build), root))
+
+    def _own_line(self, root: Path, text: str) -> str:
+        if self._hidden is None or not self._hidden.is_relative_to(root):
+            return ""
+        path = self._hidden.relative_to(root).as_posix()
+        if _is_left_out(path, dockerignore.parse(text)):
+            return ""
+        return re.sub(r"([\\*?\[\]!#])", r"\\\1", path)
+
+    def additional(self, root: Path) -> ContextTree:
+        """An additional context: its own root's .dockerignore applies, no other."""
+        return self.tree(root, dockerignore.parse(_text(root / ".dockerignore", root)))
+
+    def tree(self, root: Path, rules: Rules) -> ContextTree:
+        """The folder *root* as *rules* leave it; the same tree for the same question."""
+        key = (root, rules)
+        if key not in self._trees:
+            self._trees[key] = ContextTree(root, rules, self._cache(root))
+        return self._trees[key]
+
+    def _cache(self, root: Path) -> StatCache:
+        if root not in self._caches:
+            name = hashlib.sha256(os.fsencode(root)).hexdigest()[:16]
+            path = None if self._state is None else self._state / f"{name}.cache"
+            self._caches[root] = StatCache() if path is None else StatCache.load(path)
+        return self._caches[root]
+
+    def rescan(self) -> None:
+        """Look at every folder anew from now on."""
+        self._trees.clear()
+        for cache in self._caches.values():
+            cache.rescan()
+
+    def save(self) -> None:
+        """Keep for the next command what was learnt of the files."""
+        for cache in self._caches.values():
+            cache.save()
+
+
+def ignore_file(build: BuildSpec) -> Path:
+    """The ignore file that counts: the Dockerfile's own, even an empty one, wins."""
+    common = Path(build.context) / ".dockerignore"
+    if build.dockerfile_inline is not None:
+        return common
+    own = build.dockerfile_path.with_name(build.dockerfile_path.name + ".dockerignore")
+    return own if own.exists() else common
+
+
+def _text(path: Path, root: Path) -> str:
+    if not path.is_file() or _leads_out(path, root):
+        return ""
+    try:
+        return path.read_bytes().decode(errors="surrogateescape")
+    except OSError as error:
+        raise CouldNotTell(
+            f"{path.name} can't be read: {error.strerror}.", hint=f"ls -l {path}"
+        ) from error
+
+
+def _is_left_out(path: str, rules: Rules) -> bool:
+    out, said = False, (False,) * len(rules)
+    parts = path.split("/")
+    for end in range(1, len(parts) + 1):
+        out, said = dockerignore.step("/".join(parts[:end]), rules, said)
+    return out
+
+
+def _leads_out(path: Path, root: Path) -> bool:
+    # A link out of the context: the builder then goes by no rules, in silence.
+    return path.is_symlink() and not path.resolve().is_relative_to(root.resolve())

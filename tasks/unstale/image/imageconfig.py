@@ -1,0 +1,129 @@
+"""The ``Config`` of an image while its Dockerfile is followed. Pure.
+
+What an image says of itself: its command, user, ports, labels. A difference in
+it is a difference in the image, though no file of it changes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from unstale.image.dockerfile import Instruction, Unresolved, name_values
+from unstale.ports import ImageFact
+
+__all__ = ["Config", "command", "configure", "copied", "key", "start"]
+
+# Any: the values are of as many shapes as Config has fields.
+Config = dict[str, Any]
+
+_DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_DEFAULT_SHELL = ("/bin/sh", "-c")
+_INHERITED = (
+    *("User", "Cmd", "Healthcheck", "WorkingDir", "Entrypoint", "OnBuild", "Labels"),
+    *("StopSignal", "Shell", "ArgsEscaped"),
+)
+
+
+def start(fact: ImageFact | None) -> Config:
+    """What a stage inherits from its base image; None: from scratch."""
+    base: Config = {} if fact is None else json.loads(fact.config)
+    found = {name: base[name] for name in _INHERITED if base.get(name)}
+    variables = dict(_pair(line) for line in base.get("Env") or ())
+    variables.setdefault("PATH", _DEFAULT_PATH)
+    return {
+        **found,
+        "Env": variables,
+        "ExposedPorts": sorted(base.get("ExposedPorts") or ()),
+        "Volumes": sorted(base.get("Volumes") or ()),
+    }
+
+
+def _pair(line: str) -> tuple[str, str]:
+    name, _, value = line.partition("=")
+    return name, value
+
+
+def copied(config: Config) -> Config:
+    """*config* for a stage of its own."""
+    return {k: type(v)(v) if isinstance(v, dict | list) else v for k, v in config.items()}
+
+
+def key(config: Config) -> str:
+    """*config* as text; two that say the same give the same."""
+    # ENV is a list in Config, so its order shows; labels are a mapping.
+    found = {k: list(v.items()) if k == "Env" else v for k, v in config.items() if v}
+    return json.dumps(found, sort_keys=True)
+
+
+def configure(
+    config: Config,
+    one: Instruction,
+    word: Callable[[str], str],
+    words: Callable[[str], tuple[str, ...]],
+) -> None:
+    """Apply an instruction that changes no file and no variable.
+
+    *word* expands to one word; *words* splits what it expands to.
+
+    Raises:
+        Unresolved: it is no such instruction.
+
+    """
+    match one.name:
+        case "LABEL":
+            pairs = {word(n): word(v or "") for n, v in name_values(one)}
+            config["Labels"] = {**(config.get("Labels") or {}), **pairs}
+        case "USER":
+            config["User"] = word(one.text)
+        case "STOPSIGNAL":
+            config["StopSignal"] = word(one.text)
+        case "SHELL":
+            config["Shell"] = list(one.words)
+        case "ONBUILD":
+            config["OnBuild"] = [*(config.get("OnBuild") or ()), one.text]
+        case "MAINTAINER":
+            return  # Author, which is no part of Config
+        case _:
+            _extend(config, one, word, words)
+
+
+def _extend(
+    config: Config,
+    one: Instruction,
+    word: Callable[[str], str],
+    words: Callable[[str], tuple[str, ...]],
+) -> None:
+    match one.name:
+        case "EXPOSE":
+            ports = {_port(part) for text in one.words for part in words(text)}
+            config["ExposedPorts"] = sorted({*config["ExposedPorts"], *ports})
+        case "VOLUME":
+            places = {word(text) for text in one.words}
+            config["Volumes"] = sorted({*config["Volumes"], *places})
+        case "HEALTHCHECK":
+            config["Healthcheck"] = [*sorted(one.flags), *_health(one)]
+        case "CMD":
+            config["Cmd"] = command(one, config)
+        case "ENTRYPOINT":
+            config["Entrypoint"] = command(one, config)
+        case _:
+            raise Unresolved(f"line {one.line}: {one.name}")
+
+
+def command(one: Instruction, config: Config) -> list[str]:
+    """The argument list that CMD, ENTRYPOINT or RUN stands for."""
+    listed = one.json_words
+    if listed is not None:
+        return list(listed)
+    return [*(config.get("Shell") or _DEFAULT_SHELL), one.text]
+
+
+def _health(one: Instruction) -> list[str]:
+    kind, _, text = one.text.partition(" ")
+    return [kind.upper(), *(text.split() if text.lstrip().startswith("[") else [text.strip()])]
+
+
+def _port(word: str) -> str:
+    return word if "/" in word else f"{word}/tcp"

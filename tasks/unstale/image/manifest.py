@@ -1,0 +1,165 @@
+"""What a stamp was made of, path by path: it names reasons, it proves nothing.
+
+A manifest travels in a label of the image where it is small enough, so that
+another machine can say which files changed. No value of a build argument is in
+it, nor anything that a value could be guessed from.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import json
+import zlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from unstale.image.inputs import BuildInputs, found, reads
+from unstale.image.plan import Plan, Step
+from unstale.image.tree import Record
+from unstale.mask import is_secret
+from unstale.ports import ImageFact
+
+__all__ = ["Manifest", "base_facts", "decode", "encode", "manifest", "to_json"]
+
+_VERSION = 1
+
+# A label is part of what every `docker inspect` prints.
+_LARGEST_LABEL = 32 * 1024
+
+# A name's reason may be missed once in 2^40; a verdict never depends on it.
+_DIGITS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """The parts of a digest, each in short."""
+
+    files: Mapping[str, str]
+    """Path -> kind, mode and content; ``name:path`` in an additional context."""
+    steps: tuple[tuple[int, str], ...]
+    """The line of each step that is needed, and a digest of what it does."""
+    config: str
+    bases: Mapping[str, tuple[tuple[str, ...], str]]
+    """Each image that is built on or copied from: its layers, and its Config."""
+
+
+def manifest(inputs: BuildInputs) -> Manifest:
+    """The manifest of *inputs*."""
+    plan = inputs.plan
+    return Manifest(
+        files=_files(inputs),
+        steps=() if plan is None else tuple((s.line, _step(s)) for s in _steps(plan)),
+        config="" if plan is None else _short(plan.stages[plan.target].config),
+        bases={
+            name: (fact.layers, fact.config)
+            for name, fact in sorted(inputs.bases.items())
+            if not any(is_secret(*line.split("=", 1)) for line in fact.environment)
+        },
+    )
+
+
+def _step(step: Step) -> str:
+    return _short([step.key, [pair for pair in step.env if not is_secret(*pair)]])
+
+
+def _steps(plan: Plan) -> Iterable[Step]:
+    return (step for stage in plan.stages.values() for step in stage.steps)
+
+
+def _files(inputs: BuildInputs) -> dict[str, str]:
+    if inputs.plan is None:
+        return {
+            _path(name, path): _record(record)
+            for name, tree in inputs.trees.items()
+            for path, record in tree.under(".")
+            if path != "."
+        }
+    return {
+        _path(reading.context, path): _record(record)
+        for _, _, reading in reads(inputs)
+        for _, place in found(inputs, reading)
+        for path, record in inputs.trees[reading.context].under(place)
+        if path != "."
+    }
+
+
+def _path(context: str, path: str) -> str:
+    return f"{context}:{path}" if context else path
+
+
+def _record(record: Record) -> str:
+    """Its first letter, its mode, and its content: ``f644:1b2c...``."""
+    return f"{record.kind[0]}{record.mode:o}:{_short([record.content.hex(), record.xattrs.hex()])}"
+
+
+def _short(value: object) -> str:
+    text = json.dumps(value, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]
+
+
+def to_json(one: Manifest) -> str:
+    """*one* as a JSON document, the same for the same manifest."""
+    document = {
+        "version": _VERSION,
+        "files": dict(one.files),
+        "steps": one.steps,
+        "config": one.config,
+        "bases": {name: [layers, config] for name, (layers, config) in one.bases.items()},
+    }
+    return json.dumps(document, sort_keys=True, separators=(",", ":"))
+
+
+def encode(one: Manifest) -> str | None:
+    """*one* as a label's value, or None if it is too large for one."""
+    packed = zlib.compress(to_json(one).encode(), level=9)
+    text = base64.b64encode(packed).decode()
+    return text if len(text) <= _LARGEST_LABEL else None
+
+
+def decode(text: str) -> Manifest | None:
+    """The manifest in a label's value or a file's text; None if it can't be read."""
+    try:
+        if not text.startswith("{"):
+            limit = zlib.decompressobj()
+            text = limit.decompress(base64.b64decode(text, validate=True), 1 << 26).decode()
+        # Any: what a file says is checked by use, right below.
+        document: Any = json.loads(text)
+        if document["version"] != _VERSION:
+            return None
+        return Manifest(
+            files={str(path): str(record) for path, record in document["files"].items()},
+            steps=tuple((int(line), str(digest)) for line, digest in document["steps"]),
+            config=str(document["config"]),
+            bases={
+                str(name): (tuple(map(str, layers)), str(config))
+                for name, (layers, config) in document["bases"].items()
+            },
+        )
+    except (binascii.Error, zlib.error, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def base_facts(one: Manifest) -> Mapping[str, ImageFact]:
+    """The base images that the stamped build had, as far as they matter to a digest."""
+    return {name: _fact(layers, config) for name, (layers, config) in one.bases.items()}
+
+
+def _fact(layers: tuple[str, ...], config: str) -> ImageFact:
+    values = json.loads(config)
+    return ImageFact(
+        id="",
+        tags=(),
+        created=None,
+        labels=values.get("Labels") or {},
+        size_bytes=0,
+        architecture="",
+        os="",
+        working_dir=values.get("WorkingDir") or "",
+        layers=layers,
+        environment=tuple(values.get("Env") or ()),
+        config=config,
+        on_build=tuple(values.get("OnBuild") or ()),
+    )

@@ -1,0 +1,150 @@
+"""Where an image holds the files that its build copied from a context."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
+
+from unstale.image import goglob
+from unstale.image.inputs import BuildInputs, found
+from unstale.image.plan import Copy, Plan, Reading, StagePlan, Step
+
+__all__ = ["Placed", "placements"]
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A file or link of a context, and where the image should have it."""
+
+    source: str
+    """Relative to its context."""
+    context: str
+    """The name of an additional context; empty for the build context."""
+    dest: PurePosixPath
+    """In the image; in `dest / name` if the image has a folder there."""
+    keeps_mode: bool
+    name: str
+    """The last segment of the path that the Dockerfile named."""
+    derived: bool = False
+    """Whether a later RUN could have read the copy, or rewritten it."""
+    staged: bool = False
+    """Whether another stage reads files of the one that it was copied to."""
+
+
+def placements(inputs: BuildInputs) -> tuple[Placed, ...]:
+    """The files that the target's image holds as the tree has them, by source.
+
+    Left out is what may lie elsewhere or look otherwise: unpacked archives, what
+    an image or a heredoc was copied over. A later step wins over an earlier one.
+    """
+    if inputs.plan is None:
+        return ()
+    placed = _Placing(inputs, inputs.plan).stage(inputs.plan.target).files.values()
+    used = {n for stage in inputs.plan.stages.values() for s in stage.steps for n in s.stages}
+    chain = {stage.number for stage in inputs.plan.chain}
+    staged = bool(used & chain)
+    found = (replace(one, staged=staged) for one in placed) if staged else placed
+    return tuple(sorted(found, key=lambda one: (one.source, one.dest)))
+
+
+@dataclass(slots=True)
+class _Layout:
+    """What a stage's file system has of the contexts."""
+
+    files: dict[PurePosixPath, Placed]
+    folders: set[PurePosixPath]
+
+    def drop(self, place: PurePosixPath) -> None:
+        """Forget what is at or below *place*."""
+        for path in [p for p in self.files if p == place or place in p.parents]:
+            del self.files[path]
+
+    def put(self, one: Placed) -> None:
+        self.files[one.dest] = one
+        self.folders.update(one.dest.parents)
+
+
+class _Placing:
+    def __init__(self, inputs: BuildInputs, plan: Plan) -> None:
+        self._inputs = inputs
+        self._plan = plan
+        self._done: dict[int, _Layout] = {}
+
+    def stage(self, number: int) -> _Layout:
+        if number not in self._done:
+            self._done[number] = self._layout(self._plan.stages[number])
+        return self._done[number]
+
+    def _layout(self, stage: StagePlan) -> _Layout:
+        layout = _Layout({}, {PurePosixPath("/")})
+        if stage.parent is not None:
+            above = self.stage(stage.parent)
+            layout = _Layout(dict(above.files), set(above.folders))
+        for step in stage.steps:
+            self._apply(step, layout)
+        return layout
+
+    def _apply(self, step: Step, layout: _Layout) -> None:
+        match step.verb:
+            case "run":
+                for path, one in layout.files.items():
+                    layout.files[path] = replace(one, derived=True)
+            case "workdir":
+                layout.folders.add(PurePosixPath(str(step.key[1])))
+            case "copy":
+                if step.copy is not None:
+                    self._copy(step, step.copy, layout)
+
+    def _copy(self, step: Step, copy: Copy, layout: _Layout) -> None:
+        if copy.writes_more or copy.unpacks:
+            layout.drop(copy.dest)
+        if copy.writes_more and not step.reads:
+            return
+        if copy.stage is not None:
+            self._copy_stage(copy, self.stage(copy.stage), layout)
+        elif not copy.unpacks:
+            for reading in step.reads:
+                if not reading.is_loose:
+                    self._copy_context(reading, copy, layout)
+
+    def _copy_context(self, reading: Reading, copy: Copy, layout: _Layout) -> None:
+        tree = self._inputs.trees[reading.context]
+        for named, place in found(self._inputs, reading):
+            record = tree.record(place)
+            is_folder = place == "." or (record is not None and record.kind == "folder")
+            name = posixpath.basename(named)
+            dest = copy.dest if is_folder else self._file_dest(copy, name, layout)
+            if is_folder:
+                layout.folders.add(dest)
+            for path, one in tree.under(place):
+                if one.kind in ("file", "link"):
+                    inner = posixpath.relpath(path, place) if path != place else "."
+                    layout.put(Placed(path, reading.context, dest / inner, copy.keeps_mode, name))
+
+    def _file_dest(self, copy: Copy, name: str, layout: _Layout) -> PurePosixPath:
+        inside = copy.into_folder or copy.dest in layout.folders
+        return copy.dest / name if inside else copy.dest
+
+    def _copy_stage(self, copy: Copy, above: _Layout, layout: _Layout) -> None:
+        if not copy.into_folder:
+            layout.drop(copy.dest)
+        for source in copy.sources:
+            for dest, one in self._from_stage(source, copy, above, layout):
+                keeps = one.keeps_mode and copy.keeps_mode
+                layout.put(replace(one, dest=dest, keeps_mode=keeps, name=dest.name))
+
+    def _from_stage(
+        self, source: str, copy: Copy, above: _Layout, layout: _Layout
+    ) -> Iterator[tuple[PurePosixPath, Placed]]:
+        if goglob.has_magic(source):
+            layout.drop(copy.dest)
+            return
+        root = PurePosixPath("/") / source
+        if root in above.files:
+            yield self._file_dest(copy, root.name, layout), above.files[root]
+            return
+        for path, one in above.files.items():
+            if root == PurePosixPath("/") or root in path.parents:
+                yield copy.dest / path.relative_to(root), one

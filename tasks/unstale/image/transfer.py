@@ -1,0 +1,126 @@
+"""Under which name a context is sent, so that BuildKit can't serve old bytes.
+
+BuildKit keeps what a client sent last, by the base name of the context's folder,
+and takes a file of equal size, time, mode and link target for the same file: it
+never compares content, with ``--no-cache`` neither (moby/buildkit#4817, and
+``sameFile`` in fsutil). A folder's changed mode it does not notice at all. So a
+context is sent through a symbolic link whose name nobody else uses, and under
+a new name as soon as something changed that BuildKit could not notice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import uuid
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from unstale.image.inputs import BuildInputs, found, reads
+from unstale.image.tree import Record
+
+__all__ = ["Sent", "decode", "encode", "entries", "key", "next_send", "renamed"]
+
+_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What was sent under a name."""
+
+    name: str
+    files: Mapping[str, Mapping[str, str]]
+    """Path -> what BuildKit compares -> what it stood for, of every send so far."""
+
+
+def next_send(before: Sent | None, now: Mapping[str, tuple[str, str]]) -> tuple[Sent, str]:
+    """The name for sending *now* (path -> compared, content), and why it is new.
+
+    The reason is empty where the name of *before* is safe, or there was none.
+    """
+    if before is None:
+        return _fresh(now), ""
+    for path, (compared, content) in now.items():
+        if before.files.get(path, {}).get(compared, content) != content:
+            return _fresh(now), f"{path} changed, and its size and time did not"
+    files = {**before.files}
+    for path, (compared, content) in now.items():
+        files[path] = {**files.get(path, {}), compared: content}
+    return Sent(before.name, files), ""
+
+
+def renamed(sent: Sent) -> Sent:
+    """*sent* under a new name: nothing was sent under it before."""
+    return Sent(_name(), {path: dict(known) for path, known in sent.files.items()})
+
+
+def key(context: str) -> str:
+    """A file name for the context in the folder *context*."""
+    return hashlib.sha256(os.fsencode(context)).hexdigest()[:16]
+
+
+def _name() -> str:
+    # At random: another checkout, or this one in another life, must not have it.
+    return f"unstale-{uuid.uuid4().hex[:16]}"
+
+
+def _fresh(now: Mapping[str, tuple[str, str]]) -> Sent:
+    return Sent(_name(), {path: {compared: content} for path, (compared, content) in now.items()})
+
+
+def entries(inputs: BuildInputs, ignore_file: Path) -> dict[str, tuple[str, str]]:
+    """What a build of *inputs* sends: path -> what is compared, what it stands for."""
+    own = (inputs.dockerfile, ignore_file)
+    files = {str(path): _plain(path) for path in own if path is not None and path.is_file()}
+    return files | {
+        f"{context}:{path}": _entry(inputs.trees[context].root / path, record)
+        for context, path, record in _read_records(inputs)
+    }
+
+
+def _read_records(inputs: BuildInputs) -> Iterator[tuple[str, str, Record]]:
+    if inputs.plan is None:
+        for name, tree in inputs.trees.items():
+            yield from ((name, path, record) for path, record in tree.under("."))
+        return
+    for _, _, reading in reads(inputs):
+        tree = inputs.trees[reading.context]
+        for _, place in found(inputs, reading):
+            yield from ((reading.context, path, record) for path, record in tree.under(place))
+
+
+def _entry(place: Path, record: Record) -> tuple[str, str]:
+    content = f"{record.content.hex()} {record.xattrs.hex()}"
+    if record.kind == "folder":
+        return "folder", f"{record.mode:o} {content}"
+    found = place.lstat()
+    return f"{record.kind} {found.st_size} {found.st_mtime_ns} {record.mode:o}", content
+
+
+def _plain(path: Path) -> tuple[str, str]:
+    found = path.stat()
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    return f"file {found.st_size} {found.st_mtime_ns} {found.st_mode:o}", digest
+
+
+def encode(sent: Sent) -> str:
+    """*sent* as a JSON document."""
+    files = {path: dict(known) for path, known in sent.files.items()}
+    return json.dumps({"version": _VERSION, "name": sent.name, "files": files})
+
+
+def decode(text: str) -> Sent | None:
+    """What `encode` wrote; None if it is something else."""
+    try:
+        document = json.loads(text)
+        if document["version"] != _VERSION:
+            return None
+        files = {
+            str(path): {str(compared): str(content) for compared, content in known.items()}
+            for path, known in document["files"].items()
+        }
+        return Sent(os.path.basename(str(document["name"])), files)  # noqa: PTH119 - no path
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None

@@ -1,0 +1,333 @@
+"""Build images, stamp them, and prove that the builder used the right bytes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from unstale import override
+from unstale.compose import Service
+from unstale.errors import BuildFailed, CouldNotTell, Mismatch, UsageError
+from unstale.image import manifest, transfer
+from unstale.image.check import LABEL_INPUTS, LABEL_MANIFEST, settle
+from unstale.image.content import compare
+from unstale.image.contexts import ignore_file
+from unstale.image.inputs import BuildInputs
+from unstale.override import BuildOverlay
+from unstale.pipeline.images import Bench
+from unstale.ports import BuildOptions, BuildRecord, ImageFact, Line
+from unstale.verdict import Fresh, Stale, Unknown
+
+__all__ = ["Build", "build", "waves"]
+
+_REVISION = "org.opencontainers.image.revision"
+_CREATED = "org.opencontainers.image.created"
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """How to build."""
+
+    no_cache: bool = False
+    pull: bool = False
+    arguments: tuple[str, ...] = ()
+    """``KEY=value``, laid over the compose file's."""
+
+
+def build(bench: Bench, services: Sequence[str], choice: Build, line: Line) -> tuple[str, ...]:
+    """Build *services*, stamp them and prove their bytes; returns what was remarkable.
+
+    The digest is taken before and after: the engine reads the context when it
+    starts, so a file edited meanwhile would be vouched for without being in.
+
+    Raises:
+        BuildFailed: compose's build failed.
+        CouldNotTell: the tree changed during the build; nothing is stamped.
+        Mismatch: the image does not hold the bytes that were sent.
+
+    """
+    notes: list[str] = []
+    for wave in waves(bench, services):
+        notes += _build_wave(bench, wave, choice, line)
+    return tuple(notes)
+
+
+def waves(bench: Bench, services: Sequence[str]) -> Iterator[tuple[Service, ...]]:
+    """*services* in an order in which each comes after those it is built on."""
+    todo = {s.name: s for s in bench.services if s.name in services}
+    while todo:
+        images = {s.image for s in todo.values()}
+        ready = tuple(s for s in todo.values() if not (images - {s.image}) & _bases(bench, s))
+        # A circle is the builder's to refuse.
+        yield ready or tuple(todo.values())
+        todo = {name: s for name, s in todo.items() if ready and s not in ready}
+
+
+def _bases(bench: Bench, service: Service) -> frozenset[str]:
+    plan = bench.inputs(service).plan
+    return frozenset(plan.images if plan else ())
+
+
+def _build_wave(bench: Bench, wave: Sequence[Service], choice: Build, line: Line) -> Iterator[str]:
+    _pull_bases(bench, wave, line)
+    bench.rescan()
+    before = {s.name: bench.inputs(s) for s in wave}
+    sends = _sends(bench, wave, before)
+    for name, (_, why) in sends.items():
+        if why:
+            yield f"{name} is sent under a new name: {why}"
+    images = _compose_build(bench, wave, before, sends, choice, line)
+    if choice.arguments:
+        return  # not what the compose files describe: no stamp, nothing to prove
+    wrong = [s for s in wave if _needs_resend(bench, s, images[s.name], before[s.name])]
+    if not wrong:
+        return
+    for service in wrong:
+        yield f"the builder used old bytes for {service.name}, or a RUN rewrote them: sent anew"
+    resent = {s.name: (transfer.renamed(sends[s.name][0]), "") for s in wrong}
+    _keep_sends(bench, wrong, resent)
+    images = _compose_build(bench, wrong, before, resent, choice, line)
+    for service in wrong:
+        _require_proof(bench, service, images[service.name], before[service.name])
+
+
+def _pull_bases(bench: Bench, wave: Sequence[Service], line: Line) -> None:
+    """Bring missing base images into the local store, where they can be looked at.
+
+    BuildKit would fetch them for itself alone. What can't be pulled is left to
+    the build, which fails with its own words or takes it from its cache.
+    """
+    for service in wave:
+        plan = bench.inputs(service).plan
+        for reference in plan.images if plan else ():
+            if bench.image(reference) is None:
+                line(f"pulling {reference}")
+                bench.ports.docker.pull(reference)
+    bench.rescan()
+
+
+# Sending
+
+
+def _send_path(bench: Bench, service: Service) -> Path:
+    context = service.build.context if service.build else ""
+    return bench.site.state_folder / "contexts" / f"{transfer.key(context)}.json"
+
+
+_Sends = Mapping[str, tuple[transfer.Sent, str]]
+"""Service -> what is sent under which name, and why that name is new."""
+
+
+def _sends(
+    bench: Bench, wave: Sequence[Service], inputs: Mapping[str, BuildInputs]
+) -> dict[str, tuple[transfer.Sent, str]]:
+    found: dict[str, tuple[transfer.Sent, str]] = {}
+    for path, group in _by_context(bench, wave).items():
+        entries: dict[str, tuple[str, str]] = {}
+        for service in group:
+            if service.build is not None:
+                entries |= transfer.entries(inputs[service.name], ignore_file(service.build))
+        sent, why = transfer.next_send(_read_sent(bench, path), entries)
+        found |= {s.name: (sent, why if s is group[0] else "") for s in group}
+    # Written before the builder gets to see it: a build that dies was a send, too.
+    _keep_sends(bench, wave, found)
+    return found
+
+
+def _by_context(bench: Bench, wave: Sequence[Service]) -> dict[Path, list[Service]]:
+    found: dict[Path, list[Service]] = {}
+    for service in wave:
+        if service.build is not None and service.build.is_local:
+            found.setdefault(_send_path(bench, service), []).append(service)
+    return found
+
+
+def _read_sent(bench: Bench, path: Path) -> transfer.Sent | None:
+    try:
+        return transfer.decode(bench.files.read_text(path))
+    except UsageError:
+        return None
+
+
+def _keep_sends(bench: Bench, wave: Sequence[Service], sends: _Sends) -> None:
+    for path, group in _by_context(bench, wave).items():
+        sent, _ = sends[group[0].name]
+        bench.files.write_atomic(path, transfer.encode(sent))
+        for service in group:
+            if service.build is not None:
+                bench.files.link(path.with_name(sent.name), Path(service.build.context))
+
+
+# Building
+
+
+def _compose_build(
+    bench: Bench,
+    wave: Sequence[Service],
+    inputs: Mapping[str, BuildInputs],
+    sends: _Sends,
+    choice: Build,
+    line: Line,
+) -> dict[str, ImageFact]:
+    """Build *wave* with its stamp; returns the new images.
+
+    Raises:
+        BuildFailed: compose's build failed.
+        CouldNotTell: the tree changed; the images are gone again.
+
+    """
+    overlays = {s.name: _overlay(bench, s, inputs[s.name], sends, choice) for s in wave}
+    path = bench.site.state_folder / "build" / f"{bench.site.environment.name}.override.yml"
+    bench.files.write_atomic(path, override.for_build(overlays))
+    target = replace(bench.site.target, files=(*bench.site.target.files, path))
+    options = BuildOptions(choice.no_cache, choice.pull, choice.arguments)
+    bench.ports.docker.build(target, [s.name for s in wave], options, line)
+    bench.rescan()
+    images = {s.name: _built(bench, s) for s in wave}
+    changed = [s for s in wave if bench.inputs(s).digest != inputs[s.name].digest]
+    if changed:
+        # A stamp may not outlive the doubt: without their names they are nobody's.
+        bench.ports.docker.remove_images([s.image for s in changed])
+        raise CouldNotTell(
+            f"Files of {', '.join(s.name for s in changed)} changed while the build was going on.",
+            cause="It can't be told whether the image holds the old or the new ones,"
+            " so it was not kept.",
+            hint="inv image.build",
+        )
+    _record(bench, wave, inputs, images, is_stamped=not choice.arguments)
+    return images
+
+
+def _built(bench: Bench, service: Service) -> ImageFact:
+    found = bench.image(service.image)
+    if found is None:
+        raise BuildFailed(
+            f"{service.name!r} was built, and the engine has no image {service.image}.",
+            cause="Something removed it, or the builder does not load what it builds.",
+            hint="docker buildx ls; use a builder of the driver docker",
+        )
+    return found
+
+
+def _overlay(
+    bench: Bench, service: Service, inputs: BuildInputs, sends: _Sends, choice: Build
+) -> BuildOverlay:
+    # With other arguments than the compose file's, the image is not what the
+    # digest describes: it gets no stamp.
+    labels = {} if choice.arguments else _labels(bench, inputs)
+    if service.build is None or service.name not in sends:
+        return BuildOverlay(labels)
+    link = _send_path(bench, service).with_name(sends[service.name][0].name)
+    return BuildOverlay(labels, link, _dockerfile(bench, service, inputs))
+
+
+def _dockerfile(bench: Bench, service: Service, inputs: BuildInputs) -> Path | None:
+    """The Dockerfile to build with: the project's own, if its ignore file will do.
+
+    Where that lets `.unstale/` into the context, a copy of both with the line
+    that lacks: otherwise each run would make the image stale.
+    """
+    lacking = bench.contexts.lacks(service.build) if service.build else ""
+    if service.build is None or inputs.dockerfile is None or not lacking:
+        return inputs.dockerfile
+    folder = bench.site.state_folder / "build"
+    copy = folder / f"{bench.site.environment.name}.{service.name}.Dockerfile"
+    own = ignore_file(service.build)
+    text = own.read_bytes().decode(errors="surrogateescape") if own.is_file() else ""
+    bench.files.write_atomic(copy, inputs.dockerfile.read_bytes().decode(errors="surrogateescape"))
+    ignored = copy.with_name(f"{copy.name}.dockerignore")
+    bench.files.write_atomic(ignored, f"{text}\n{lacking}\n")
+    return copy
+
+
+def _labels(bench: Bench, inputs: BuildInputs) -> dict[str, str]:
+    """The stamp. No clock in it: labels are part of the image's id."""
+    head = bench.ports.git.head()
+    found = {LABEL_INPUTS: inputs.digest}
+    packed = manifest.encode(manifest.manifest(inputs))
+    if packed is not None:
+        found[LABEL_MANIFEST] = packed
+    if head is not None:
+        found[_REVISION] = head.sha
+        found[_CREATED] = head.committed_at.isoformat()
+    return found
+
+
+def _record(
+    bench: Bench,
+    wave: Sequence[Service],
+    inputs: Mapping[str, BuildInputs],
+    images: Mapping[str, ImageFact],
+    *,
+    is_stamped: bool,
+) -> None:
+    """Write the manifests and the ledger."""
+    head, dirty = bench.ports.git.head(), bench.ports.git.is_dirty()
+    lines = []
+    for service in wave:
+        one = inputs[service.name]
+        text = manifest.to_json(manifest.manifest(one))
+        bench.files.write_atomic(bench.manifest_path(one.digest), text + "\n")
+        record = BuildRecord(
+            service=service.name,
+            image_id=images[service.name].id,
+            inputs=one.digest if is_stamped else "",
+            revision=head.sha if head else "",
+            dirty=dirty,
+            built_at=bench.ports.clock.now(),
+        )
+        lines.append(json.dumps(asdict(record), default=str))
+    bench.files.append(bench.ledger_path, "".join(f"{text}\n" for text in lines))
+
+
+# Proving
+
+
+def _rewritten_path(bench: Bench, service: Service) -> Path:
+    return bench.site.state_folder / "proofs" / f"rewritten.{service.name}.json"
+
+
+def _rewritten(bench: Bench, service: Service) -> frozenset[str]:
+    """The paths in the image that a RUN is known to rewrite."""
+    try:
+        text = bench.files.read_text(_rewritten_path(bench, service))
+        return frozenset(map(str, json.loads(text)))
+    except (UsageError, ValueError, TypeError):
+        return frozenset()
+
+
+def _needs_resend(bench: Bench, service: Service, image: ImageFact, inputs: BuildInputs) -> bool:
+    if inputs.unknown or bench.proofs.of(image.id, inputs.digest) is not None:
+        return False
+    seen = compare(bench.ports.docker, image.id, inputs)
+    known = _rewritten(bench, service)
+    root = bench.site.settings.root
+    return not isinstance(settle(image.id, inputs, seen, bench.proofs, root, known), Fresh)
+
+
+def _require_proof(bench: Bench, service: Service, image: ImageFact, inputs: BuildInputs) -> None:
+    """The context was sent under a name that is new: what differs now is no old transfer.
+
+    Raises:
+        Mismatch: a file differs that nothing can have rewritten.
+
+    """
+    seen = compare(bench.ports.docker, image.id, inputs)
+    rewritten = frozenset(str(one.path) for one in seen.differences if one.derived)
+    root = bench.site.settings.root
+    match settle(image.id, inputs, seen, bench.proofs, root, rewritten):
+        case Stale(reasons):
+            bench.ports.docker.remove_images([service.image])
+            raise Mismatch(
+                f"{service.name!r} does not hold the files it was built from: "
+                f"{', '.join(r.path for r in reasons[:5])}.",
+                cause="The builder put other bytes into the image, twice.",
+                hint="docker builder prune, then inv image.build",
+            )
+        case Unknown() | Fresh():
+            text = json.dumps(sorted(rewritten)) + "\n"
+            bench.files.write_atomic(_rewritten_path(bench, service), text)
+        case _ as never:
+            raise AssertionError(f"BUG: {never}")

@@ -1,0 +1,187 @@
+"""The state of a stack, as lines of text and as a JSON document."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from unstale.pipeline.containers import StackStatus
+from unstale.ports import MountFact
+from unstale.stack.judge import ContainerStatus
+from unstale.stack.mounts import Finding
+from unstale.verdict import Stale, Unknown, Verdict, word
+
+__all__ = ["as_document", "as_text"]
+
+_MOST_FILES = 20
+
+
+# Text
+
+
+def as_text(status: StackStatus, root: Path) -> tuple[str, ...]:
+    """A line for each container, why it is not fresh, and what to type next."""
+    heads = ("SERVICE", "STATE", "HEALTH", "IMAGE", "CONFIG", "MOUNTS", "PORTS")
+    rows = [heads, *(_row(c) for c in status.containers)]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(heads))]
+    lines = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+    return (
+        lines[0],
+        *(
+            text
+            for line, container in zip(lines[1:], status.containers, strict=True)
+            for text in (line, *_why(container, root))
+        ),
+        *(f"{name}: there is no container" for name in status.missing),
+        *(f"Next: {cure}" for cure in _cures(status)),
+    )
+
+
+def _row(status: ContainerStatus) -> tuple[str, ...]:
+    container = status.container
+    return (
+        container.service,
+        container.status,
+        container.health or "-",
+        word(status.image),
+        word(status.configuration),
+        word(status.mounts),
+        ", ".join(f"{port} -> {address}" for port, address in container.ports),
+    )
+
+
+def _why(status: ContainerStatus, root: Path) -> list[str]:
+    lines = []
+    if isinstance(status.image, Stale):
+        lines.append("  it runs another image than its service has now")
+    if isinstance(status.configuration, Stale):
+        lines += [f"  {r.change}: {r.path}" for r in status.configuration.reasons]
+    lines += [_hidden(mount, found, root) for mount, found in _hiding(status)]
+    return [*lines, *(f"  {v.why}" for v in _verdicts(status) if isinstance(v, Unknown))]
+
+
+def _hidden(mount: MountFact, found: Sequence[Finding], root: Path) -> str:
+    paths = [_relative(f, root) for f in found]
+    more = f" and {len(paths) - 3} more" if len(paths) > 3 else ""
+    what = f"the volume {mount.name[:12]}" if mount.kind == "volume" else f"a {mount.kind}"
+    return (
+        f"  mount:{mount.target}  {what} shows other bytes than"
+        f" {', '.join(paths[:3])}{more}: a build does not change that"
+    )
+
+
+def _relative(finding: Finding, root: Path) -> str:
+    return os.path.relpath(finding.placement.source, root)
+
+
+def _verdicts(status: ContainerStatus) -> tuple[Verdict, ...]:
+    return (status.image, status.configuration, status.mounts)
+
+
+def _hiding(status: ContainerStatus) -> list[tuple[MountFact, list[Finding]]]:
+    """Each mount that makes the container stale, with the files it hides."""
+    if not isinstance(status.mounts, Stale):
+        return []
+    found: dict[MountFact, list[Finding]] = {}
+    for finding in status.findings:
+        if finding.effect == "hidden" and finding.mount:
+            found.setdefault(finding.mount, []).append(finding)
+    named = {reason.path for reason in status.mounts.reasons}
+    return [
+        (m, f) for m, f in sorted(found.items(), key=_by_target) if f"mount:{m.target}" in named
+    ]
+
+
+def _by_target(pair: tuple[MountFact, list[Finding]]) -> str:
+    return pair[0].target
+
+
+def _cures(status: StackStatus) -> tuple[str, ...]:
+    """What to type, the least first; what the next one does as well is left out."""
+    orphans = any(_is_orphan(c) for c in status.containers)
+    volumes = [m for c in status.containers for m, _ in _hiding(c) if m.kind != "bind"]
+    foreign = sorted({m.name for m in volumes if _is_foreign(m, status.project)})
+    binds = [c.container.name for c in status.containers if any(_is_bind(m) for m, _ in _hiding(c))]
+    anew = status.missing or any(
+        isinstance(v, Stale) for c in status.containers for v in (c.image, c.configuration)
+    )
+    cures = [f"docker restart {name}   (it holds a file that was replaced)" for name in binds]
+    if orphans or volumes:
+        cures.append("inv stack.down stack.up   (its volumes go, and are filled anew)")
+    elif anew:
+        cures.append("inv stack.up   (what is stale is created anew; nothing is built)")
+    others = f"remove the volume {', '.join(foreign)} yourself: unstale did not make it"
+    return (*cures, *([others] if foreign else []))
+
+
+def _is_orphan(status: ContainerStatus) -> bool:
+    verdict = status.configuration
+    return isinstance(verdict, Stale) and any(
+        r.path.startswith("service:") for r in verdict.reasons
+    )
+
+
+def _is_bind(mount: MountFact) -> bool:
+    return mount.kind == "bind"
+
+
+def _is_foreign(mount: MountFact, project: str) -> bool:
+    """Whether a named volume is none of this stack's own."""
+    anonymous = len(mount.name) == 64 and not mount.name.startswith(project)
+    return mount.kind == "volume" and not anonymous and not mount.name.startswith(f"{project}_")
+
+
+# JSON
+
+
+def as_document(status: StackStatus, root: Path) -> dict[str, Any]:
+    """The body of ``stack-status``."""
+    return {
+        "project": status.project,
+        "verdict": word(status.verdict),
+        "missing": list(status.missing),
+        "containers": [_container(c, root) for c in status.containers],
+    }
+
+
+def _container(status: ContainerStatus, root: Path) -> dict[str, Any]:
+    container, verdict = status.container, status.verdict
+    return {
+        "service": container.service,
+        "name": container.name,
+        "id": container.id,
+        "state": container.status,
+        "health": container.health,
+        "ports": [{"container": port, "host": address} for port, address in container.ports],
+        "verdict": word(verdict),
+        "image": {"id": container.image_id, **_answer(status.image)},
+        "configuration": _answer(status.configuration),
+        "mounts": {
+            **_answer(status.mounts),
+            "hiding": [
+                {
+                    "target": mount.target,
+                    "kind": mount.kind,
+                    "name": mount.name,
+                    "files": [_relative(f, root) for f in found[:_MOST_FILES]],
+                    "count": len(found),
+                }
+                for mount, found in _hiding(status)
+            ],
+        },
+        "reasons": _reasons(verdict),
+    }
+
+
+def _answer(verdict: Verdict) -> dict[str, Any]:
+    return {
+        "verdict": word(verdict),
+        "why": verdict.why if isinstance(verdict, Unknown) else None,
+    }
+
+
+def _reasons(verdict: Verdict) -> list[dict[str, str]]:
+    reasons = verdict.reasons if isinstance(verdict, Stale) else ()
+    return [{"path": r.path, "change": r.change} for r in reasons]

@@ -1,0 +1,349 @@
+"""Whether containers run what they should: the questions that need the engine.
+
+A container is asked as little as can be. `docker cp` reads what a volume or a
+bind mount shows, of a stopped container too; it does not see a tmpfs, and it
+mounts anew, so it shows a file that replaced the one a running container still
+holds. For those two cases ``sha256sum`` and ``stat`` are run inside.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import cache
+from pathlib import Path, PurePosixPath
+
+from unstale.compose import Stack
+from unstale.errors import EngineUnavailable, Unavailable
+from unstale.ports import (
+    ArchiveMember,
+    ContainerFact,
+    Docker,
+    ImageFact,
+    MountFact,
+    Placement,
+    RunOptions,
+)
+from unstale.stack.drift import as_created, drift
+from unstale.stack.mounts import Finding, findings, hides
+from unstale.verdict import Fresh, NotAsked, Reason, Stale, Unknown, Verdict, combine
+
+__all__ = ["ContainerStatus", "absent", "judge_containers"]
+
+_LOOK_S = 60.0
+# Well below the argument list of a Linux program, with paths of any length.
+_PATHS_A_CALL = 400
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerStatus:
+    """What is known of one container."""
+
+    container: ContainerFact
+    image: Verdict
+    """Whether it runs the image that its service has now."""
+    configuration: Verdict
+    """Whether it was created from what compose resolves now."""
+    mounts: Verdict
+    """Whether its mounts leave the copied files in sight, or show the same."""
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def verdict(self) -> Verdict:
+        """One answer for all three."""
+        return combine((self.image, self.configuration, self.mounts))
+
+
+def judge_containers(
+    docker: Docker,
+    stack: Stack,
+    containers: Sequence[ContainerFact],
+    placements: Mapping[str, Sequence[Placement]],
+    proven: Mapping[str, str],
+    model: Mapping[str, object] | None = None,
+) -> tuple[ContainerStatus, ...]:
+    """Judge each container that is not a one-off, in the order given.
+
+    *placements* are what each built service's image copies, *proven* its image
+    id. *model* is what `Docker.config` answers for the stack with its override;
+    without it nobody asks for the configuration.
+    """
+    judged = [c for c in containers if not c.one_off]
+    named = docker.images_called(
+        [s.image for s in stack.services if s.name not in proven and s.build is None]
+    )
+    current = {**{s.name: named[s.image].id for s in stack.services if s.image in named}, **proven}
+    configurations = _configurations(docker, stack, judged, model)
+    return tuple(
+        _status(docker, c, placements.get(c.service, ()), current, configurations) for c in judged
+    )
+
+
+def absent(services: Iterable[str], statuses: Iterable[ContainerStatus]) -> tuple[str, ...]:
+    """Those of *services* that no container was made for."""
+    there = {s.container.service for s in statuses}
+    return tuple(name for name in services if name not in there)
+
+
+def _status(
+    docker: Docker,
+    container: ContainerFact,
+    placements: Sequence[Placement],
+    current: Mapping[str, str],
+    configurations: Mapping[str, Verdict],
+) -> ContainerStatus:
+    found, mounts = _look(docker, container, placements)
+    return ContainerStatus(
+        container=container,
+        image=_image(container, current),
+        configuration=configurations[container.id],
+        mounts=mounts,
+        findings=found,
+    )
+
+
+def _image(container: ContainerFact, current: Mapping[str, str]) -> Verdict:
+    if container.service not in current:
+        return Unknown(f"there is no local image for {container.service} to compare with")
+    if container.image_id == current[container.service]:
+        return Fresh()
+    return Stale((Reason(f"container:{container.name}", "modified"),))
+
+
+# Configuration
+
+
+def _configurations(
+    docker: Docker,
+    stack: Stack,
+    containers: Sequence[ContainerFact],
+    model: Mapping[str, object] | None,
+) -> dict[str, Verdict]:
+    if model is None:
+        return {c.id: NotAsked("the configuration was not asked for") for c in containers}
+    images = docker.images_called([c.image_id for c in containers])
+    found: dict[str, Verdict] = {}
+    for group in _one_image_each(containers):
+        found |= _drifts(docker, stack, group, model, images)
+    return found
+
+
+def _one_image_each(containers: Sequence[ContainerFact]) -> list[list[ContainerFact]]:
+    """Groups in which all containers of a service have the same image."""
+    seen: dict[str, list[str]] = defaultdict(list)
+    groups: dict[int, list[ContainerFact]] = defaultdict(list)
+    for container in containers:
+        images = seen[container.service]
+        if container.image_id not in images:
+            images.append(container.image_id)
+        groups[images.index(container.image_id)].append(container)
+    return list(groups.values())
+
+
+def _drifts(
+    docker: Docker,
+    stack: Stack,
+    containers: Sequence[ContainerFact],
+    model: Mapping[str, object],
+    images: Mapping[str, ImageFact],
+) -> dict[str, Verdict]:
+    then = as_created(model, containers, (s.name for s in stack.built))
+    hashes = docker.config_hashes(then)
+    return {c.id: drift(then, c, images.get(c.image_id), hashes.get(c.service)) for c in containers}
+
+
+# Mounts
+
+
+def _look(
+    docker: Docker, container: ContainerFact, placements: Sequence[Placement]
+) -> tuple[tuple[Finding, ...], Verdict]:
+    """What the mounts do, after a look at the bytes where names do not settle it."""
+    replaced = _replaced(docker, container)
+    found = findings(placements, container.mounts, cache(_real))
+    found = (*found, *_lone_files(found, replaced))
+    doubts: dict[MountFact, list[Finding]] = defaultdict(list)
+    for finding in found:
+        if finding.mount and (finding.effect == "hidden" or finding.mount in replaced):
+            doubts[finding.mount].append(finding)
+    seen = {
+        mount: _differing(docker, container, group, inside=_is_inside(mount, replaced))
+        for mount, group in doubts.items()
+    }
+    settled = tuple(_settled(finding, seen) for finding in found)
+    unseen = [mount for mount, differing in seen.items() if differing is None]
+    return settled, combine(
+        (
+            hides(finding for finding in settled if finding.mount not in unseen),
+            *(Unknown(_why(container, mount)) for mount in unseen),
+        )
+    )
+
+
+def _why(container: ContainerFact, mount: MountFact) -> str:
+    return (
+        f"what {container.name} sees at {mount.target} can't be compared:"
+        f" a {mount.kind} lies there"
+        + ("" if container.status == "running" else f", and it is {container.status}")
+    )
+
+
+def _settled(
+    finding: Finding, seen: Mapping[MountFact, frozenset[PurePosixPath] | None]
+) -> Finding:
+    if finding.mount is None or finding.mount not in seen:
+        return finding
+    differing = seen[finding.mount]
+    if differing is None or finding.placement.dest in differing:
+        return replace(finding, effect="hidden")
+    # The same bytes, wherever they come from: what runs is what is here.
+    return replace(finding, effect="derived" if finding.placement.derived else "masked")
+
+
+def _is_inside(mount: MountFact, replaced: frozenset[MountFact]) -> bool:
+    return mount.kind == "tmpfs" or mount in replaced
+
+
+def _real(path: Path) -> Path:
+    return Path(os.path.realpath(path))
+
+
+def _differing(
+    docker: Docker, container: ContainerFact, found: Sequence[Finding], *, inside: bool
+) -> frozenset[PurePosixPath] | None:
+    """Where the container shows something else than the tree; None if unseen."""
+    sources = {f.placement.dest: f.placement.source for f in found}
+    try:
+        if inside:
+            return _differing_inside(docker, container, sources)
+        return _differing_copied(docker, container, sources)
+    except EngineUnavailable:
+        raise
+    except (Unavailable, OSError):
+        return None
+
+
+def _differing_copied(
+    docker: Docker, container: ContainerFact, sources: Mapping[PurePosixPath, Path]
+) -> frozenset[PurePosixPath]:
+    place = PurePosixPath(os.path.commonpath(sources))
+    # `COPY a /b` lands in /b/a where the base image has a folder /b.
+    dests = {dest / source.name: dest for dest, source in sources.items()}
+    dests |= {dest: dest for dest in sources}
+    # What is neither here nor there is the same.
+    left = {dest for dest, source in sources.items() if os.path.lexists(source)}
+    for member in docker.files_in_container(container.id, place):
+        dest = dests.get(member.path)
+        if dest is None:
+            continue
+        if _is_equal(sources[dest], member):
+            left.discard(dest)
+        else:
+            left.add(dest)
+    return frozenset(left)
+
+
+def _is_equal(source: Path, member: ArchiveMember) -> bool:
+    if member.link is not None:
+        # Path.readlink would tidy "./a" to "a".
+        return source.is_symlink() and member.link == os.readlink(source)  # noqa: PTH115
+    return source.is_file() and member.content == source.read_bytes()
+
+
+def _differing_inside(
+    docker: Docker, container: ContainerFact, sources: Mapping[PurePosixPath, Path]
+) -> frozenset[PurePosixPath] | None:
+    inside = _digests_inside(docker, container, sorted(map(str, sources)))
+    if inside is None:
+        return None
+    return frozenset(d for d, source in sources.items() if inside.get(str(d)) != _digest(source))
+
+
+def _digest(path: Path) -> str | None:
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+
+
+def _digests_inside(
+    docker: Docker, container: ContainerFact, paths: Sequence[str]
+) -> dict[str, str] | None:
+    """The digest of each file as the container's processes see it; absent: none."""
+    found: dict[str, str] = {}
+    for start in range(0, len(paths), _PATHS_A_CALL):
+        some = paths[start : start + _PATHS_A_CALL]
+        lines = _ask_inside(docker, container, ("sha256sum",), some)
+        if lines is None:
+            return None
+        found |= {path: line.partition(" ")[0] for path, line in lines.items()}
+    return found
+
+
+def _ask_inside(
+    docker: Docker, container: ContainerFact, program: Sequence[str], paths: Sequence[str]
+) -> dict[str, str] | None:
+    """The line that *program* prints for each of *paths*; None if it can't be asked.
+
+    A path without a line must be one that the program did not find: a container
+    that stopped, or a file that may not be read, answers nothing.
+    """
+    if container.status != "running" or any("\n" in p or "\\" in p for p in paths):
+        return None
+    options = RunOptions((*program, *paths), _LOOK_S, user="0")
+    result = docker.execute(container.id, options, lambda _: None)
+    ends = {line.partition(" /")[2].strip(): line for line in result.stdout.splitlines()}
+    found = {path: ends[path[1:]] for path in paths if path[1:] in ends}
+    errors = [e for e in result.stderr.splitlines() if "no such file" in e.lower()]
+    for path in paths:
+        if path not in found and not any(path in error for error in errors):
+            return None
+    return found
+
+
+def _replaced(docker: Docker, container: ContainerFact) -> frozenset[MountFact]:
+    """Bind mounts that may hold another file or folder than is at their source now.
+
+    A mount holds an inode, not a name: an editor that writes a new file and
+    renames it over the old one leaves the container with the old one.
+    """
+    binds = [m for m in container.mounts if m.kind == "bind" and Path(m.source).parent.is_dir()]
+    if container.status not in ("running", "paused") or not binds:
+        return frozenset()  # its next start mounts anew
+    held = _ask_inside(docker, container, ("stat", "-L", "-c", "%i %n"), [m.target for m in binds])
+    if held is None:
+        return frozenset(m for m in binds if _changed_since(m.source, container.started_at))
+    return frozenset(m for m in binds if held.get(m.target, "").partition(" ")[0] != _inode(m))
+
+
+def _inode(mount: MountFact) -> str:
+    try:
+        return str(Path(mount.source).stat().st_ino)
+    except OSError:
+        return "none"
+
+
+def _changed_since(source: str, started_at: str) -> bool:
+    """Whether *source* may be another inode than at *started_at*.
+
+    To rename a file over another is a change of its inode's ctime, which
+    nobody can set back. Two seconds are for clocks of a coarse file system.
+    """
+    try:
+        changed = Path(source).stat().st_ctime
+    except OSError:
+        return True
+    text = re.sub(r"(\.\d{6})\d+", r"\1", started_at)
+    return changed > datetime.fromisoformat(text).timestamp() - 2
+
+
+def _lone_files(found: Sequence[Finding], replaced: frozenset[MountFact]) -> tuple[Finding, ...]:
+    """Replaced files that are mounted one by one, and are no copy of a build."""
+    copied = {str(f.placement.dest) for f in found}
+    return tuple(
+        Finding(Placement(Path(m.source), PurePosixPath(m.target), derived=False), "masked", m)
+        for m in sorted(replaced, key=lambda mount: mount.target)
+        if m.target not in copied and Path(m.source).is_file()
+    )
