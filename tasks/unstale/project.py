@@ -14,7 +14,7 @@ import os
 import sys
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from unstale import compose, config, override
@@ -36,6 +36,10 @@ from unstale.errors import (
     UnstaleError,
 )
 from unstale.image.check import ImageStatus
+from unstale.image.explain import Background, background
+from unstale.image.layers import masked_history
+from unstale.image.local import Cleaning, LocalImage, cleaning, local_images, settled
+from unstale.image.timeline import Timeline, oldest_build, parse_records, timeline
 from unstale.image.verify import VerifyResult
 from unstale.mask import Mask, mask_for
 from unstale.parity import envfile
@@ -46,11 +50,11 @@ from unstale.pipeline.junit import Counts
 from unstale.pipeline.run import Choices, Run, RunReport, walk
 from unstale.pipeline.site import Deployment, Ports, Progress, Site
 from unstale.ports import (
+    BuildRecord,
     Command,
     CommandResult,
     ComposeTarget,
     ContainerFact,
-    ImageFact,
     Line,
 )
 from unstale.schema import postgres
@@ -264,21 +268,17 @@ class Project:
         records = tuple(r for r in self._builds(env) if r.service in names)
         local = tuple(i for i in self.image_list(env) if i.service in names)
         oldest = oldest_build(local, records)
-        commits = self.git.commits_since(oldest) if oldest is not None else ()
+        later = (self.git.commits_since(oldest) or ()) if oldest is not None else ()
+        # One more: what was there before the first build.
+        commits = (*later, *self.git.log(limit=len(later) + 1))
         return timeline(
             self.settings.environment(env).name,
             statuses,
             local,
             records,
-            (*(commits or ()), *self._source(records)),
+            commits,
             self.image_background(statuses, env),
         )
-
-    def _source(self, records: Sequence[BuildRecord]) -> tuple[CommitFact, ...]:
-        """The commit that the oldest build was made from, if git still has it."""
-        oldest = min(records, key=lambda record: record.built_at, default=None)
-        found = self.git.commit(oldest.revision) if oldest and oldest.revision else None
-        return (found,) if found else ()
 
     def image_list(self, env: str | None = None) -> tuple[LocalImage, ...]:
         """Every image of this environment's built services, dangling ones too."""
@@ -488,11 +488,7 @@ class Project:
         """
         site = self.site(env)
         paths = self._suite(suite)
-        old = [
-            s.service
-            for s in images.statuses(self._bench(site))
-            if images.needs_build(s)
-        ]
+        old = [s.service for s in images.statuses(self._bench(site)) if images.needs_build(s)]
         if old:
             raise Mismatch(
                 f"Not built from what is here: {', '.join(old)}.",

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 from invoke import Collection, Context, task
 
 from unstale.errors import Mismatch, Outcome, UsageError
 from unstale.invocations.boundary import QuietTask, entry, finish
+
+if TYPE_CHECKING:
+    from unstale.image.local import Cleaning
+    from unstale.project import Project
 
 __all__ = ["collection"]
 
@@ -36,7 +45,8 @@ def status(
                 "image-status", document.image_status(found, project.stack_containers(env))
             )
         else:
-            console.print_lines(text.image_status(found, project.git.head()))
+            known = project.image_background(found, env)
+            console.print_lines(text.image_status(found, known, env))
         verdicts = [s.verdict for s in found]
         if fail_on_stale and any(isinstance(v, Stale | Missing) for v in verdicts):
             finish(Outcome.MISMATCH, "Next: inv image.build")
@@ -82,7 +92,8 @@ def build(
             pull=pull,
             arguments=build_arg or (),
         )
-        console.print_lines(text.image_status(found, project.git.head()))
+        known = project.image_background(found, env)
+        console.print_lines(text.image_status(found, known, env))
 
 
 @task(
@@ -96,17 +107,16 @@ def list_(
     history: bool = False,
     json: bool = False,
 ) -> None:
-    """List every image of each service, dangling ones too."""
+    """List every image of each service, dangling ones too; secrets of a build are masked."""
     with entry("image-list", as_json=json) as project:
         from unstale.render import console, document, text
 
         found = project.image_list(env)
-        used = project.images_in_use()
-        layers = {i.id: project.docker.history(i.id) for i in found} if history else {}
+        layers = {i.fact.id: project.image_layers(i) for i in found} if history else {}
         if json:
-            document.write("image-list", document.image_list(found, used, layers))
+            document.write("image-list", document.image_list(found, layers))
         else:
-            console.print_lines(text.image_list(found, used, layers))
+            console.print_lines(text.image_list(found, layers))
 
 
 @task(
@@ -144,21 +154,81 @@ def verify(
             finish(Outcome.MISMATCH, str(error))
 
 
-@task(klass=QuietTask, help={"dry-run": "only say what would be removed"})
+@task(
+    klass=QuietTask,
+    help={
+        "service": "only this one",
+        "html": "write the drawing to this file, as one page that needs nothing else",
+        "json": "print one JSON document",
+    },
+)
+def timeline(
+    _ctx: Context,
+    service: str | None = None,
+    html: str | None = None,
+    env: str | None = None,
+    json: bool = False,
+) -> None:
+    """Draw builds against commits: which change came after the image?"""
+    with entry("image-timeline", as_json=json) as project:
+        from unstale.render import console, document
+        from unstale.render import html as page
+        from unstale.render import timeline as drawing
+
+        shown = project.image_timeline(env, service)
+        if html:
+            _write(project, html, page.timeline(shown))
+        if json:
+            document.write("image-timeline", document.image_timeline(shown))
+        else:
+            width = max(60, shutil.get_terminal_size((80, 24)).columns)
+            console.print_lines(drawing.timeline(shown, width))
+        if html:
+            console.note(f"Written: {html}")
+
+
+def _write(project: Project, name: str, text: str) -> None:
+    try:
+        project.files.write_atomic(Path(name), text)
+    except OSError as error:
+        raise UsageError(
+            f"{name} can't be written.", cause=f"{error.strerror}.", hint="--html FILE"
+        ) from error
+
+
+@task(
+    klass=QuietTask,
+    help={"dry-run": "only say what would be removed", "yes": "do not ask"},
+)
 def clean(
     _ctx: Context,
     env: str | None = None,
     dry_run: bool = False,
+    yes: bool = False,
 ) -> None:
-    """Remove this project's test images and their dangling predecessors."""
+    """Remove the images of this project's services, none that is in use elsewhere."""
     with entry("image-clean") as project:
-        from unstale.render import console
+        from unstale.render import console, text
 
-        found = project.image_clean(env, dry_run=dry_run)
-        word = "would be removed" if dry_run else "removed"
-        console.print_lines([*found, f"{len(found)} images {word}."])
+        if not (yes or dry_run or sys.stdin.isatty()):
+            raise UsageError(
+                "Removing images asks first, and there is no terminal to answer on.",
+                hint="inv image.clean --dry-run to see which, --yes to remove them",
+            )
+
+        def confirm(plan: Cleaning) -> bool:
+            for row in text.image_clean(plan, done=False):
+                console.note(row)
+            sys.stderr.write("Remove them? [y/N] ")
+            sys.stderr.flush()
+            return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+        found = project.image_clean(
+            env, dry_run=dry_run, confirm=(lambda _: True) if yes else confirm
+        )
+        console.print_lines(text.image_clean(found, done=not dry_run))
 
 
 def collection() -> Collection:
     """The namespace."""
-    return Collection("image", status, build, list_, verify, clean)
+    return Collection("image", status, build, list_, verify, timeline, clean)

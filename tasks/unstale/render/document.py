@@ -18,7 +18,15 @@ from unstale.pipeline.run import RunReport
 from unstale.ports import ContainerFact
 from unstale.verdict import Reason, Stale, Unknown, word
 
-__all__ = ["image_list", "image_status", "image_timeline", "image_verify", "print_document", "run", "write"]
+__all__ = [
+    "image_list",
+    "image_status",
+    "image_timeline",
+    "image_verify",
+    "print_document",
+    "run",
+    "write",
+]
 
 
 def write(document: str, body: Mapping[str, object]) -> None:
@@ -96,9 +104,7 @@ def image_verify(result: VerifyResult) -> dict[str, Any]:
     }
 
 
-def image_list(
-    images: Sequence[LocalImage], layers: Mapping[str, Sequence[str]]
-) -> dict[str, Any]:
+def image_list(images: Sequence[LocalImage], layers: Mapping[str, Sequence[str]]) -> dict[str, Any]:
     """The body of ``image-list``; *layers* are masked already."""
     return {
         "images": [

@@ -33,10 +33,16 @@ def image_status(
     """
     head = known.head
     return (
-        *_table([("service", "verdict", "built (UTC)", "image", "proof"), *map(_row(known), statuses)]),
+        *_table(
+            [("service", "verdict", "built (UTC)", "image", "proof"), *map(_row(known), statuses)]
+        ),
         *(line for s in statuses for line in _paragraph(s, known, env)),
         *_not_covered(statuses),
-        *([f"HEAD {head.short}  {clock(head.committed_at)}  {printable(head.subject)}"] if head else []),
+        *(
+            [f"HEAD {head.short}  {clock(head.committed_at)}  {printable(head.subject)}"]
+            if head
+            else []
+        ),
     )
 
 
@@ -150,7 +156,8 @@ def image_clean(plan: Cleaning, *, done: bool) -> tuple[str, ...]:
         *((verb, _names(i), _short(i.fact.id), _size(i), "") for i in plan.removed),
         *(("left", _names(k.image), _short(k.image.fact.id), "", k.why) for k in plan.kept),
     ]
-    count = f"{len(plan.removed)} images {verb}, {len(plan.kept)} left."
+    noun = "image" if len(plan.removed) == 1 else "images"
+    count = f"{len(plan.removed)} {noun} {verb}, {len(plan.kept)} left."
     return (*(_table(rows) if rows else ()), count)
 
 

@@ -44,7 +44,7 @@ def clone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
     found = Checkout(root)
     yield found
     found.sweep()
-    found.inv("image.clean").must(0)
+    found.inv("image.clean", "--yes").must(0)
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ def foreign(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
     checkout = Checkout(root, program=("-m", "unstale"))
     yield checkout
     checkout.sweep()
-    checkout.inv("image.clean").must(0)
+    checkout.inv("image.clean", "--yes").must(0)
 
 
 def test_it_runs_once_and_then_twice_at_the_same_time(foreign: Checkout) -> None:
