@@ -15,18 +15,25 @@ import stat
 import tempfile
 import time
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-__all__ = ["NO_STAT", "Folder", "Stat", "StatCache", "View", "join"]
+__all__ = ["NO_STAT", "Content", "Folder", "Stat", "StatCache", "View", "join"]
 
 Stat = tuple[int, int, int, int, int, int]
 """Device, inode, size, mtime and ctime in nanoseconds, mode."""
 
 NO_STAT: Stat = (0, 0, 0, 0, 0, 0)
 """What no file has."""
+
+Content = tuple[bytes, bytes]
+"""What a path holds, and its extended attributes, framed.
+
+A file's bytes by their SHA-256, a link's target as it is. A folder holds
+nothing, a device or a pipe its type and number.
+"""
 
 View = tuple[bytes, bool, tuple[tuple[str, bytes, bool], ...]]
 """What one set of ignore rules makes of a folder; `tree` writes and reads it."""
@@ -68,38 +75,44 @@ def _decode(content: bytes | memoryview) -> Any:  # noqa: ANN401 - whatever was 
 class Folder:
     """A folder as one scan found it, and what is known of its files."""
 
-    __slots__ = ("_contents", "_entries", "_saved", "block", "changed", "place", "views")
+    __slots__ = ("_block", "_contents", "_entries", "_packed", "changed", "place", "views")
 
-    def __init__(
-        self, place: str, block: bytes, contents: bytes | None, views: dict[bytes, View]
-    ) -> None:
+    def __init__(self, place: str, block: bytes, contents: bytes, views: dict[bytes, View]) -> None:
         self.place = place
-        self.block = block
         self.views = views
-        self.changed = contents is None
-        self._saved = contents
+        self.changed = False
+        self._block = block
+        self._packed = contents
         self._entries: dict[str, Stat] | None = None
-        self._contents: dict[str, tuple[bytes, bytes]] | None = None
+        self._contents: dict[str, Content] | None = None
+
+    @classmethod
+    def fresh(
+        cls, place: str, block: bytes, entries: dict[str, Stat], contents: dict[str, Content]
+    ) -> Folder:
+        """A folder that is not as it was, of whose files *contents* still hold."""
+        folder = cls(place, block, b"", {})
+        folder.changed = True
+        folder._entries = entries
+        folder._contents = contents
+        return folder
 
     @property
     def entries(self) -> Mapping[str, Stat]:
         """Name to stat, in no order."""
         if self._entries is None:
-            self._entries = dict(_decode(self.block))
+            self._entries = dict(_decode(self._block))
         return self._entries
 
     @property
-    def contents(self) -> dict[str, tuple[bytes, bytes]]:
-        """Name to content and extended attributes, of those that were asked for."""
+    def contents(self) -> dict[str, Content]:
+        """Name to content, of those that were asked for."""
         if self._contents is None:
-            self._contents = _decode(self._saved) if self._saved else {}
+            self._contents = _decode(self._packed)
         return self._contents
 
-    def content(self, name: str) -> tuple[bytes, bytes]:
-        """What *name* holds, and its extended attributes, each as bytes.
-
-        A file's bytes by their SHA-256, a link's target as it is. A folder
-        holds nothing, and a device or a pipe its type and number.
+    def content(self, name: str) -> Content:
+        """What *name* holds.
 
         Raises:
             OSError: it can't be read.
@@ -117,17 +130,24 @@ class Folder:
             del self.views[next(iter(self.views))]
         self.views[key] = view
         self.changed = True
+        self._pack()
 
     def saved(self, now: _Clock) -> _Saved:
         """What a later process may rely on: nothing of a file that could still change unseen."""
-        self.changed = False
-        listed: list[tuple[str, Stat]] = _decode(self.block)
+        listed: list[tuple[str, Stat]] = _decode(self._block)
         racy = {name for name, found in listed if not now.is_past(found)}
         if racy:
             listed = [(name, NO_STAT if name in racy else found) for name, found in listed]
             contents = {name: held for name, held in self.contents.items() if name not in racy}
             return _encode(listed), _encode(contents), {}
-        return self.block, _encode(self.contents), self.views
+        self._pack()
+        return self._block, self._packed, self.views
+
+    def _pack(self) -> None:
+        """Hold the details in few bytes: 100,000 files are to fit into memory."""
+        if self._contents is not None:
+            self._packed = _encode(self._contents)
+        self._entries = self._contents = None
 
 
 class StatCache:
@@ -184,16 +204,13 @@ class StatCache:
         block = _encode(listed)
         saved = self._saved.get(folder)
         if saved is None:
-            return Folder(place, block, None, {})
+            return Folder.fresh(place, block, dict(listed), {})
         if saved[0] == block:
-            return Folder(place, block, saved[1], saved[2])
-        scan = Folder(place, block, None, {})
+            return Folder(place, *saved)
         before: dict[str, Stat] = dict(_decode(saved[0]))
-        known: dict[str, tuple[bytes, bytes]] = _decode(saved[1])
-        for name, found in listed:
-            if name in known and before[name] == found:
-                scan.contents[name] = known[name]
-        return scan
+        known: dict[str, Content] = _decode(saved[1])
+        held = {name: known[name] for name, at in listed if name in known and before[name] == at}
+        return Folder.fresh(place, block, dict(listed), held)
 
     def save(self) -> None:
         """Write what was learnt, whole or not at all; a place that can't be written is left."""
@@ -273,22 +290,22 @@ def _list(place: str) -> list[tuple[str, Stat]]:
         os.close(descriptor)
 
 
-def _read(place: str, found: Stat) -> tuple[bytes, bytes]:
-    mode = found[5]
-    if stat.S_ISREG(mode):
+def _read(place: str, found: Stat) -> Content:
+    kind = stat.S_IFMT(found[5])
+    if kind == stat.S_IFREG:
         descriptor = os.open(place, _OPEN)
         try:
             return _hash(descriptor, found[2]), _xattrs(descriptor)
         finally:
             os.close(descriptor)
-    if stat.S_ISLNK(mode):
+    if kind == stat.S_IFLNK:
         # Path.readlink would tidy "./a" to "a".
         return os.fsencode(os.readlink(place)), _xattrs(place)  # noqa: PTH115
-    if stat.S_ISDIR(mode):
+    if kind == stat.S_IFDIR:
         return b"", _xattrs(place)
-    if stat.S_ISSOCK(mode):
-        return _EMPTY, b""
-    return b"%o:%d" % (stat.S_IFMT(mode), os.lstat(place).st_rdev), b""
+    if kind == stat.S_IFSOCK:
+        return _EMPTY, b""  # sent as an empty file
+    return b"%o:%d" % (kind, os.lstat(place).st_rdev), b""
 
 
 def _hash(descriptor: int, size_bytes: int) -> bytes:
@@ -303,22 +320,20 @@ def _hash(descriptor: int, size_bytes: int) -> bytes:
 
 def _xattrs(place: int | str) -> bytes:
     """The extended attributes that the builder sends; b"" where there are none."""
+    follow = isinstance(place, int)
     try:
-        if isinstance(place, int):
-            return _framed((name, os.getxattr(place, name)) for name in os.listxattr(place))
-        names = os.listxattr(place, follow_symlinks=False)
-        return _framed((name, os.getxattr(place, name, follow_symlinks=False)) for name in names)
+        names = os.listxattr(place, follow_symlinks=follow)
+        if not names:
+            return b""
+        sent = [name for name in names if _is_sent(name)]
+        held = [(os.fsencode(n), os.getxattr(place, n, follow_symlinks=follow)) for n in sent]
     except AttributeError:  # macOS: Python has no function for them there
         return b""
     except OSError as error:
         if error.errno == errno.ENOTSUP:  # not every file system has them
             return b""
         raise
-
-
-def _framed(xattrs: Iterable[tuple[str, bytes]]) -> bytes:
-    held = sorted((os.fsencode(name), value) for name, value in xattrs if _is_sent(name))
-    return b"".join(b"%d:%b%d:%b" % (len(name), name, len(value), value) for name, value in held)
+    return b"".join(b"%d:%b%d:%b" % (len(n), n, len(value), value) for n, value in sorted(held))
 
 
 def _is_sent(xattr: str) -> bool:

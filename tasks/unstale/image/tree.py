@@ -20,7 +20,7 @@ from unstale.errors import CouldNotTell
 from unstale.image import dockerignore, goglob
 from unstale.image.dockerfile import Unresolved
 from unstale.image.dockerignore import Rule
-from unstale.image.statcache import NO_STAT, Folder, StatCache, View, join
+from unstale.image.statcache import NO_STAT, Content, Folder, StatCache, View, join
 
 __all__ = ["ContextTree", "Record", "Tree", "sha256"]
 
@@ -285,7 +285,7 @@ class ContextTree:
         mode = scan.entries[name][5]
         return Record(_kind(mode), _mode(mode), *self._content(scan, folder, name))
 
-    def _content(self, scan: Folder, folder: str, name: str) -> tuple[bytes, bytes]:
+    def _content(self, scan: Folder, folder: str, name: str) -> Content:
         try:
             return scan.content(name)
         except OSError as error:
@@ -351,38 +351,35 @@ class ContextTree:
         _, said = self._judge(folder)
         files: list[bytes] = []
         folders: list[tuple[str, bytes, bool]] = []
+        above = "" if folder == "." else f"{folder}/"
         for name, found in sorted(scan.entries.items()):
-            path = name if folder == "." else f"{folder}/{name}"
-            # Not by _judge: to remember each file's verdict takes more memory than it saves time.
-            out, heard = dockerignore.step(path, self.rules, said) if said else _SENT
-            if stat.S_ISDIR(found[5]):
-                self._heard[path] = out, heard
-                if self._may_be_entered(path):
-                    folders.append((name, self._head(folder, name), out))
+            mode = found[5]
+            # Not by _judge: a memory of each file's verdict costs more than it saves.
+            out, heard = dockerignore.step(above + name, self.rules, said) if said else _SENT
+            if stat.S_ISDIR(mode):
+                self._heard[above + name] = out, heard
+                if self._may_be_entered(above + name):
+                    head = _head(name, mode, self._content(scan, folder, name))
+                    folders.append((name, head, out))
             elif not out:
-                files.append(self._head(folder, name))
+                files.append(_head(name, mode, self._content(scan, folder, name)))
         return hashlib.sha256(b"".join(files)).digest(), bool(files), tuple(folders)
 
-    def _head(self, folder: str, name: str) -> bytes:
-        scan = self._folder(folder)
-        mode = scan.entries[name][5]
-        content, xattrs = self._content(scan, folder, name)
-        raw = os.fsencode(name)
-        fields = (
-            len(raw),
-            raw,
-            _kind(mode).encode(),
-            _mode(mode),
-            len(content),
-            content,
-            len(xattrs),
-            xattrs,
-        )
-        return b"%d:%b%b%o:%d:%b%d:%b" % fields
 
+def _head(name: str, mode: int, held: Content) -> bytes:
+    raw = name.encode(errors="surrogateescape")
+    content, xattrs = held
+    return b"%d:%b%b%o:%d:%b%d:%b" % (
+        len(raw),
+        raw,
+        _TAGS.get(stat.S_IFMT(mode), b"other"),
+        _mode(mode),
+        len(content),
+        content,
+        len(xattrs),
+        xattrs,
+    )
 
-_MOST_LINKS = 255
-_SENT = (False, ())
 
 _KINDS: Mapping[int, Kind] = {
     stat.S_IFREG: "file",
@@ -390,6 +387,10 @@ _KINDS: Mapping[int, Kind] = {
     stat.S_IFLNK: "link",
     stat.S_IFDIR: "folder",
 }
+_TAGS = {kind: name.encode() for kind, name in _KINDS.items()}
+
+_MOST_LINKS = 255
+_SENT = (False, ())
 
 
 def _kind(mode: int) -> Kind:
