@@ -132,7 +132,8 @@ class Project:
         )
         # Before compose is asked: without its plugin, it would seem to refuse the files.
         self.docker.check()
-        stack = compose.parse(self.docker.config(target))
+        model = self.docker.config(target)
+        stack = compose.parse(model)
         if not stack.services:
             raise ConfigError(
                 f"The stack of {environment.name!r} has no service.",
@@ -149,6 +150,7 @@ class Project:
             values=tuple((k, v) for k, v in values.items() if v is not None),
             mask=mask_for(secrets),
             owner=self.leases.owner,
+            model=model,
         )
 
     @property
@@ -498,8 +500,7 @@ class Project:
         self._require_schema(site, line)
         # What an earlier build made stale is created anew; what is up stays.
         deployment = self.stack_up(line, env)
-        proven = {s.name: i.id for s in site.stack.built if (i := self.docker.image(s.image))}
-        steps.verify_running(self.ports, deployment, proven)
+        containers.verify_running(self._bench(site), deployment)
         number = uuid.uuid4().hex[:8]
         try:
             found = tests.run_tests(
@@ -511,7 +512,9 @@ class Project:
                 deadline_s=3600.0,
                 line=line,
             )
-            return tests.judge(self.ports, found)
+            counts = tests.judge(self.ports, found)
+            containers.verify_runner(self._bench(site), found.runner)
+            return counts
         finally:
             with self.signals.held():
                 self.docker.remove_containers([f"{deployment.target.project}-tests-{number}"])

@@ -59,6 +59,10 @@ class Contexts:
         """An additional context: its own root's .dockerignore applies, no other."""
         return self.tree(root, dockerignore.parse(_text(root / ".dockerignore", root)))
 
+    def whole(self, root: Path) -> ContextTree:
+        """The folder *root* with all that is in it."""
+        return self.tree(root, dockerignore.parse(""))
+
     def tree(self, root: Path, rules: Rules) -> ContextTree:
         """The folder *root* as *rules* leave it; the same tree for the same question."""
         key = (root, rules)

@@ -220,7 +220,7 @@ def _exact(start: BuildInputs, plan: Plan, build: BuildSpec, source: Dockerfile)
     inputs = replace(start, plan=plan)
     keys = _Keys(inputs, plan)
     config = (plan.stages[plan.target].config, build.labels)
-    digest = _digest("exact", build.platforms, config, keys.stage(plan.target))
+    digest = _digest("exact", source.syntax, build.platforms, config, keys.stage(plan.target))
     before = _Keys(inputs, _dependencies(plan))
     moving = [f"the frontend of # syntax={source.syntax}, which may move"] if source.syntax else []
     tags = [f"whether the tag {name} has moved in its registry" for name in plan.images]

@@ -121,7 +121,7 @@ class _Interpreter:
         wanted = self.given.target
         if not wanted:
             return len(self.source.stages) - 1
-        found = self._find(wanted)
+        found = self._find(wanted, before=len(self.source.stages))
         if found is None:
             raise CouldNotTell(
                 f"The Dockerfile has no stage called {wanted!r}.",
@@ -308,6 +308,8 @@ class _Interpreter:
         fields["type"] = kind
         if kind in ("secret", "ssh"):
             self.not_covered.append(f"the {kind} {fields.get('id', '')}".rstrip())
+        if kind == "cache":
+            fields.pop("id", None)  # which cache it is, is not in BuildKit's key
         if kind not in ("bind", "cache") or (kind == "cache" and not origin):
             return Step("run", 0, ("mount", sorted(fields.items())))
         path = _clamp(fields.pop("source", "."))

@@ -50,6 +50,9 @@ class VerifyResult:
     differences: tuple[Difference, ...]
     finding: str
     """Why it is not fresh, in a sentence; empty if it is."""
+    path: PurePosixPath | None = None
+    """Where it was looked, if not wherever files were copied."""
+    pattern: str | None = None
     is_cited: bool = False
     """Whether the comparison is one that was made before, of the same image id."""
 
@@ -106,6 +109,8 @@ def verify(
         seen.compared,
         wrong,
         finding,
+        path=path,
+        pattern=search.pattern if search else None,
         is_cited=known is not None and path is None,
     )
 

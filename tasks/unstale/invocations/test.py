@@ -19,6 +19,7 @@ __all__ = ["collection"]
         "allow-stale": "run on what is there; green tests then end with 3",
         "keep": "leave the stack standing at the end",
         "keep-on-failure": "leave the stack standing if the run is red",
+        "reuse": "run nothing if a receipt proves the same, and name it",
         "services": "start and migrate the stack, print its ports, and stop there",
         "verbose": "stream what builds and tests print",
         "env": "the environment; default-env of [tool.unstale] if not given",
@@ -32,6 +33,7 @@ def integration(
     allow_stale: bool = False,
     keep: bool = False,
     keep_on_failure: bool = False,
+    reuse: bool = False,
     services: bool = False,
     verbose: bool = False,
     env: str | None = None,
@@ -49,6 +51,7 @@ def integration(
             allow_stale=allow_stale,
             keep=keep,
             keep_on_failure=keep_on_failure,
+            reuse=reuse,
             services=services,
             arguments=project.integration_arguments(arguments),
         )

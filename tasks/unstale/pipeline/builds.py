@@ -86,11 +86,41 @@ def _build_wave(bench: Bench, wave: Sequence[Service], choice: Build, line: Line
         return
     for service in wrong:
         yield f"the builder used old bytes for {service.name}, or a RUN rewrote them: sent anew"
-    resent = {s.name: (transfer.renamed(sends[s.name][0]), "") for s in wrong}
-    _keep_sends(bench, wrong, resent)
-    images = _compose_build(bench, wrong, before, resent, choice, line)
+    images = _send_anew(bench, wrong, before, sends, choice, line)
+    if _stubborn(bench, wrong, images, before):
+        yield "and built without the layer cache, which holds old bytes as well"
+        again = replace(choice, no_cache=True)
+        images = _send_anew(bench, wrong, before, sends, again, line)
     for service in wrong:
         _require_proof(bench, service, images[service.name], before[service.name])
+
+
+def _send_anew(
+    bench: Bench,
+    wave: Sequence[Service],
+    inputs: Mapping[str, BuildInputs],
+    sends: _Sends,
+    choice: Build,
+    line: Line,
+) -> dict[str, ImageFact]:
+    """Build *wave* once more, with its contexts under names that are new."""
+    renamed: dict[str, tuple[transfer.Sent, str]] = {}
+    for group in _by_context(bench, wave).values():
+        sent = transfer.renamed(sends[group[0].name][0])
+        renamed |= {s.name: (sent, "") for s in group}
+    _keep_sends(bench, wave, renamed)
+    return _compose_build(bench, wave, inputs, renamed, choice, line)
+
+
+def _stubborn(
+    bench: Bench,
+    wave: Sequence[Service],
+    images: Mapping[str, ImageFact],
+    inputs: Mapping[str, BuildInputs],
+) -> bool:
+    """Whether a file differs still that no RUN can have rewritten."""
+    looks = (compare(bench.ports.docker, images[s.name].id, inputs[s.name]) for s in wave)
+    return any(not one.derived for seen in looks for one in seen.differences)
 
 
 def _pull_bases(bench: Bench, wave: Sequence[Service], line: Line) -> None:
@@ -323,7 +353,7 @@ def _require_proof(bench: Bench, service: Service, image: ImageFact, inputs: Bui
             raise Mismatch(
                 f"{service.name!r} does not hold the files it was built from: "
                 f"{', '.join(r.path for r in reasons[:5])}.",
-                cause="The builder put other bytes into the image, twice.",
+                cause="The builder put other bytes into the image, without its cache too.",
                 hint="docker builder prune, then inv image.build",
             )
         case Unknown() | Fresh():

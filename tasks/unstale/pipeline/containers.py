@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from unstale.errors import CouldNotTell, Mismatch
 from unstale.pipeline.images import Bench, placed
 from unstale.pipeline.site import Deployment
+from unstale.ports import ContainerFact
 from unstale.stack.judge import ContainerStatus, absent, judge_containers
 from unstale.stack.lifecycle import PROJECT
-from unstale.verdict import Missing, Verdict, combine
+from unstale.verdict import Missing, Stale, Unknown, Verdict, combine
 
-__all__ = ["StackStatus", "status"]
+__all__ = ["StackStatus", "status", "verify_runner", "verify_running"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,18 +39,82 @@ def status(bench: Bench, deployment: Deployment) -> StackStatus:
         CouldNotTell: what the images copy can't be told.
 
     """
-    docker, stack = bench.ports.docker, bench.site.stack
+    docker = bench.ports.docker
     found = docker.containers({PROJECT: deployment.target.project})
     # All profiles: a service of one that is off now may have a container.
     model = docker.config(replace(deployment.target, profiles=("*",)))
-    judged = judge_containers(
-        docker,
-        stack,
-        found,
-        {s.name: placed(bench.inputs(s)) for s in bench.services},
-        {s.name: fact.id for s in bench.services if (fact := bench.image(s.image))},
-        model,
-    )
+    judged = _judge(bench, found, model)
     ordered = tuple(sorted(judged, key=lambda one: (one.container.service, one.container.name)))
     services = bench.site.started_services
     return StackStatus(deployment.target.project, ordered, absent(services, ordered))
+
+
+def _judge(
+    bench: Bench,
+    found: Sequence[ContainerFact],
+    model: Mapping[str, object] | None = None,
+) -> tuple[ContainerStatus, ...]:
+    names = {c.service for c in found}
+    built = [s for s in bench.services if s.name in names]
+    return judge_containers(
+        bench.ports.docker,
+        bench.site.stack,
+        found,
+        {s.name: placed(bench.inputs(s)) for s in built},
+        {s.name: fact.id for s in built if (fact := bench.image(s.image))},
+        model,
+    )
+
+
+def verify_running(bench: Bench, deployment: Deployment) -> str:
+    """Check that each container runs its proven image, and shows its files.
+
+    Raises:
+        Mismatch: one runs another image, or a mount shows other code.
+        CouldNotTell: what a mount shows can't be seen.
+
+    """
+    found = bench.ports.docker.containers({PROJECT: deployment.target.project})
+    judged = _judge(bench, found)
+    if not judged:
+        return "no service is running yet"
+    _require(combine(one.image for one in judged), _OLD)
+    _require(combine(one.mounts for one in judged), _HIDDEN)
+    return "each container runs the proven image"
+
+
+def verify_runner(bench: Bench, runner: ContainerFact | None) -> None:
+    """Check, after the tests, what the mounts of their own container showed them.
+
+    Raises:
+        Mismatch: a mount showed other code than is here.
+        CouldNotTell: what it shows can't be seen.
+
+    """
+    if runner is not None:
+        judged = _judge(bench, [replace(runner, one_off=False)])
+        _require(combine(one.mounts for one in judged), _HIDDEN)
+
+
+# What it means, and what to type next.
+_OLD = ("It was created before the image was built again.", "inv stack.down stack.up")
+_HIDDEN = (
+    "A volume or another folder is mounted over files that the image was built with.",
+    "inv stack.down (it removes the stack's own volumes), or take the mount out",
+)
+
+
+def _require(verdict: Verdict, meaning: tuple[str, str]) -> None:
+    cause, hint = meaning
+    match verdict:
+        case Stale(reasons):
+            paths = ", ".join(r.path for r in reasons[:5])
+            raise Mismatch(
+                f"Containers run something else than what was proven: {paths}.",
+                cause=cause,
+                hint=hint,
+            )
+        case Unknown(why):
+            raise CouldNotTell(f"It can't be told what a container runs: {why}.", hint=hint)
+        case _:
+            return

@@ -30,10 +30,12 @@ def statement(
     counts: Counts | None,
     steps: Sequence[StepResult],
     started: datetime,
+    more: Mapping[str, object],
 ) -> dict[str, Any]:
     """The receipt as a JSON document.
 
-    *images* and *inputs* map services to image ids and input digests. The
+    *images* and *inputs* map services to image ids and input digests, *more* are
+    annotations: what the run depends on, what the builder did, what was verified. The
     result is PASSED for a proof, WARNED where staleness was allowed with green
     tests, else FAILED.
     """
@@ -66,6 +68,7 @@ def statement(
                 "dirty": dirty,
                 "schema": schema,
                 "skipped": counts.skipped if counts else 0,
+                **more,
                 "steps": [
                     {
                         "name": s.name,

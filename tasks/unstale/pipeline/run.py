@@ -20,12 +20,13 @@ from unstale.errors import (
 )
 from unstale.image.check import ImageStatus
 from unstale.image.verify import VerifyResult
-from unstale.pipeline import builds, images, receipt, steps, tests
+from unstale.pipeline import builds, containers, images, receipt, reuse, steps, tests
 from unstale.pipeline.junit import Counts
 from unstale.pipeline.site import Deployment, Ports, Progress, Site, StepResult
 from unstale.ports import Files
 from unstale.schema.status import SchemaStatus, require_current
 from unstale.stack.names import run_project
+from unstale.verdict import word
 
 __all__ = ["Choices", "Run", "RunReport", "RunState", "walk"]
 
@@ -41,6 +42,8 @@ class Choices:
     allow_stale: bool = False
     keep: bool = False
     keep_on_failure: bool = False
+    reuse: bool = False
+    """Run nothing if a receipt proves the same."""
     services: bool = False
     """Stop when the stack is up and migrated, and leave it standing."""
     arguments: tuple[str, ...] = ()
@@ -72,6 +75,10 @@ class RunState:
     schema: SchemaStatus | None = None
     counts: Counts | None = None
     stale_allowed: bool = False
+    subject: str = ""
+    """A digest of all that the result depends on; empty if there is none."""
+    reused: Path | None = None
+    """The receipt of an earlier run that proves the same."""
     notes: tuple[str, ...] = ()
     """What was remarkable about the builds: old bytes, a new name."""
     verified: tuple[VerifyResult, ...] = ()
@@ -156,6 +163,23 @@ def _wants_build(choices: Choices, status: ImageStatus) -> bool:
     return status.image_id is None if choices.allow_stale else images.needs_build(status)
 
 
+def _find_receipt(run: Run, state: RunState) -> tuple[RunState, str]:
+    """Look for a run that passed and depended on the very same."""
+    if state.stale_allowed:
+        return state, "not asked: --allow-stale"
+    bench = _bench(run)
+    wanted = reuse.subject(bench, state.statuses, run.choices.arguments)
+    state = replace(state, subject=wanted.digest)
+    if not run.choices.reuse:
+        return state, "not asked: no --reuse" if wanted.digest else wanted.why_not
+    if not wanted.digest:
+        return state, f"the tests are run: {wanted.why_not}"
+    found = reuse.find(bench, wanted)
+    if found is None:
+        return state, "the tests are run: no receipt proves the same"
+    return replace(state, reused=found), f"{found.name} proves the same"
+
+
 def _prepare_stack(run: Run, state: RunState) -> tuple[RunState, str]:
     project = run_project(run.site.settings.root, run.id)
     deployment = steps.deploy(
@@ -188,7 +212,7 @@ def _up(run: Run, state: RunState) -> tuple[RunState, str]:
 
 
 def _running_image(run: Run, state: RunState) -> tuple[RunState, str]:
-    return state, steps.verify_running(run.ports, state.stack, state.image_ids)
+    return state, containers.verify_running(_bench(run), state.stack)
 
 
 def _run_tests(run: Run, state: RunState) -> tuple[RunState, str]:
@@ -204,6 +228,7 @@ def _run_tests(run: Run, state: RunState) -> tuple[RunState, str]:
     state = replace(state, counts=found.counts)
     with _reached(state):
         counts = tests.judge(run.ports, found)
+        containers.verify_runner(_bench(run), found.runner)
     skipped = f", {counts.skipped} skipped" if counts.skipped else ""
     return state, f"{counts.passed} passed{skipped}"
 
@@ -248,6 +273,7 @@ _STEPS: tuple[tuple[str, Step], ...] = (
     ("sweep", _sweep),
     ("image_freshness", _image_freshness),
     ("build_if_needed", _build_if_needed),
+    ("find_receipt", _find_receipt),
     ("prepare_stack", _prepare_stack),
     ("database_ready", _database_ready),
     ("migrate", _migrate),
@@ -270,6 +296,8 @@ def walk(run: Run) -> RunReport:
             if run.choices.services and name == "run_tests":
                 break
             state = _timed(run, state, name, step)
+            if state.reused is not None:
+                return _reuse(run, state, state.reused)
     except _StepFailed as failed:
         state, error = failed.state, failed.error
         errors.append(error)
@@ -285,6 +313,12 @@ def walk(run: Run) -> RunReport:
             Mismatch("The tests are green, on a stale image.", cause="--allow-stale was given.")
         )
     return _report(run, state, tuple(errors), started=started, kept=kept)
+
+
+def _reuse(run: Run, state: RunState, path: Path) -> RunReport:
+    """The report of a run that was spared: its receipt is the earlier one."""
+    folder = run.site.state_folder / "runs" / path.stem.rpartition("-")[2]
+    return RunReport(Outcome.PROVEN, (), state, path, folder)
 
 
 class _StepFailed(Exception):
@@ -356,6 +390,20 @@ def _finish(
     return state, errors, False
 
 
+def _verified(result: VerifyResult) -> dict[str, object]:
+    """What a look into an image says in the receipt."""
+    return {
+        "service": result.service,
+        "image_id": result.image_id,
+        "verdict": word(result.verdict),
+        "compared": result.compared,
+        "cited": result.is_cited,
+        "path": None if result.path is None else str(result.path),
+        "pattern": result.pattern,
+        "matches": len(result.matches),
+    }
+
+
 def _report(
     run: Run, state: RunState, errors: tuple[UnstaleError, ...], *, started: datetime, kept: bool
 ) -> RunReport:
@@ -373,6 +421,14 @@ def _report(
         counts=state.counts,
         steps=state.results,
         started=started,
+        more={
+            "subject": state.subject,
+            "environment_digest": reuse.environment_digest(run.site.model),
+            "arguments": list(run.choices.arguments),
+            "builder": list(state.notes),
+            "not_covered": {s.service: list(s.not_covered) for s in state.statuses},
+            "verified": [_verified(result) for result in state.verified],
+        },
     )
     text = run.site.mask(json.dumps(document, indent=2)) + "\n"
     folder = run.site.state_folder / "receipts"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -46,6 +46,8 @@ class Site:
     """The env files' variables, for a runner on the host."""
     mask: Mask
     owner: str
+    model: Mapping[str, object] = field(default_factory=dict, repr=False)
+    """What compose resolved, whole; it has secrets in it."""
 
     @property
     def state_folder(self) -> Path:

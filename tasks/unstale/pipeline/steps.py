@@ -23,7 +23,7 @@ from unstale.schema import status as schema_status
 from unstale.schema.status import SchemaStatus
 from unstale.schema.wait import wait_for_postgres
 from unstale.stack.lifecycle import PROJECT, evidence, remove, wait_until_up
-from unstale.stack.running import published, running_image
+from unstale.stack.running import published
 
 if TYPE_CHECKING:
     from unstale.ports import Files
@@ -39,7 +39,6 @@ __all__ = [
     "save_evidence",
     "schema",
     "up",
-    "verify_running",
 ]
 
 _READY_S = 120.0
@@ -231,31 +230,6 @@ def up(ports: Ports, site: Site, deployment: Deployment, line: Line) -> str:
         ports.docker, ports.clock, deployment.target.project, services, deadline_s=_READY_S
     )
     return ", ".join(services)
-
-
-def verify_running(ports: Ports, deployment: Deployment, images: Mapping[str, str]) -> str:
-    """Check that each container runs the image that was proven.
-
-    Raises:
-        Mismatch: one runs another image.
-
-    """
-    from unstale.verdict import Missing, Stale
-
-    found = containers(ports, deployment)
-    match running_image(found, images):
-        case Stale(reasons):
-            raise Mismatch(
-                "A container runs another image than the one that was proven: "
-                + ", ".join(r.path.removeprefix("container:") for r in reasons)
-                + ".",
-                cause="It was created before the image was built again.",
-                hint="inv stack.down stack.up",
-            )
-        case Missing():
-            return "no built service is running yet"
-        case _:
-            return "each container runs the proven image"
 
 
 def down(ports: Ports, deployment: Deployment) -> str:

@@ -107,6 +107,8 @@ def report(found: RunReport, mask: Mask) -> None:
     console.print(Text(f"\n{word} (exit code {exit_code(found.outcome)})", style="bold"))
     for error in found.errors:
         console.print(Text(mask(str(error))))
+    if found.state.reused:
+        console.print(Text("Nothing was run: an earlier run proves the same."))
     if found.kept:
         console.print(Text(f"The stack stands as {found.kept}; inv stack.down ends it."))
         for service, port, address in found.ports:
