@@ -250,6 +250,8 @@ class MountFact:
     target: str
     name: str = ""
     """The volume's name."""
+    copies: bool = True
+    """Whether the engine fills an empty volume with what the image has there."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ import socket
 import sys
 import tarfile
 import uuid
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from datetime import datetime
 from pathlib import Path, PurePosixPath
@@ -792,19 +792,26 @@ def _health_output(log: Sequence[Mapping[str, Any]]) -> str:
 
 def _mounts(raw: Mapping[str, Any]) -> tuple[MountFact, ...]:
     # Those of `tmpfs:` are no mounts to the engine, but an option of the host.
-    tmpfs = ((raw.get("HostConfig") or {}).get("Tmpfs") or {}).keys()
+    host = raw.get("HostConfig") or {}
+    bare = {
+        mount.get("Target")
+        for mount in host.get("Mounts") or ()
+        if (mount.get("VolumeOptions") or {}).get("NoCopy")
+    }
     return (
-        *(_mount_fact(mount) for mount in raw.get("Mounts") or ()),
-        *(MountFact("tmpfs", "", target) for target in sorted(tmpfs)),
+        *(_mount_fact(mount, bare) for mount in raw.get("Mounts") or ()),
+        *(MountFact("tmpfs", "", target) for target in sorted(host.get("Tmpfs") or {})),
     )
 
 
-def _mount_fact(raw: Mapping[str, Any]) -> MountFact:
+def _mount_fact(raw: Mapping[str, Any], bare: Container[str | None]) -> MountFact:
     return MountFact(
         kind=raw.get("Type", ""),
         source=raw.get("Source", ""),
         target=raw.get("Destination", ""),
         name=raw.get("Name", ""),
+        copies=raw.get("Destination") not in bare
+        and "nocopy" not in str(raw.get("Mode") or "").split(","),
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from unstale.pipeline.containers import StackStatus
 from unstale.ports import MountFact
 from unstale.stack.judge import ContainerStatus
-from unstale.stack.mounts import Finding
+from unstale.stack.mounts import Finding, is_anonymous
 from unstale.verdict import Stale, Unknown, Verdict, word
 
 __all__ = ["as_document", "as_text"]
@@ -129,8 +129,8 @@ def _is_bind(mount: MountFact) -> bool:
 
 def _is_foreign(mount: MountFact, project: str) -> bool:
     """Whether a named volume is none of this stack's own."""
-    anonymous = len(mount.name) == 64 and not mount.name.startswith(project)
-    return mount.kind == "volume" and not anonymous and not mount.name.startswith(f"{project}_")
+    own = is_anonymous(mount) or mount.name.startswith(f"{project}_")
+    return mount.kind == "volume" and not own
 
 
 # JSON

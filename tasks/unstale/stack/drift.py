@@ -19,6 +19,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from unstale.ports import ContainerFact, ImageFact, MountFact
+from unstale.stack.mounts import is_anonymous
 from unstale.verdict import Change, Fresh, Reason, Stale, Unknown, Verdict
 
 __all__ = ["CONFIG_HASH", "as_created", "drift", "settings"]
@@ -38,7 +39,6 @@ _PROXIES = frozenset(
     for stem in ("http", "https", "ftp", "no", "all")
     for name in (f"{stem}_proxy", f"{stem}_proxy".upper())
 )
-_ANONYMOUS = re.compile(r"[0-9a-f]{64}")
 _NANOSECONDS = {"h": 3600e9, "m": 60e9, "s": 1e9, "ms": 1e6, "us": 1e3, "µs": 1e3, "ns": 1}
 _DURATION = re.compile(r"([\d.]+)(h|ms|m|s|us|µs|ns)")
 
@@ -240,5 +240,5 @@ def _settings_of(container: ContainerFact, raw: Json) -> Settings:
 
 def _mount(mount: MountFact) -> tuple[str, str]:
     if mount.kind == "volume":
-        return ("volume", "" if _ANONYMOUS.fullmatch(mount.name) else mount.name)
+        return ("volume", "" if is_anonymous(mount) else mount.name)
     return (mount.kind, mount.source if mount.kind == "bind" else "")

@@ -1,6 +1,8 @@
 """Whether containers run what they should: the questions that need the engine.
 
-A container is asked as little as can be. `docker cp` reads what a volume or a
+A volume that was made together with the container was filled from its image, so
+what differs in it now is the container's own work: data. In any other volume a
+copied file must be the one of here. `docker cp` reads what a volume or a
 bind mount shows, of a stopped container too; it does not see a tmpfs, and it
 mounts anew, so it shows a file that replaced the one a running container still
 holds. For those two cases ``sha256sum`` and ``stat`` are run inside.
@@ -12,7 +14,7 @@ import hashlib
 import os
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
@@ -30,11 +32,12 @@ from unstale.ports import (
     RunOptions,
 )
 from unstale.stack.drift import as_created, drift
-from unstale.stack.mounts import Finding, findings, hides
+from unstale.stack.mounts import Finding, findings, hides, is_anonymous
 from unstale.verdict import Fresh, NotAsked, Reason, Stale, Unknown, Verdict, combine
 
 __all__ = ["ContainerStatus", "absent", "judge_containers"]
 
+_REPLACES = "com.docker.compose.replace"
 _LOOK_S = 60.0
 # Well below the argument list of a Linux program, with paths of any length.
 _PATHS_A_CALL = 400
@@ -66,12 +69,14 @@ def judge_containers(
     placements: Mapping[str, Sequence[Placement]],
     proven: Mapping[str, str],
     model: Mapping[str, object] | None = None,
+    new_volumes: Container[str] = (),
 ) -> tuple[ContainerStatus, ...]:
     """Judge each container that is not a one-off, in the order given.
 
     *placements* are what each built service's image copies, *proven* its image
     id. *model* is what `Docker.config` answers for the stack with its override;
-    without it nobody asks for the configuration.
+    without it nobody asks for the configuration. *new_volumes* names the volumes
+    that were made with these containers: a run's own, but not a standing stack's.
     """
     judged = [c for c in containers if not c.one_off]
     named = docker.images_called(
@@ -80,7 +85,15 @@ def judge_containers(
     current = {**{s.name: named[s.image].id for s in stack.services if s.image in named}, **proven}
     configurations = _configurations(docker, stack, judged, model)
     return tuple(
-        _status(docker, c, placements.get(c.service, ()), current, configurations) for c in judged
+        ContainerStatus(
+            container=c,
+            image=_image(c, current),
+            configuration=configurations[c.id],
+            mounts=mounts,
+            findings=found,
+        )
+        for c in judged
+        for found, mounts in [_look(docker, c, placements.get(c.service), new_volumes)]
     )
 
 
@@ -88,23 +101,6 @@ def absent(services: Iterable[str], statuses: Iterable[ContainerStatus]) -> tupl
     """Those of *services* that no container was made for."""
     there = {s.container.service for s in statuses}
     return tuple(name for name in services if name not in there)
-
-
-def _status(
-    docker: Docker,
-    container: ContainerFact,
-    placements: Sequence[Placement],
-    current: Mapping[str, str],
-    configurations: Mapping[str, Verdict],
-) -> ContainerStatus:
-    found, mounts = _look(docker, container, placements)
-    return ContainerStatus(
-        container=container,
-        image=_image(container, current),
-        configuration=configurations[container.id],
-        mounts=mounts,
-        findings=found,
-    )
 
 
 def _image(container: ContainerFact, current: Mapping[str, str]) -> Verdict:
@@ -161,28 +157,87 @@ def _drifts(
 
 
 def _look(
-    docker: Docker, container: ContainerFact, placements: Sequence[Placement]
+    docker: Docker,
+    container: ContainerFact,
+    placements: Sequence[Placement] | None,
+    new_volumes: Container[str],
 ) -> tuple[tuple[Finding, ...], Verdict]:
-    """What the mounts do, after a look at the bytes where names do not settle it."""
+    """What the mounts do, after a look at the bytes where names do not settle it.
+
+    *placements* are None for an image that is not built here.
+    """
     replaced = _replaced(docker, container)
-    found = findings(placements, container.mounts, cache(_real))
+    found = findings(placements or (), container.mounts, cache(_real))
     found = (*found, *_lone_files(found, replaced))
+    new = {m for m in container.mounts if _is_new(container, m, new_volumes)}
     doubts: dict[MountFact, list[Finding]] = defaultdict(list)
     for finding in found:
-        if finding.mount and (finding.effect == "hidden" or finding.mount in replaced):
+        if finding.mount and finding.mount not in new and _is_open(finding, replaced):
             doubts[finding.mount].append(finding)
     seen = {
         mount: _differing(docker, container, group, inside=_is_inside(mount, replaced))
         for mount, group in doubts.items()
     }
-    settled = tuple(_settled(finding, seen) for finding in found)
+    settled = tuple(_settled(finding, seen, new) for finding in found)
     unseen = [mount for mount, differing in seen.items() if differing is None]
+    hidden = hides(finding for finding in settled if finding.mount not in unseen)
+    others = [m for m in container.mounts if m.kind == "volume" and m not in new]
+    made = [] if placements is None or hidden != Fresh() else others
     return settled, combine(
         (
-            hides(finding for finding in settled if finding.mount not in unseen),
+            hidden,
             *(Unknown(_why(container, mount)) for mount in unseen),
+            *(_made(docker, container, mount, found) for mount in made if mount not in unseen),
         )
     )
+
+
+def _is_open(finding: Finding, replaced: frozenset[MountFact]) -> bool:
+    return finding.effect == "hidden" or finding.mount in replaced
+
+
+def _is_new(container: ContainerFact, mount: MountFact, new_volumes: Container[str]) -> bool:
+    """Whether the volume was made with *container*, and filled from its image.
+
+    Compose hands anonymous volumes on to the container that replaces another,
+    and labels that one.
+    """
+    if mount.kind != "volume" or not mount.copies:
+        return False
+    return mount.name in new_volumes or (is_anonymous(mount) and _REPLACES not in container.labels)
+
+
+def _made(
+    docker: Docker, container: ContainerFact, mount: MountFact, found: Sequence[Finding]
+) -> Verdict:
+    """Whether a volume shows what else the image has there, such as its packages.
+
+    A difference may be an old result of a build, or data: nobody can tell.
+    """
+    copied = {f.placement.dest for f in found}
+    place = PurePosixPath(mount.target)
+    try:
+        image = _contents(docker.files_in_image(container.image_id, place), copied)
+        shown = _contents(docker.files_in_container(container.id, place), copied) if image else {}
+    except EngineUnavailable:
+        raise
+    except Unavailable:
+        return Unknown(_why(container, mount))
+    differing = sorted(str(path) for path, held in image.items() if shown.get(path) != held)
+    if not differing:
+        return Fresh()
+    return Unknown(
+        f"the volume at {mount.target} of {container.name} was not filled by its image:"
+        f" {len(differing)} files differ ({differing[0]}); old results of a build, or data"
+    )
+
+
+def _contents(
+    members: Iterable[ArchiveMember], but: Container[PurePosixPath]
+) -> dict[PurePosixPath, tuple[str | None, bytes]]:
+    return {
+        m.path: (m.link, hashlib.sha256(m.content).digest()) for m in members if m.path not in but
+    }
 
 
 def _why(container: ContainerFact, mount: MountFact) -> str:
@@ -194,8 +249,12 @@ def _why(container: ContainerFact, mount: MountFact) -> str:
 
 
 def _settled(
-    finding: Finding, seen: Mapping[MountFact, frozenset[PurePosixPath] | None]
+    finding: Finding,
+    seen: Mapping[MountFact, frozenset[PurePosixPath] | None],
+    new: Container[MountFact],
 ) -> Finding:
+    if finding.mount is not None and finding.mount in new:
+        return replace(finding, effect="plain", mount=None)
     if finding.mount is None or finding.mount not in seen:
         return finding
     differing = seen[finding.mount]

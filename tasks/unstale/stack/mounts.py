@@ -13,6 +13,7 @@ image counts by the name it has in the compose file.
 from __future__ import annotations
 
 import os
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -22,7 +23,7 @@ from typing import Literal
 from unstale.ports import MountFact, Placement
 from unstale.verdict import Fresh, Reason, Stale, Verdict, combine
 
-__all__ = ["Chain", "Effect", "Finding", "chain", "findings", "hides"]
+__all__ = ["Chain", "Effect", "Finding", "chain", "findings", "hides", "is_anonymous"]
 
 Effect = Literal["plain", "masked", "derived", "hidden"]
 """
@@ -96,6 +97,11 @@ def _shows(
     return shown == (
         real(source) if below == PurePosixPath() else real(source.parent) / source.name
     )
+
+
+def is_anonymous(mount: MountFact) -> bool:
+    """Whether *mount* is of a volume that the engine named itself."""
+    return mount.kind == "volume" and re.fullmatch(r"[0-9a-f]{64}", mount.name) is not None
 
 
 def hides(found: Iterable[Finding]) -> Verdict:

@@ -359,7 +359,10 @@ services:
     env_file: [app.env]
     environment: {{ PRICE: "$$5" }}
     tmpfs: ["/quick:size=1m"]
-    volumes: ["/anonymous", "./rules:/rules:ro"]
+    volumes:
+      - /anonymous
+      - ./rules:/rules:ro
+      - {{ type: volume, target: /bare, volume: {{ nocopy: true }} }}
     ports: ["127.0.0.1::5432", "53/udp"]
     networks: {{ default: {{ aliases: [owl] }} }}
     healthcheck: {{ test: "true", interval: 65s }}
@@ -390,8 +393,28 @@ def test_a_container_tells_what_it_was_made_with(
     mounts = {m.target: m for m in fact.mounts}
     assert {"/quick", "/anonymous", "/rules"} <= set(mounts)
     assert mounts["/quick"].kind == "tmpfs"
+    assert mounts["/anonymous"].copies
+    assert not mounts["/bare"].copies
     assert mounts["/rules"].source == str(settings.files[0].parent / "rules")
     assert "hunter2" not in repr(fact)
+
+
+def test_an_anonymous_volume_is_handed_on_to_a_labelled_container(
+    docker: DockerCli, settings: ComposeTarget
+) -> None:
+    replaces = "com.docker.compose.replace"
+    label = {"com.docker.compose.project": settings.project}
+    docker.up(settings, ["db"], silent, deadline_s=60)
+    (first,) = docker.containers(label)
+    (settings.files[0].parent / "app.env").write_text("LOG_LEVEL=debug\n")
+    docker.up(settings, ["db"], silent, deadline_s=60)
+    (second,) = docker.containers(label)
+
+    assert second.id != first.id
+    assert replaces not in first.labels
+    assert replaces in second.labels
+    name = next(m.name for m in first.mounts if m.target == "/anonymous")
+    assert name in {m.name for m in second.mounts}
 
 
 def test_a_resolved_model_has_the_hash_that_up_labels_with(

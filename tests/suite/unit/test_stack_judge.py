@@ -176,6 +176,109 @@ def test_an_engine_that_is_gone_is_no_verdict(
         judge(docker, container, source, VOLUME)
 
 
+# Volumes that were made with the container
+
+
+ANONYMOUS = MountFact("volume", "/v", "/app/src", "a" * 64)
+
+
+def test_a_volume_that_was_made_with_the_container_shows_the_image(
+    docker: FakeDocker, container: ContainerFact, source: Path
+) -> None:
+    docker.archives["c-app"] = [file("/app/src/code.py", b"changed by the container itself")]
+
+    found = judge(docker, container, source, ANONYMOUS)
+
+    assert (effects(found), found.verdict) == (["plain"], Fresh())
+    placed = {"app": [Placement(source, DEST, derived=False)]}
+    mounted = replace(container, mounts=(VOLUME,))
+    (run,) = judge_containers(
+        docker, STACK, [mounted], placed, {"app": "sha256:1111"}, new_volumes={"demo_code"}
+    )
+    assert (effects(run), run.verdict) == (["plain"], Fresh())
+
+
+@pytest.mark.parametrize(
+    ("labels", "mount"),
+    [
+        ({"com.docker.compose.replace": "c-old"}, ANONYMOUS),
+        ({}, replace(ANONYMOUS, copies=False)),
+        ({}, VOLUME),
+    ],
+    ids=["handed on", "not filled", "named"],
+)
+def test_any_other_volume_is_compared(
+    docker: FakeDocker,
+    container: ContainerFact,
+    source: Path,
+    labels: dict[str, str],
+    mount: MountFact,
+) -> None:
+    docker.archives["c-app"] = [file("/app/src/code.py", b"old")]
+
+    assert judge(docker, replace(container, labels=labels), source, mount).verdict == HIDDEN
+
+
+PACKAGES = MountFact("volume", "/v", "/app/packages", "demo_packages")
+MADE = [file("/app/packages/a.js", b"2"), file("/app/packages/b", b"", "a.js")]
+
+
+@pytest.mark.parametrize(
+    ("shown", "expected"),
+    [
+        ([*MADE, file("/app/packages/cache", b"data")], "fresh"),
+        ([file("/app/packages/a.js", b"1"), MADE[1]], "unknown"),
+        ([MADE[0], file("/app/packages/b", b"", "other.js")], "unknown"),
+        ([], "unknown"),
+    ],
+    ids=["the same and more", "other bytes", "another link", "nothing"],
+)
+def test_what_a_run_made_may_be_old_or_data_in_a_volume(
+    docker: FakeDocker,
+    container: ContainerFact,
+    source: Path,
+    shown: list[ArchiveMember],
+    expected: str,
+) -> None:
+    docker.archives |= {"sha256:1111": MADE, "c-app": shown}
+
+    found = judge(docker, container, source, PACKAGES)
+
+    assert word(found.verdict) == expected
+    if isinstance(found.mounts, Unknown):
+        assert "at /app/packages of demo-app-1" in found.mounts.why
+
+
+def test_a_volume_where_the_image_has_nothing_is_data(
+    docker: FakeDocker, container: ContainerFact, source: Path
+) -> None:
+    docker.archives["c-app"] = [file("/app/packages/table", b"rows")]
+
+    assert judge(docker, container, source, PACKAGES).verdict == Fresh()
+
+
+def test_volumes_of_an_image_that_is_not_built_here_are_data(
+    docker: FakeDocker, container: ContainerFact
+) -> None:
+    docker.archives |= {"sha256:1111": MADE}
+    mounted = replace(container, mounts=(PACKAGES,))
+
+    (found,) = judge_containers(docker, STACK, [mounted], {}, {"app": "sha256:1111"})
+
+    assert found.verdict == Fresh()
+
+
+def test_packages_that_cannot_be_read_are_unknown(
+    docker: FakeDocker, container: ContainerFact, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise Unavailable("too much")
+
+    monkeypatch.setattr(docker, "files_in_image", refuse)
+
+    assert word(judge(docker, container, source, PACKAGES).verdict) == "unknown"
+
+
 # What only a process inside can see
 
 
