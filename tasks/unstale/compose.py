@@ -116,9 +116,10 @@ def parse(model: Json) -> Stack:
     """Read the model that ``docker compose config --format json`` prints."""
     name = str(model["name"])
     services = model.get("services") or {}
+    images = {key: _image(name, key, services[key]) for key in services}
     return Stack(
         name=name,
-        services=tuple(_service(name, key, services[key]) for key in sorted(services)),
+        services=tuple(_service(key, services[key], images) for key in sorted(services)),
         own_volumes=_own(name, model.get("volumes") or {}),
         own_networks=_own(name, model.get("networks") or {}),
     )
@@ -135,12 +136,16 @@ def _own(project: str, entries: Json) -> tuple[str, ...]:
     )
 
 
-def _service(project: str, name: str, raw: Json) -> Service:
+def _image(project: str, name: str, raw: Json) -> str:
+    return str(raw.get("image") or f"{project}-{name}")
+
+
+def _service(name: str, raw: Json, images: Mapping[str, str]) -> Service:
     health = raw.get("healthcheck") or {}
     return Service(
         name=name,
-        image=str(raw.get("image") or f"{project}-{name}"),
-        build=_build(raw["build"], raw.get("platform")) if raw.get("build") else None,
+        image=images[name],
+        build=_build(raw["build"], raw.get("platform"), images) if raw.get("build") else None,
         container_name=raw.get("container_name"),
         environment=tuple(
             sorted((k, _unescape(v)) for k, v in (raw.get("environment") or {}).items())
@@ -163,14 +168,19 @@ def _unescape(value: str | None) -> str | None:
 _RUN_OPTIONS = ("network", "extra_hosts", "shm_size", "ulimits", "privileged", "entitlements")
 
 
-def _build(raw: Json, platform: str | None) -> BuildSpec:
+def _build(raw: Json, platform: str | None, images: Mapping[str, str]) -> BuildSpec:
     return BuildSpec(
         context=str(raw["context"]),
         dockerfile=str(raw.get("dockerfile") or "Dockerfile"),
         dockerfile_inline=raw.get("dockerfile_inline"),
         target=raw.get("target"),
         args=tuple(sorted((k, _unescape(v)) for k, v in (raw.get("args") or {}).items())),
-        additional_contexts=tuple(sorted((raw.get("additional_contexts") or {}).items())),
+        additional_contexts=tuple(
+            sorted(
+                (name, _context(str(place), images))
+                for name, place in (raw.get("additional_contexts") or {}).items()
+            )
+        ),
         platforms=tuple(raw.get("platforms") or ((platform,) if platform else ())),
         labels=tuple(sorted((k, _unescape(v) or "") for k, v in (raw.get("labels") or {}).items())),
         run_options=tuple(
@@ -179,6 +189,12 @@ def _build(raw: Json, platform: str | None) -> BuildSpec:
             if raw.get(key)
         ),
     )
+
+
+def _context(place: str, images: Mapping[str, str]) -> str:
+    """*place*; another service's image by its name."""
+    service = place.removeprefix("service:")
+    return f"docker-image://{images[service]}" if service != place and service in images else place
 
 
 def _host_names(hosts: Iterable[str] | Json) -> list[str]:

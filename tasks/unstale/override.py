@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,9 @@ class BuildOverlay:
     """The link through which the context is sent."""
     dockerfile: Path | None = None
     """Absolute, since it would be looked for below *context*."""
+    images: Mapping[str, str] = field(default_factory=dict)
+    """Additional contexts that are images: older releases of compose do not know
+    the form ``service:NAME``."""
 
 
 def for_build(overlays: Mapping[str, BuildOverlay]) -> str:
@@ -47,6 +50,8 @@ def _build(overlay: BuildOverlay) -> dict[str, Any]:
         found["context"] = str(overlay.context)
     if overlay.dockerfile is not None:
         found["dockerfile"] = str(overlay.dockerfile)
+    if overlay.images:
+        found["additional_contexts"] = dict(overlay.images)
     return found
 
 

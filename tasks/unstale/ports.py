@@ -211,6 +211,8 @@ class ImageFact:
     """The image's whole ``Config``, as JSON with sorted keys."""
     on_build: tuple[str, ...] = ()
     """Its ONBUILD triggers, as written."""
+    is_pulled: bool = False
+    """Whether a registry knows it: its tag may have moved there."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -729,6 +729,7 @@ def _image_fact(raw: Mapping[str, Any]) -> ImageFact:
         environment=tuple(config.get("Env") or ()),
         config=json.dumps(config, sort_keys=True),
         on_build=tuple(config.get("OnBuild") or ()),
+        is_pulled=bool(raw.get("RepoDigests")),
     )
 
 

@@ -223,7 +223,8 @@ def _exact(start: BuildInputs, plan: Plan, build: BuildSpec, source: Dockerfile)
     digest = _digest("exact", source.syntax, build.platforms, config, keys.stage(plan.target))
     before = _Keys(inputs, _dependencies(plan))
     moving = [f"the frontend of # syntax={source.syntax}, which may move"] if source.syntax else []
-    tags = [f"whether the tag {name} has moved in its registry" for name in plan.images]
+    pulled = [n for n in plan.images if n in start.bases and start.bases[n].is_pulled]
+    tags = [f"whether the tag {name} has moved in its registry" for name in pulled]
     return replace(
         inputs,
         digest=digest,

@@ -162,4 +162,5 @@ def _fact(layers: tuple[str, ...], config: str) -> ImageFact:
         environment=tuple(values.get("Env") or ()),
         config=config,
         on_build=tuple(values.get("OnBuild") or ()),
+        is_pulled=True,
     )

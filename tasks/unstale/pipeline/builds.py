@@ -15,6 +15,7 @@ from unstale.image.check import LABEL_INPUTS, LABEL_MANIFEST, settle
 from unstale.image.content import compare
 from unstale.image.contexts import ignore_file
 from unstale.image.inputs import BuildInputs
+from unstale.image.program import familiar
 from unstale.override import BuildOverlay
 from unstale.pipeline.images import Bench
 from unstale.ports import BuildOptions, BuildRecord, ImageFact, Line
@@ -24,6 +25,7 @@ __all__ = ["Build", "build", "waves"]
 
 _REVISION = "org.opencontainers.image.revision"
 _CREATED = "org.opencontainers.image.created"
+_IMAGE = "docker-image://"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +60,10 @@ def waves(bench: Bench, services: Sequence[str]) -> Iterator[tuple[Service, ...]
     """*services* in an order in which each comes after those it is built on."""
     todo = {s.name: s for s in bench.services if s.name in services}
     while todo:
-        images = {s.image for s in todo.values()}
-        ready = tuple(s for s in todo.values() if not (images - {s.image}) & _bases(bench, s))
+        images = {familiar(s.image) for s in todo.values()}
+        ready = tuple(
+            s for s in todo.values() if not (images - {familiar(s.image)}) & _bases(bench, s)
+        )
         # A circle is the builder's to refuse.
         yield ready or tuple(todo.values())
         todo = {name: s for name, s in todo.items() if ready and s not in ready}
@@ -67,7 +71,7 @@ def waves(bench: Bench, services: Sequence[str]) -> Iterator[tuple[Service, ...]
 
 def _bases(bench: Bench, service: Service) -> frozenset[str]:
     plan = bench.inputs(service).plan
-    return frozenset(plan.images if plan else ())
+    return frozenset(map(familiar, plan.images if plan else ()))
 
 
 def _build_wave(bench: Bench, wave: Sequence[Service], choice: Build, line: Line) -> Iterator[str]:
@@ -250,7 +254,8 @@ def _overlay(
     if service.build is None or service.name not in sends:
         return BuildOverlay(labels)
     link = _send_path(bench, service).with_name(sends[service.name][0].name)
-    return BuildOverlay(labels, link, _dockerfile(bench, service, inputs))
+    images = {n: p for n, p in service.build.additional_contexts if p.startswith(_IMAGE)}
+    return BuildOverlay(labels, link, _dockerfile(bench, service, inputs), images)
 
 
 def _dockerfile(bench: Bench, service: Service, inputs: BuildInputs) -> Path | None:

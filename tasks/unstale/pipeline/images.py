@@ -16,6 +16,7 @@ from unstale.image.contexts import Contexts
 from unstale.image.inputs import BuildInputs, build_inputs
 from unstale.image.manifest import Manifest
 from unstale.image.placements import placements
+from unstale.image.program import familiar
 from unstale.image.proof import Proofs
 from unstale.image.verify import Search, VerifyResult
 from unstale.image.verify import verify as verify_image
@@ -133,7 +134,7 @@ def statuses(bench: Bench, only: Sequence[str] | None = None) -> tuple[ImageStat
     A service that is built on another service's image is no fresher than that.
     """
     found = {s.name: _status(bench, s) for s in bench.services}
-    names = {s.image: s.name for s in bench.services}
+    names = {familiar(s.image): s.name for s in bench.services}
     linked = {
         s.name: _with_bases(found[s.name], [found[n] for n in _built_on(bench, s, names)])
         for s in bench.services
@@ -181,11 +182,13 @@ def placed(inputs: BuildInputs) -> tuple[Placement, ...]:
 def _built_on(bench: Bench, service: Service, names: Mapping[str, str]) -> tuple[str, ...]:
     """The services whose images the build of *service* starts from or copies from."""
     plan = bench.inputs(service).plan
-    used = plan.images if plan else ()
+    used = map(familiar, plan.images if plan else ())
     return tuple(names[i] for i in used if i in names and names[i] != service.name)
 
 
 def _with_bases(status: ImageStatus, bases: Sequence[ImageStatus]) -> ImageStatus:
+    if isinstance(status.verdict, Missing):
+        return status
     wrong = [Stale((Reason(f"base:{b.service}", "modified"),)) for b in bases if needs_build(b)]
     return replace(status, verdict=combine((status.verdict, *wrong))) if wrong else status
 
