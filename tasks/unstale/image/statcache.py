@@ -9,21 +9,23 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import marshal
 import os
 import stat
+import subprocess
+import sys
 import tempfile
 import time
 import zlib
-from collections.abc import Mapping
-from operator import attrgetter
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from itertools import accumulate
 from pathlib import Path
-from typing import Any
+from typing import Self
+
+from unstale.image import listing
+from unstale.image.listing import Stat, pack, place_of, unpack
 
 __all__ = ["NO_STAT", "Content", "Folder", "Stat", "StatCache", "View", "join"]
-
-Stat = tuple[int, int, int, int, int, int]
-"""Device, inode, size, mtime and ctime in nanoseconds, mode."""
 
 NO_STAT: Stat = (0, 0, 0, 0, 0, 0)
 """What no file has."""
@@ -41,10 +43,12 @@ View = tuple[bytes, bool, tuple[tuple[str, bytes, bool], ...]]
 _Saved = tuple[bytes, bytes, dict[bytes, View]]
 """A folder's listing, the contents of its files (both marshalled), its views."""
 
-_stat = attrgetter("st_dev", "st_ino", "st_size", "st_mtime_ns", "st_ctime_ns", "st_mode")
-
 _MAGIC = b"unstale stat cache 1\n"
 _VIEWS_KEPT = 8
+
+# About 20,000 files; to start a process takes as long as to list 5,000.
+_MUCH_BYTES = 20_000 * 65
+_THEIR_SHARE = 0.45
 
 _MILLISECOND, _SECOND = 10**6, 10**9
 # Kernels stamp files by a clock that ticks every 1 to 10 ms.
@@ -63,15 +67,6 @@ def join(folder: str, name: str) -> str:
     return name if folder == "." else f"{folder}/{name}"
 
 
-def _encode(value: Any) -> bytes:  # noqa: ANN401 - typeshed has a private type for it
-    # Later versions of the format mark shared objects: equal values, other bytes.
-    return marshal.dumps(value, 2)
-
-
-def _decode(content: bytes | memoryview) -> Any:  # noqa: ANN401 - whatever was encoded
-    return marshal.loads(content)  # noqa: S302 - our own file, and its checksum is right
-
-
 class Folder:
     """A folder as one scan found it, and what is known of its files."""
 
@@ -87,13 +82,10 @@ class Folder:
         self._contents: dict[str, Content] | None = None
 
     @classmethod
-    def fresh(
-        cls, place: str, block: bytes, entries: dict[str, Stat], contents: dict[str, Content]
-    ) -> Folder:
+    def fresh(cls, place: str, block: bytes, contents: dict[str, Content]) -> Folder:
         """A folder that is not as it was, of whose files *contents* still hold."""
         folder = cls(place, block, b"", {})
         folder.changed = True
-        folder._entries = entries
         folder._contents = contents
         return folder
 
@@ -101,14 +93,14 @@ class Folder:
     def entries(self) -> Mapping[str, Stat]:
         """Name to stat, in no order."""
         if self._entries is None:
-            self._entries = dict(_decode(self._block))
+            self._entries = dict(unpack(self._block))
         return self._entries
 
     @property
     def contents(self) -> dict[str, Content]:
         """Name to content, of those that were asked for."""
         if self._contents is None:
-            self._contents = _decode(self._packed)
+            self._contents = unpack(self._packed)
         return self._contents
 
     def content(self, name: str) -> Content:
@@ -134,19 +126,19 @@ class Folder:
 
     def saved(self, now: _Clock) -> _Saved:
         """What a later process may rely on: nothing of a file that could still change unseen."""
-        listed: list[tuple[str, Stat]] = _decode(self._block)
+        listed: list[tuple[str, Stat]] = unpack(self._block)
         racy = {name for name, found in listed if not now.is_past(found)}
         if racy:
             listed = [(name, NO_STAT if name in racy else found) for name, found in listed]
             contents = {name: held for name, held in self.contents.items() if name not in racy}
-            return _encode(listed), _encode(contents), {}
+            return pack(listed), pack(contents), {}
         self._pack()
         return self._block, self._packed, self.views
 
     def _pack(self) -> None:
         """Hold the details in few bytes: 100,000 files are to fit into memory."""
         if self._contents is not None:
-            self._packed = _encode(self._contents)
+            self._packed = pack(self._contents)
         self._entries = self._contents = None
 
 
@@ -175,7 +167,7 @@ class StatCache:
         head = len(_MAGIC) + 4
         body = memoryview(content)[head:]
         if content[:head] == _MAGIC + zlib.crc32(body).to_bytes(4, "big"):
-            cache._saved = _decode(body)
+            cache._saved = unpack(body)
         return cache
 
     def rescan(self) -> None:
@@ -196,21 +188,50 @@ class StatCache:
             found = self._scans[folder] = self._scan(root, folder)
         return found
 
+    def scan_ahead(self, root: str, folder: str, key: bytes) -> None:
+        """Scan what a digest of *folder* by the rules of *key* needs, if it needs much.
+
+        A second process lists a part: most of the time goes into making Python
+        objects of the stats, which one process does on one processor. What
+        can't be listed is left to whoever asks for it.
+        """
+        below = "" if folder == "." else f"{folder}/"
+        sizes = {
+            one: len(saved[0])
+            for one, saved in self._saved.items()
+            if key in saved[2] and one not in self._scans and f"{one}/".startswith(below)
+        }
+        if sum(sizes.values()) < _MUCH_BYTES or not _can_share():
+            return
+        self._begin()
+        theirs, ours = _shares(sizes)
+        with _Lister(root, theirs) as lister:
+            for one in ours:
+                with suppress(OSError):
+                    self.scan(root, one)
+            for one, block in lister.blocks().items():
+                self._scans[one] = self._compare(one, place_of(root, one), block)
+
     def _scan(self, root: str, folder: str) -> Folder:
+        self._begin()
+        where = place_of(root, folder)
+        return self._compare(folder, where, pack(listing.of(where)))
+
+    def _begin(self) -> None:
         if self._now is None:
             self._now = _Clock.read(self._path)
-        place = root if folder == "." else f"{root}/{folder}"
-        listed = _list(place)
-        block = _encode(listed)
+
+    def _compare(self, folder: str, where: str, block: bytes) -> Folder:
         saved = self._saved.get(folder)
         if saved is None:
-            return Folder.fresh(place, block, dict(listed), {})
+            return Folder.fresh(where, block, {})
         if saved[0] == block:
-            return Folder(place, *saved)
-        before: dict[str, Stat] = dict(_decode(saved[0]))
-        known: dict[str, Content] = _decode(saved[1])
-        held = {name: known[name] for name, at in listed if name in known and before[name] == at}
-        return Folder.fresh(place, block, dict(listed), held)
+            return Folder(where, *saved)
+        before: dict[str, Stat] = dict(unpack(saved[0]))
+        known: dict[str, Content] = unpack(saved[1])
+        now = unpack(block)
+        held = {name: known[name] for name, at in now if name in known and before[name] == at}
+        return Folder.fresh(where, block, held)
 
     def save(self) -> None:
         """Write what was learnt, whole or not at all; a place that can't be written is left."""
@@ -218,7 +239,7 @@ class StatCache:
         if self._path is None or not self._learnt:
             return
         self._learnt = False
-        body = _encode(self._saved)
+        body = pack(self._saved)
         head = _MAGIC + zlib.crc32(body).to_bytes(4, "big")
         try:
             _write(self._path, head + body)
@@ -280,14 +301,51 @@ class _Clock:
         return max(mtime_ns, ctime_ns) < self._at_ns - margin_ns
 
 
-def _list(place: str) -> list[tuple[str, Stat]]:
-    # By descriptor: stat then need not walk the path for each name.
-    descriptor = os.open(place, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        with os.scandir(descriptor) as entries:
-            return [(e.name, _stat(e.stat(follow_symlinks=False))) for e in entries]
-    finally:
-        os.close(descriptor)
+def _shares(sizes: Mapping[str, int]) -> tuple[list[str], list[str]]:
+    """The folders of *sizes* in two lists; the other process, which has to start, gets less."""
+    enough = sum(sizes.values()) * _THEIR_SHARE
+    ends = accumulate(sizes.values())
+    theirs = [one for one, end in zip(sizes, ends, strict=True) if end <= enough]
+    return theirs, list(sizes)[len(theirs) :]
+
+
+class _Lister:
+    """A second process that lists folders while this one does so as well."""
+
+    def __init__(self, root: str, folders: Sequence[str]) -> None:
+        with tempfile.TemporaryFile() as question:
+            question.write(pack((root, list(folders))))
+            question.seek(0)
+            # A file, not a pipe: nobody reads while both are busy.
+            self._answer = tempfile.TemporaryFile()  # noqa: SIM115 - closed when left
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", "-S", listing.__file__],
+                stdin=question,
+                stdout=self._answer,
+                stderr=subprocess.DEVNULL,
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.wait()
+        self._answer.close()
+
+    def blocks(self) -> Mapping[str, bytes]:
+        """Folder to packed listing, as far as they could be listed."""
+        if self._process.wait() != 0:
+            return {}
+        self._answer.seek(0)
+        found: Mapping[str, bytes] = unpack(self._answer.read())
+        return found
+
+
+def _can_share() -> bool:
+    # An embedded Python names another program there, or none.
+    name = os.path.basename(sys.executable or "")  # noqa: PTH119 - it may be empty
+    return name.startswith("python") and (os.cpu_count() or 1) > 1
 
 
 def _read(place: str, found: Stat) -> Content:

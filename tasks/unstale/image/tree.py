@@ -272,6 +272,7 @@ class ContextTree:
         Not its own name; of the root not the mode either. What is not sent at
         all has a digest too.
         """
+        self._cache.scan_ahead(self._place, path, self._key)
         record = self.record(path)
         if record is None:
             return _hash(b"nothing")
