@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
@@ -9,6 +10,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePosixPath
 
 import pytest
+
+# In importlib mode no test folder is importable.
+sys.path.insert(0, str(Path(__file__).parent))
+
+from checkout import Checkout
 
 from unstale.errors import MissingFile
 from unstale.pipeline.site import Ports
@@ -59,6 +65,7 @@ class FakeFiles:
 
     def __init__(self, texts: Mapping[Path, str]) -> None:
         self.texts = dict(texts)
+        self.links: dict[Path, Path] = {}
 
     def read_text(self, path: Path) -> str:
         if path not in self.texts:
@@ -73,6 +80,12 @@ class FakeFiles:
 
     def write_atomic(self, path: Path, text: str) -> None:
         self.texts[path] = text
+
+    def append(self, path: Path, text: str) -> None:
+        self.texts[path] = self.texts.get(path, "") + text
+
+    def link(self, path: Path, target: Path) -> None:
+        self.links[path] = target
 
 
 class FakeGit:
@@ -137,6 +150,8 @@ class FakeDocker:
     """Container id to its log."""
     archives: dict[str, list[ArchiveMember]] = field(default_factory=dict)
     """Container or image id to its files."""
+    looked: list[tuple[str, PurePosixPath]] = field(default_factory=list)
+    """Image ids and the places that were read in them."""
     models: dict[str, Mapping[str, object]] = field(default_factory=dict)
     """Compose project to what `config` prints for it."""
     hashes: dict[str, str] = field(default_factory=dict)
@@ -150,6 +165,13 @@ class FakeDocker:
     listings: int = 0
     started: list[str] = field(default_factory=list)
     built: list[str] = field(default_factory=list)
+    on_build: Callable[[ComposeTarget, Sequence[str], BuildOptions], None] = (
+        lambda _target, _services, _options: None
+    )
+    registry: dict[str, ImageFact] = field(default_factory=dict)
+    """What can be pulled."""
+    pulled: list[str] = field(default_factory=list)
+    """What was asked of the registry."""
 
     def add(self, container: ContainerFact) -> ContainerFact:
         """Put *container* there."""
@@ -185,8 +207,9 @@ class FakeDocker:
     def build(
         self, target: ComposeTarget, services: Sequence[str], options: BuildOptions, on_line: Line
     ) -> None:
-        del target, options, on_line
+        del on_line
         self.built += services
+        self.on_build(target, services, options)
 
     def up(
         self, target: ComposeTarget, services: Sequence[str], on_line: Line, *, deadline_s: float
@@ -216,6 +239,15 @@ class FakeDocker:
     def images(self, labels: Mapping[str, str]) -> tuple[ImageFact, ...]:
         return tuple(i for i in self.local_images if _carries(i.labels, labels))
 
+    def pull(self, reference: str) -> bool:
+        self.pulled.append(reference)
+        if reference in self.registry:
+            self.local_images.append(self.registry[reference])
+        return reference in self.registry
+
+    def platform(self) -> str:
+        return "linux/amd64"
+
     def history(self, image: str) -> tuple[str, ...]:
         del image
         return ()
@@ -243,7 +275,8 @@ class FakeDocker:
             self.live_volumes.pop(name, None)
 
     def remove_images(self, references: Sequence[str]) -> None:
-        self.local_images = [i for i in self.local_images if i.id not in references]
+        gone = {i.id for name in references if (i := self.image(name))}
+        self.local_images = [i for i in self.local_images if i.id not in gone]
 
     def logs(self, container: str, tail: int) -> tuple[str, ...]:
         return self.printed.get(container, ())[-tail:]
@@ -255,6 +288,7 @@ class FakeDocker:
                     on_line(line)
 
     def files_in_image(self, image: str, path: PurePosixPath) -> Iterator[ArchiveMember]:
+        self.looked.append((image, path))
         return self.files_in_container(image, path)
 
     def files_in_container(self, container: str, path: PurePosixPath) -> Iterator[ArchiveMember]:
@@ -284,6 +318,14 @@ def ports(docker: FakeDocker, clock: FakeClock, process: FakeProcess) -> Ports:
 @pytest.fixture
 def files() -> Callable[[Mapping[Path, str]], FakeFiles]:
     return FakeFiles
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Checkout:
+    """An empty build context, and no local image."""
+    root = tmp_path / "checkout"
+    root.mkdir(mode=0o755)
+    return Checkout(root)
 
 
 @pytest.fixture

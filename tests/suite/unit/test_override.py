@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 from unstale.compose import Stack, parse
-from unstale.override import for_build, for_run
+from unstale.override import BuildOverlay, for_build, for_run
 
 STACK = parse(
     {
@@ -42,7 +42,7 @@ def _run(stack: Stack = STACK, *, unique: bool = True) -> Any:
 
 
 def test_a_build_gets_its_labels_and_nothing_else() -> None:
-    text = for_build({"app": {"dev.unstale.inputs": "v1:sha256:ab"}})
+    text = for_build({"app": BuildOverlay({"dev.unstale.inputs": "v1:sha256:ab"})})
 
     assert json.loads(text) == {
         "services": {"app": {"build": {"labels": {"dev.unstale.inputs": "v1:sha256:ab"}}}}

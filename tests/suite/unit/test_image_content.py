@@ -1,0 +1,156 @@
+"""The bytes of an image beside those of the tree."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, cast
+
+import pytest
+from checkout import Checkout, member
+
+from unstale.image.content import Comparison, Difference, compare, roots
+from unstale.ports import ArchiveMember, Docker
+
+if TYPE_CHECKING:
+    from conftest import FakeDocker
+
+APP = PurePosixPath("/app/app.py")
+TEXT = "FROM scratch\nCOPY src /app/\n"
+
+
+@pytest.fixture
+def tree(checkout: Checkout) -> Checkout:
+    return checkout.write({"src/app.py": "one", "docs/index.md": "hello"})
+
+
+def compared(
+    tree: Checkout, docker: FakeDocker, *held: ArchiveMember, text: str = TEXT
+) -> Comparison:
+    docker.archives["sha256:1"] = list(held)
+    return compare(docker, "sha256:1", tree.inputs(text))
+
+
+def test_equal_files_do_not_differ(tree: Checkout, docker: FakeDocker) -> None:
+    assert compared(tree, docker, member(str(APP), "one")) == Comparison(1, ())
+
+
+@pytest.mark.parametrize(
+    ("held", "change"),
+    [
+        (member(str(APP), "two"), "modified"),
+        (member(str(APP), "one", mode=0o755), "mode"),
+        (member(str(APP), "two", mode=0o755), "modified"),
+        (ArchiveMember(APP, 0o777, "one", b""), "modified"),
+        (member("/app/other.py", "one"), "added"),
+    ],
+)
+def test_a_file_that_differs_is_named(
+    tree: Checkout, docker: FakeDocker, held: ArchiveMember, change: str
+) -> None:
+    found = compared(tree, docker, held)
+
+    assert found.compared == 1
+    assert [(d.source, d.path, d.change) for d in found.differences] == [
+        ("src/app.py", APP, change)
+    ]
+
+
+def test_a_link_is_compared_by_where_it_points(tree: Checkout, docker: FakeDocker) -> None:
+    (tree.root / "src/app.py").unlink()
+    (tree.root / "src/app.py").symlink_to("./\udcff")
+
+    assert not compared(tree, docker, ArchiveMember(APP, 0o777, "./\udcff", b"")).differences
+    assert compared(tree, docker, ArchiveMember(APP, 0o777, "\udcff", b"")).differences
+    # The same bytes in a regular file are no link.
+    assert compared(tree, docker, member(str(APP), b"./\xff", mode=0o777)).differences
+
+
+@pytest.mark.parametrize("text", ["COPY --chmod=755 src /app/", "COPY src /app/\nRUN chmod"])
+def test_a_mode_that_the_build_may_have_changed_is_not_compared(
+    tree: Checkout, docker: FakeDocker, text: str
+) -> None:
+    held = member(str(APP), "one", mode=0o755)
+
+    assert not compared(tree, docker, held, text=f"FROM scratch\n{text}\n").differences
+
+
+def test_what_a_run_may_have_rewritten_is_marked(tree: Checkout, docker: FakeDocker) -> None:
+    found = compared(tree, docker, member(str(APP), "two"), text=f"{TEXT}RUN x\n")
+
+    assert found.differences == (Difference("src/app.py", APP, "modified", derived=True),)
+
+
+def test_a_file_in_a_folder_of_the_base_image_is_found(tree: Checkout, docker: FakeDocker) -> None:
+    text = "FROM scratch\nCOPY src/app.py /opt\n"
+
+    assert not compared(tree, docker, member("/opt/app.py", "one"), text=text).differences
+    assert not compared(tree, docker, member("/opt", "one"), text=text).differences
+    # What is at the place itself counts, whatever lies below another.
+    both = (member("/opt", "two"), member("/opt/app.py", "one"))
+    assert compared(tree, docker, *both, text=text).differences
+
+
+def test_only_what_is_below_a_place_is_compared(tree: Checkout, docker: FakeDocker) -> None:
+    inputs = tree.inputs(f"{TEXT}COPY docs /docs\n")
+    docker.archives["sha256:1"] = [member(str(APP), "one")]
+
+    assert compare(docker, "sha256:1", inputs, below=PurePosixPath("/app")) == Comparison(1, ())
+    assert compare(docker, "sha256:1", inputs, below=APP) == Comparison(1, ())
+    assert compare(docker, "sha256:1", inputs, below=PurePosixPath("/ap")) == Comparison(0, ())
+    assert len(compare(docker, "sha256:1", inputs).differences) == 1
+
+
+def test_a_place_is_read_once_for_all_files_below_it(tree: Checkout, docker: FakeDocker) -> None:
+    tree.write({"src/more.py": ""})
+
+    compared(tree, docker, member(str(APP), "one"), member("/app/more.py"))
+
+    assert docker.looked == [("sha256:1", PurePosixPath("/app"))]
+
+
+def test_without_a_copied_file_nothing_is_read(tree: Checkout, docker: FakeDocker) -> None:
+    assert compared(tree, docker, text="FROM scratch\nENV A=1\n") == Comparison(0, ())
+    assert docker.looked == []
+
+
+@dataclass
+class Linked:
+    """An engine with one image, whose /app is a link to /srv."""
+
+    files: tuple[ArchiveMember, ...]
+    asked: list[str] = field(default_factory=list)
+
+    def files_in_image(self, image: str, path: PurePosixPath) -> Iterator[ArchiveMember]:
+        del image
+        self.asked.append(str(path))
+        if path == PurePosixPath("/app"):
+            yield ArchiveMember(path, 0o777, "/srv", b"")
+        yield from (f for f in self.files if f.path == path)
+
+
+def test_a_file_behind_a_link_of_the_image_is_asked_for_by_name(tree: Checkout) -> None:
+    tree.write({"src/more.py": ""})
+    docker = Linked((member(str(APP), "one"), member("/app/more.py", "new")))
+
+    found = compare(cast("Docker", docker), "sha256:1", tree.inputs(TEXT))
+
+    assert [d.source for d in found.differences] == ["src/more.py"]
+    assert docker.asked == ["/app", "/app/app.py", "/app/more.py"]
+
+
+def test_many_missing_files_are_not_asked_for_one_by_one(tree: Checkout) -> None:
+    tree.write({f"src/{n}": "" for n in range(20)})
+    docker = Linked(())
+
+    found = compare(cast("Docker", docker), "sha256:1", tree.inputs(TEXT))
+
+    assert len(found.differences) == 21
+    assert docker.asked == ["/app"]
+
+
+def test_few_places_are_read_and_never_the_root() -> None:
+    paths = map(PurePosixPath, ["/app/a/x", "/app/b/y", "/entry.sh", "/etc/app/conf"])
+
+    assert list(map(str, roots(paths))) == ["/app", "/entry.sh", "/etc/app/conf"]
