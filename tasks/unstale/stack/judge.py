@@ -294,8 +294,7 @@ def _differing_copied(
     # `COPY a /b` lands in /b/a where the base image has a folder /b.
     dests = {dest / source.name: dest for dest, source in sources.items()}
     dests |= {dest: dest for dest in sources}
-    # What is neither here nor there is the same.
-    left = {dest for dest, source in sources.items() if os.path.lexists(source)}
+    left = {dest for dest, source in sources.items() if _is_missed(source)}
     for member in docker.files_in_container(container.id, place):
         dest = dests.get(member.path)
         if dest is None:
@@ -305,6 +304,15 @@ def _differing_copied(
         else:
             left.add(dest)
     return frozenset(left)
+
+
+def _is_missed(source: Path) -> bool:
+    """Whether a container without *source* lacks anything.
+
+    Not what is gone here too, nor an empty file, such as the ``.gitkeep`` of a
+    folder over which something is mounted to write to.
+    """
+    return os.path.lexists(source) and not (source.is_file() and source.stat().st_size == 0)
 
 
 def _is_equal(source: Path, member: ArchiveMember) -> bool:
@@ -320,7 +328,11 @@ def _differing_inside(
     inside = _digests_inside(docker, container, sorted(map(str, sources)))
     if inside is None:
         return None
-    return frozenset(d for d, source in sources.items() if inside.get(str(d)) != _digest(source))
+    return frozenset(
+        dest
+        for dest, source in sources.items()
+        if (inside[str(dest)] != _digest(source) if str(dest) in inside else _is_missed(source))
+    )
 
 
 def _digest(path: Path) -> str | None:
@@ -399,10 +411,15 @@ def _changed_since(source: str, started_at: str) -> bool:
 
 
 def _lone_files(found: Sequence[Finding], replaced: frozenset[MountFact]) -> tuple[Finding, ...]:
-    """Replaced files that are mounted one by one, and are no copy of a build."""
+    """Replaced or removed files that are mounted one by one, and no build copies."""
     copied = {str(f.placement.dest) for f in found}
     return tuple(
         Finding(Placement(Path(m.source), PurePosixPath(m.target), derived=False), "masked", m)
         for m in sorted(replaced, key=lambda mount: mount.target)
-        if m.target not in copied and Path(m.source).is_file()
+        if m.target not in copied and _is_or_was_file(Path(m.source))
     )
+
+
+def _is_or_was_file(source: Path) -> bool:
+    # What is gone may have been a folder: that can't be compared, and is Unknown.
+    return source.is_file() or not os.path.lexists(source)

@@ -24,7 +24,7 @@ from unstale.ports import (
 )
 from unstale.stack.drift import CONFIG_HASH
 from unstale.stack.judge import ContainerStatus, absent, judge_containers
-from unstale.verdict import Fresh, NotAsked, Reason, Stale, Unknown, word
+from unstale.verdict import Fresh, NotAsked, Reason, Stale, Unknown, Verdict, word
 
 if TYPE_CHECKING:
     from conftest import FakeDocker
@@ -132,6 +132,31 @@ def test_a_file_that_is_gone_here_must_be_gone_there(
     assert judge(docker, container, source, VOLUME).verdict == HIDDEN
 
 
+def test_what_no_build_copied_is_data_in_a_volume(
+    docker: FakeDocker, container: ContainerFact, source: Path
+) -> None:
+    (source.parent / "b.py").write_bytes(b"b")
+    docker.archives["c-app"] = [
+        file("/app/src/code.py"),
+        file("/app/src/b.py", b"b"),
+        file("/app/src/data.db", b"rows"),
+    ]
+    placed = [
+        Placement(source, DEST, derived=False),
+        Placement(source.parent / "b.py", DEST.parent / "b.py", derived=False),
+    ]
+
+    (found,) = judge_containers(
+        docker,
+        STACK,
+        [replace(container, mounts=(VOLUME,))],
+        {"app": placed},
+        {"app": "sha256:1111"},
+    )
+
+    assert (effects(found), found.verdict) == (["masked", "masked"], Fresh())
+
+
 def test_a_link_is_compared_by_its_target(
     docker: FakeDocker, container: ContainerFact, source: Path
 ) -> None:
@@ -164,13 +189,19 @@ def test_a_volume_that_cannot_be_read_is_unknown(
     assert effects(found) == ["hidden"]
 
 
+@pytest.mark.parametrize("method", ["files_in_container", "files_in_image"])
 def test_an_engine_that_is_gone_is_no_verdict(
-    docker: FakeDocker, container: ContainerFact, source: Path, monkeypatch: pytest.MonkeyPatch
+    docker: FakeDocker,
+    container: ContainerFact,
+    source: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    method: str,
 ) -> None:
     def refuse(*_: object) -> None:
         raise EngineUnavailable("gone")
 
-    monkeypatch.setattr(docker, "files_in_container", refuse)
+    docker.archives["c-app"] = [file("/app/src/code.py")]
+    monkeypatch.setattr(docker, method, refuse)
 
     with pytest.raises(EngineUnavailable):
         judge(docker, container, source, VOLUME)
@@ -351,6 +382,20 @@ def test_no_answer_from_inside_is_unknown(
     assert word(judge(docker, container, source, TMPFS).verdict) == "unknown"
 
 
+@pytest.mark.parametrize("mount", [TMPFS, VOLUME], ids=["tmpfs", "volume"])
+def test_an_empty_file_under_a_mount_is_not_missed(
+    docker: FakeDocker, container: ContainerFact, source: Path, mount: MountFact
+) -> None:
+    docker.on_execute = sees({})
+    source.write_bytes(b"")
+    assert judge(docker, container, source, mount).verdict == Fresh()
+
+    # Where it is there, it must be empty there too.
+    docker.on_execute = sees({str(DEST): b"old"})
+    docker.archives["c-app"] = [file(str(DEST), b"old")]
+    assert judge(docker, container, source, mount).verdict == HIDDEN
+
+
 def test_a_stopped_container_is_not_asked_about_its_tmpfs(
     docker: FakeDocker, container: ContainerFact, source: Path
 ) -> None:
@@ -448,6 +493,29 @@ def test_a_file_that_is_mounted_alone_must_be_the_one_of_here(
     found = judge(docker, container, source, MountFact("bind", str(rules), LONE))
 
     assert found.verdict == expected
+
+
+@pytest.mark.parametrize(
+    ("inodes", "expected"),
+    [({LONE: 1}, Stale((Reason(f"mount:{LONE}", "modified"),))), (None, Unknown("?"))],
+    ids=["it has stat", "it has nothing"],
+)
+def test_a_file_that_is_gone_here_and_still_mounted_is_told(
+    docker: FakeDocker,
+    container: ContainerFact,
+    source: Path,
+    inodes: dict[str, int] | None,
+    expected: Verdict,
+) -> None:
+    gone = source.parent / "gone.txt"
+    nothing = answer(127)
+    docker.on_execute = sees({LONE: b"old"}, inodes) if inodes else lambda _c, _o: nothing
+
+    found = judge(docker, container, source, MountFact("bind", str(gone), LONE))
+
+    assert word(found.verdict) == word(expected)
+    if inodes:
+        assert found.verdict == expected
 
 
 def test_a_mount_of_another_machine_is_not_looked_for_here(
