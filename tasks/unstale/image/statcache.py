@@ -126,12 +126,10 @@ class Folder:
 
     def saved(self, now: _Clock) -> _Saved:
         """What a later process may rely on: nothing of a file that could still change unseen."""
-        listed: list[tuple[str, Stat]] = unpack(self._block)
-        racy = {name for name, found in listed if not now.is_past(found)}
-        if racy:
-            listed = [(name, NO_STAT if name in racy else found) for name, found in listed]
-            contents = {name: held for name, held in self.contents.items() if name not in racy}
-            return pack(listed), pack(contents), {}
+        entries = self.entries
+        past = {name: held for name, held in self.contents.items() if now.is_past(entries[name])}
+        if len(past) < len(self.contents):
+            return self._block, pack(past), {}  # a view may be of what is not kept
         self._pack()
         return self._block, self._packed, self.views
 
