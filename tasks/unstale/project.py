@@ -229,8 +229,9 @@ class Project:
         wanted = [s.service for s in chosen if forced or images.needs_build(s)]
         if not wanted:
             return chosen
+        bench = self._bench(site)
         choice = builds.Build(no_cache=no_cache, pull=pull, arguments=tuple(arguments))
-        for note in builds.build(self._bench(site), wanted, choice, line):
+        for note in builds.build(bench, images.with_bases(bench, wanted), choice, line):
             line(note)
         after = images.statuses(self._bench(site), services or None)
         if not arguments:

@@ -21,6 +21,12 @@ __all__ = ["Comparison", "Difference", "compare", "roots"]
 # Each is a question of its own: where links lead in an image is asked for few.
 _MOST_ASKED_SINGLY = 20
 
+# Folders in which a base image has much that nobody copied.
+_CROWDED = frozenset(
+    {"/etc", "/home", "/lib", "/opt", "/root", "/srv", "/usr", "/var"}
+    | {"/usr/lib", "/usr/local", "/usr/local/lib", "/usr/share", "/usr/src", "/var/lib"}
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Difference:
@@ -45,17 +51,33 @@ class Comparison:
 
 
 def roots(paths: Iterable[PurePosixPath]) -> tuple[PurePosixPath, ...]:
-    """The fewest places to read: one below each top-level folder of *paths*.
+    """The fewest places to read, none of which is known to hold much else.
 
     Never "/", which would fetch the whole image.
     """
-    tops: dict[str, list[str]] = defaultdict(list)
+    return tuple(sorted(_roots([path.parts[1:] for path in paths], PurePosixPath("/"))))
+
+
+def _roots(paths: Iterable[tuple[str, ...]], above: PurePosixPath) -> Iterator[PurePosixPath]:
+    groups: dict[str, list[tuple[str, ...]]] = defaultdict(list)
     for path in paths:
-        tops[path.parts[1]].append(str(path))
-    return tuple(
-        PurePosixPath(posixpath.commonpath(group) if len(group) > 1 else group[0])
-        for _, group in sorted(tops.items())
+        groups[path[0]].append(path[1:])
+    for name, below in groups.items():
+        place = above / name
+        if str(place) in _CROWDED and all(below):
+            yield from _roots(below, place)
+        else:
+            yield place / posixpath.join("", *_common(below))
+
+
+def _common(paths: list[tuple[str, ...]]) -> tuple[str, ...]:
+    """The longest beginning that all of *paths* share."""
+    first, last = min(paths), max(paths)
+    count = next(
+        (at for at, pair in enumerate(zip(first, last, strict=False)) if pair[0] != pair[1]),
+        min(len(first), len(last)),
     )
+    return first[:count]
 
 
 def compare(
@@ -97,11 +119,12 @@ def _seen(docker: Docker, image_id: str, wanted: Iterable[Placed]) -> _Seen:
             dest = names.get(member.path)
             if dest is not None and (member.path == dest or dest not in found):
                 found[dest] = _held(member)
-    missing = [one.dest for one in wanted if one.dest not in found]
-    # A link in the image may lead there; asked for by name, it is followed.
-    for dest in missing if len(missing) <= _MOST_ASKED_SINGLY else ():
-        for member in docker.files_in_image(image_id, dest):
-            if names.get(member.path) == dest:
+    # A link in the image may lead there; a folder that is asked for is followed.
+    folders = {one.dest.parent for one in wanted if one.dest not in found} - {PurePosixPath("/")}
+    for folder in sorted(folders) if len(folders) <= _MOST_ASKED_SINGLY else ():
+        for member in docker.files_in_image(image_id, folder):
+            dest = names.get(member.path)
+            if dest is not None and member.path == dest:
                 found[dest] = _held(member)
     return found
 

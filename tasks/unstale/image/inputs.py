@@ -109,7 +109,8 @@ def build_inputs(
         images=image,
         platform=lambda: build.platforms[0] if len(build.platforms) == 1 else platform(),
         contexts=named,
-        run_options=build.run_options,
+        # It is what RUN gets from `hostname`.
+        run_options=(*build.run_options, arguments.get("BUILDKIT_SANDBOX_HOSTNAME", "")),
     )
     start = BuildInputs(
         digest="",

@@ -35,6 +35,7 @@ __all__ = [
     "require_verified",
     "statuses",
     "verify",
+    "with_bases",
 ]
 
 # More than any list of commits a person reads; beyond it the count stays there.
@@ -177,6 +178,20 @@ def placed(inputs: BuildInputs) -> tuple[Placement, ...]:
         Placement(inputs.trees[one.context].root / one.source, one.dest, one.derived or one.staged)
         for one in placements(inputs)
     )
+
+
+def with_bases(bench: Bench, wanted: Sequence[str]) -> tuple[str, ...]:
+    """*wanted*, and the services that they are built on and that need a build, too."""
+    names = {familiar(s.image): s.name for s in bench.services}
+    needy = {s.service for s in statuses(bench) if needs_build(s)}
+    found, queue = dict.fromkeys(wanted), list(wanted)
+    while queue:
+        service = bench.site.stack.service(queue.pop())
+        bases = _built_on(bench, service, names) if service and service.build else ()
+        fresh = [name for name in bases if name in needy and name not in found]
+        found |= dict.fromkeys(fresh)
+        queue += fresh
+    return tuple(found)
 
 
 def _built_on(bench: Bench, service: Service, names: Mapping[str, str]) -> tuple[str, ...]:
