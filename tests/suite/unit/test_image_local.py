@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from unstale.compose import Service, parse
-from unstale.image.local import cleaning, full_name, local_images
+from unstale.image.local import cleaning, full_name, local_images, settled
 from unstale.ports import ContainerFact, ImageFact
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -127,3 +127,14 @@ def test_two_services_of_one_image_do_not_keep_it_from_going() -> None:
 )
 def test_a_name_is_compared_as_the_engine_lists_it(name: str, full: str) -> None:
     assert full_name(name) == full
+
+
+def test_what_the_engine_refused_to_remove_is_said_to_be_left() -> None:
+    plan = cleaning(local_images(BUILT, _called(BUILT, APP), [APP, OLD], []), BUILT)
+
+    found = settled(plan, frozenset({OLD.id}))
+
+    assert [i.fact.id for i in found.removed] == [APP.id]
+    assert [(k.image.fact.id, k.why) for k in found.kept] == [
+        (OLD.id, "the engine refused: something began to use it")
+    ]
