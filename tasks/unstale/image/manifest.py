@@ -19,7 +19,7 @@ from typing import Any
 from unstale.image.inputs import BuildInputs, found, reads
 from unstale.image.plan import Plan, Step
 from unstale.image.tree import Record
-from unstale.mask import is_secret
+from unstale.mask import Mask, is_secret, mask_for
 from unstale.ports import ImageFact
 
 __all__ = ["Manifest", "base_facts", "decode", "encode", "manifest", "to_json"]
@@ -48,11 +48,11 @@ class Manifest:
 
 def manifest(inputs: BuildInputs) -> Manifest:
     """The manifest of *inputs*."""
-    plan = inputs.plan
+    plan, hide = inputs.plan, _mask(inputs)
     return Manifest(
         files=_files(inputs),
-        steps=() if plan is None else tuple((s.line, _step(s)) for s in _steps(plan)),
-        config="" if plan is None else _short(plan.stages[plan.target].config),
+        steps=() if plan is None else tuple((s.line, _step(s, hide)) for s in _steps(plan)),
+        config="" if plan is None else _short(hide(plan.stages[plan.target].config)),
         bases={
             name: (fact.layers, fact.config)
             for name, fact in sorted(inputs.bases.items())
@@ -61,8 +61,20 @@ def manifest(inputs: BuildInputs) -> Manifest:
     )
 
 
-def _step(step: Step) -> str:
-    return _short([step.key, [pair for pair in step.env if not is_secret(*pair)]])
+def _mask(inputs: BuildInputs) -> Mask:
+    """Hides what a secret's value got into: a label, a destination, another variable."""
+    plan = inputs.plan
+    lines = (line.partition("=") for fact in inputs.bases.values() for line in fact.environment)
+    bases = ((name, value) for name, _, value in lines)
+    config = json.loads(plan.stages[plan.target].config) if plan else {}
+    seen = [pair for step in _steps(plan) for pair in step.env] if plan else []
+    pairs = [*inputs.arguments.items(), *bases, *config.get("Env", ()), *seen]
+    return Mask(tuple({s for name, value in pairs for s in mask_for({name: value}).secrets}))
+
+
+def _step(step: Step, hide: Mask) -> str:
+    shown = [pair for pair in step.env if not is_secret(*pair)]
+    return _short(hide(json.dumps([step.key, shown], sort_keys=True)))
 
 
 def _steps(plan: Plan) -> Iterable[Step]:

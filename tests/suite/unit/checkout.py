@@ -21,6 +21,7 @@ def image_fact(
     image_id: str = "sha256:1",
     tags: tuple[str, ...] = (),
     labels: Mapping[str, str] | None = None,
+    is_pulled: bool = False,
     **config: Any,
 ) -> ImageFact:
     """An image with *layers* and with *config*, in the names of its Config."""
@@ -39,6 +40,7 @@ def image_fact(
         environment=tuple(config.get("Env", ())),
         config=json.dumps(config, sort_keys=True),
         on_build=tuple(config.get("OnBuild", ())),
+        is_pulled=is_pulled,
     )
 
 

@@ -698,9 +698,34 @@ def test_an_image_counts_by_its_layers(tree: Checkout, text: str) -> None:
     assert tree.digest(text) != before
 
 
-def test_the_tag_of_an_image_does_not_count_and_may_move(tree: Checkout) -> None:
+def test_the_tag_of_an_image_does_not_count(tree: Checkout) -> None:
     assert tree.digest(SRC) == tree.digest(SRC.replace("base", "base:latest"))
-    assert "whether the tag base has moved in its registry" in tree.inputs(SRC).not_covered
+
+
+def test_the_tag_of_a_pulled_image_may_move_in_its_registry(tree: Checkout) -> None:
+    assert tree.inputs(SRC).not_covered == ()
+
+    tree.images["base"] = image_fact("sha256:base", is_pulled=True)
+    assert tree.inputs(SRC).not_covered == ("whether the tag base has moved in its registry",)
+
+
+def test_the_frontend_that_is_named_counts(tree: Checkout) -> None:
+    assert tree.digest(SRC) != tree.digest(f"# syntax=docker/dockerfile:1\n{SRC}")
+
+
+def test_a_target_is_a_name_and_never_a_number(tree: Checkout) -> None:
+    assert len(tree.inputs(f"FROM base AS one\n{SRC}", target="0").unknown) == 1
+
+
+def test_the_id_of_a_cache_does_not_count_and_where_it_is_mounted_does(tree: Checkout) -> None:
+    texts = [
+        f"FROM base\nRUN --mount=type=cache,{options} x\n"
+        for options in ("id=a,target=/c", "id=b,target=/c", "id=a,target=/d")
+    ]
+    one, other_id, other_target = map(tree.digest, texts)
+
+    assert one == other_id
+    assert one != other_target
 
 
 @pytest.mark.parametrize(
