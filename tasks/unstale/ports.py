@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path, PurePosixPath
@@ -73,6 +74,13 @@ class Process(Protocol):
             TimedOut: the deadline passed; nothing of its group is alive.
             Unavailable: there is no such program.
 
+        """
+        ...
+
+    def started(self, command: Command) -> AbstractContextManager[Callable[[], CommandResult]]:
+        """Run *command* while the block goes on; what it gets waits for the end.
+
+        A block that is left before then ends the command. Raises what `run` does.
         """
         ...
 

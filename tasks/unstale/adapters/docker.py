@@ -1,8 +1,8 @@
 """The engine, through the docker command line.
 
-python-on-whales forms the compose commands, reads images and removes things;
-its objects and exceptions stay in here. Whatever streams, may be interrupted
-or is inspected in bulk goes through the `Process` port.
+python-on-whales removes things; its objects and exceptions stay in here.
+Whatever streams, may be interrupted, is inspected in bulk or answers a look
+goes through the `Process` port.
 """
 
 from __future__ import annotations
@@ -88,6 +88,13 @@ _QUOTED_FILE = re.compile(
 )
 
 
+Meanwhile = Callable[[], object]
+
+
+def _nothing() -> None:
+    """Done while a command runs that nothing else can be done beside."""
+
+
 class DockerCli:
     """The `Docker` that *environ* names (``DOCKER_HOST``, ``DOCKER_CONTEXT``)."""
 
@@ -97,19 +104,15 @@ class DockerCli:
 
     # Is there an engine?
 
-    def check(self) -> None:
+    def check(self, meanwhile: Meanwhile = _nothing) -> None:
         """Raise `EngineUnavailable` unless engine, compose and buildx will do."""
-        if shutil.which("docker", path=self._environ.get("PATH")) is None:
-            raise EngineUnavailable(
-                "There is no docker command.",
-                cause="Docker is not installed, or not on the PATH.",
-                hint="install Docker Engine with its compose and buildx plugins",
-            )
+        self._require_command()
         _check_socket(self._host())
         # One call tells of the engine and of both plugins.
         form = "[{{json .ServerVersion}},{{json .ServerErrors}},{{json .ClientInfo.Plugins}}]"
+        argv = ("docker", "info", "--format", form)
         try:
-            result = self._docker("info", "--format", form)
+            result = self._run_beside(argv, _QUICK_S, meanwhile)
         except TimedOut as error:
             raise _engine_gone(error.what) from error
         answer = _json(result.stdout) if result.returncode == 0 else [None, None, None]
@@ -117,6 +120,14 @@ class DockerCli:
         if not version or errors:
             raise _engine_gone("\n".join(errors or ()) or result.stderr)
         _check_plugins({p["Name"]: str(p.get("Version", "")) for p in plugins or ()})
+
+    def _require_command(self) -> None:
+        if shutil.which("docker", path=self._environ.get("PATH")) is None:
+            raise EngineUnavailable(
+                "There is no docker command.",
+                cause="Docker is not installed, or not on the PATH.",
+                hint="install Docker Engine with its compose and buildx plugins",
+            )
 
     def _host(self) -> str:
         if host := self._environ.get("DOCKER_HOST"):
@@ -137,9 +148,13 @@ class DockerCli:
 
     # Compose
 
-    def config(self, target: ComposeTarget) -> Mapping[str, object]:
+    def config(
+        self, target: ComposeTarget, meanwhile: Meanwhile = _nothing
+    ) -> Mapping[str, object]:
         """The resolved compose model."""
-        result = self._run(self._compose(target, "config", "--format", "json"), _CONFIG_S)
+        self._require_command()
+        argv = _compose(target, "config", "--format", "json")
+        result = self._run_beside(argv, _CONFIG_S, meanwhile)
         if result.returncode != 0:
             raise ConfigError(
                 f"docker compose refuses {', '.join(str(f) for f in target.files)}.",
@@ -175,7 +190,7 @@ class DockerCli:
         ]
         pairs = [argument.partition("=") for argument in options.arguments]
         arguments, env = _pass_on("--build-arg", ((key, value) for key, _, value in pairs))
-        argv = self._compose(
+        argv = _compose(
             target, "build", *flags, *arguments, *services, options=("--progress", "plain")
         )
         lines: list[str] = []
@@ -192,7 +207,7 @@ class DockerCli:
         self, target: ComposeTarget, services: Sequence[str], on_line: Line, *, deadline_s: float
     ) -> None:
         """Create and start *services*, detached, without their dependencies."""
-        argv = self._compose(
+        argv = _compose(
             target, "up", "--detach", "--no-deps", "--no-build", "--quiet-pull", *services
         )
         result = self._run(argv, deadline_s, on_line)
@@ -217,7 +232,7 @@ class DockerCli:
             *(["--user", options.user] if options.user else []),
             *variables,
         ]
-        argv = self._compose(target, "run", "-T", "--no-deps", *flags, service, *options.argv)
+        argv = _compose(target, "run", "-T", "--no-deps", *flags, service, *options.argv)
         return self._in_container(argv, options, on_line, env)
 
     def execute(self, container: str, options: RunOptions, on_line: Line) -> CommandResult:
@@ -233,7 +248,7 @@ class DockerCli:
 
     def follow_logs(self, target: ComposeTarget, services: Sequence[str], on_line: Line) -> None:
         """Print the services' logs until they end or a signal comes."""
-        argv = self._compose(target, "logs", "--follow", "--tail", "100", *services)
+        argv = _compose(target, "logs", "--follow", "--tail", "100", *services)
         result = self._run(argv, _FOREVER_S, on_line)
         if result.returncode != 0:
             self._raise_if_gone(result.stderr)
@@ -463,24 +478,6 @@ class DockerCli:
             client_call=[sys.executable, "-I", "-S", launcher, f"{deadline_s:g}", "docker"],
         )
 
-    def _compose(
-        self, target: ComposeTarget, verb: str, *arguments: str, options: Sequence[str] = ()
-    ) -> tuple[str, ...]:
-        """The argument list of a compose command, as python-on-whales forms it."""
-        from python_on_whales import DockerClient
-
-        client = DockerClient(
-            client_call=["docker"],
-            compose_files=list(target.files),
-            compose_env_files=list(target.env_files),
-            compose_profiles=list(target.profiles),
-            compose_project_name=target.project,
-        )
-        with _translated():
-            words = client.compose.docker_compose_cmd
-            return tuple(map(str, ("docker", *words[1:], *options, verb, *arguments)))
-        raise AssertionError("unreachable: _translated raises or the block returns")
-
     def _docker(self, *arguments: str) -> CommandResult:
         return self._run(("docker", *arguments), _QUICK_S)
 
@@ -503,6 +500,15 @@ class DockerCli:
         except Unavailable as error:  # no docker command
             raise EngineUnavailable(error.what, cause=error.cause, hint=error.hint) from error
 
+    def _run_beside(
+        self, argv: Sequence[str], deadline_s: float, meanwhile: Meanwhile
+    ) -> CommandResult:
+        """Run a command, and *meanwhile* in the time it takes."""
+        command = Command(tuple(argv), deadline_s, env=self._environ)
+        with self._process.started(command) as result:
+            meanwhile()
+            return result()
+
     def _raise_if_gone(self, stderr: str) -> None:
         """Raise if the engine is gone.
 
@@ -521,6 +527,22 @@ class _Chunks(io.RawIOBase):
     def read(self, _size: int = -1) -> bytes:
         """The next chunk, of any size: tarfile keeps what it does not need yet."""
         return next(self._chunks, b"")
+
+
+def _compose(
+    target: ComposeTarget, verb: str, *arguments: str, options: Sequence[str] = ()
+) -> tuple[str, ...]:
+    """The argument list of a compose command.
+
+    Not by python-on-whales: its import takes longer than compose does.
+    """
+    words = (
+        *(word for file in target.files for word in ("--file", str(file))),
+        *(word for name in target.profiles for word in ("--profile", name)),
+        *(word for file in target.env_files for word in ("--env-file", str(file))),
+    )
+    project = ("--project-name", target.project)
+    return ("docker", "compose", *words, *project, *options, verb, *arguments)
 
 
 def _both(first: Callable[[str], object], second: Line) -> Line:

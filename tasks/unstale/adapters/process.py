@@ -10,7 +10,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import IO, Self
@@ -39,16 +39,17 @@ class SystemProcess:
         """Run *command* to its end."""
         if command.interactive:
             return _lend_terminal(command)
-        lines = {"stdout": _Lines(on_line), "stderr": _Lines(on_line)}
-        started = time.monotonic()
         with _Child(command) as child:
-            for source, chunk in child.chunks():
-                lines[source].feed(chunk)
-            for reader in lines.values():
-                reader.close()
-            code = child.wait()
-        seconds = time.monotonic() - started
-        return CommandResult(code, lines["stdout"].text, lines["stderr"].text, seconds)
+            return _result(child, on_line)
+
+    @contextlib.contextmanager
+    def started(self, command: Command) -> Iterator[Callable[[], CommandResult]]:
+        """Run *command* while the block goes on.
+
+        What it writes waits in its pipes, so no thread is needed.
+        """
+        with _Child(command) as child:
+            yield lambda: _result(child, None)
 
     def stream(self, command: Command) -> Iterator[bytes]:
         """Yield the command's standard output in chunks."""
@@ -66,6 +67,16 @@ class SystemProcess:
                 f"`{_name(command)}` failed with exit code {code}.",
                 cause=words[-1].strip() if words else "",
             )
+
+
+def _result(child: _Child, on_line: Line | None) -> CommandResult:
+    lines = {"stdout": _Lines(on_line), "stderr": _Lines(on_line)}
+    for source, chunk in child.chunks():
+        lines[source].feed(chunk)
+    for reader in lines.values():
+        reader.close()
+    code = child.wait()
+    return CommandResult(code, lines["stdout"].text, lines["stderr"].text, child.seconds)
 
 
 class _Lines:
@@ -110,7 +121,8 @@ class _Child:
 
     def __init__(self, command: Command) -> None:
         self._command = command
-        self._deadline = time.monotonic() + command.deadline_s
+        self._began = time.monotonic()
+        self._deadline = self._began + command.deadline_s
 
     def __enter__(self) -> Self:
         try:
@@ -157,6 +169,11 @@ class _Child:
                     drained_at = drained_at or time.monotonic() + _DRAIN_S
                     if time.monotonic() > drained_at and not events:
                         return
+
+    @property
+    def seconds(self) -> float:
+        """Since it was asked for."""
+        return time.monotonic() - self._began
 
     def wait(self) -> int:
         """The exit code."""

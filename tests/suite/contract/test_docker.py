@@ -10,6 +10,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -181,6 +182,10 @@ class Answers:
 
     def run(self, _command: Command, _on_line: object = None) -> CommandResult:
         return self._result
+
+    @contextmanager
+    def started(self, _command: Command) -> Iterator[Callable[[], CommandResult]]:
+        yield lambda: self._result
 
     def stream(self, _command: Command) -> Iterator[bytes]:
         return iter(())

@@ -207,3 +207,31 @@ def test_killing_the_launcher_ends_what_it_launched(tmp_path: Path) -> None:
     SystemProcess().run(launched("30", code), on_line)
     assert killed
     assert all(gone(int(pid)) for pid in note.read_text().split())
+
+
+def test_a_started_command_runs_while_the_block_goes_on(tmp_path: Path) -> None:
+    note = tmp_path / "note"
+    code = f"import pathlib; pathlib.Path({str(note)!r}).touch(); print('done')"
+    with SystemProcess().started(python(code)) as result:
+        end = time.monotonic() + 10
+        while not note.exists():
+            assert time.monotonic() < end
+            time.sleep(0.01)
+
+        assert result().stdout == "done\n"
+
+
+def test_a_block_that_fails_ends_the_command_it_started(tmp_path: Path) -> None:
+    note = tmp_path / "pid"
+    code = (
+        f"import os, pathlib, time; pathlib.Path({str(note)!r}).write_text(str(os.getpid()));"
+        "time.sleep(60)"
+    )
+    with pytest.raises(ZeroDivisionError), SystemProcess().started(python(code)):
+        end = time.monotonic() + 10
+        while not note.exists() or not note.read_text():
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        _ = 1 // 0
+
+    assert gone(int(note.read_text()))
