@@ -343,7 +343,7 @@ def _translate(pattern: str) -> tuple[Kind, str]:
         elif char == "\\":
             # A last backslash escapes the dollar that is put behind all.
             source.append(chars[at - 1 : at + 1])
-            kind = "regexp" if at < len(chars) else kind
+            kind = "regexp"
             at += 1
         else:
             source.append(char)
