@@ -169,7 +169,7 @@ def timeline(
     env: str | None = None,
     json: bool = False,
 ) -> None:
-    """Draw builds against commits: which change came after the image?"""
+    """Draw builds against commits, and the gap to the first one an image lacks."""
     with entry("image-timeline", as_json=json) as project:
         from unstale.render import console, document
         from unstale.render import html as page

@@ -253,7 +253,7 @@ def _clusters(commits: Sequence[CommitFact], place: Place) -> Iterable[tuple[Com
 def _cluster(shown: Timeline, group: Sequence[CommitFact], y: int, place: Place) -> str:
     missing = [commit for commit in group if shown.lacking(commit)]
     kind = "missing" if missing else "commit"
-    x = place((*missing, group[-1])[0].committed_at)
+    x = place((*missing, group[len(group) // 2])[0].committed_at)
     subjects = [f"{c.short} {printable(c.subject)}" for c in group[:5]]
     more = [f"and {len(group) - 5} more"] if len(group) > 5 else []
     number = (
