@@ -227,11 +227,16 @@ def test_a_block_that_fails_ends_the_command_it_started(tmp_path: Path) -> None:
         f"import os, pathlib, time; pathlib.Path({str(note)!r}).write_text(str(os.getpid()));"
         "time.sleep(60)"
     )
-    with pytest.raises(ZeroDivisionError), SystemProcess().started(python(code)):
-        end = time.monotonic() + 10
-        while not note.exists() or not note.read_text():
-            assert time.monotonic() < end
-            time.sleep(0.01)
-        _ = 1 // 0
+
+    def fail_beside_it() -> None:
+        with SystemProcess().started(python(code)):
+            end = time.monotonic() + 10
+            while not note.exists() or not note.read_text():
+                assert time.monotonic() < end
+                time.sleep(0.01)
+            _ = 1 // 0
+
+    with pytest.raises(ZeroDivisionError):
+        fail_beside_it()
 
     assert gone(int(note.read_text()))
