@@ -85,6 +85,8 @@ CHANGES: dict[str, Change] = {
     "new file": lambda root: (root / "a/new").touch(),
     "removed file": lambda root: (root / "a/y").unlink(),
     "rename": lambda root: (root / "a/x").rename(root / "a/z"),
+    "rename that keeps the order": lambda root: (root / "a/y").rename(root / "a/z"),
+    "renamed folder that keeps the order": lambda root: (root / "b").rename(root / "c"),
     "move": lambda root: (root / "a/y").rename(root / "b/y"),
     "renamed folder": lambda root: (root / "a").rename(root / "c"),
     "link's target": lambda root: put(root / "l", target="a/y"),
@@ -227,6 +229,16 @@ def test_a_folder_that_is_left_out_counts_once_something_in_it_is_not(root: Path
     assert before.record("deep/er") is None
     assert tree(root, ignore).names("deep") == ("er",)
     assert tree(root, ignore).digest(".") != digest
+
+
+def test_a_folder_of_which_nothing_is_sent_does_not_count(root: Path) -> None:
+    ignore = "deep\n!deep/er/kept"
+    before = tree(root, ignore).digest(".")
+
+    fill(root, "deep/er/x")
+
+    assert tree(root, ignore).names(".") == ("a", "b", "e", "l", "same1", "same2")
+    assert tree(root, ignore).digest(".") == before
 
 
 def test_odd_names_are_told_apart(tmp_path: Path) -> None:
