@@ -282,6 +282,8 @@ def _cut(found: re.Match[str], text: str) -> str:
 
 def _trimmed(value: str, word: str, operator: str) -> str:
     """*value* without the shortest match at its start (``#``) or end (``%``), doubled: longest."""
+    if not word:
+        raise Unresolved("a trim of nothing, on which BuildKit 0.13 goes down")
     longest = word.startswith(operator)
     pattern = word.removeprefix(operator)
     if operator == "#":
