@@ -121,10 +121,6 @@ class Git(Protocol):
         """Commits reachable from HEAD, newest first, committed after *since*."""
         ...
 
-    def last_commit(self, path: Path) -> CommitFact | None:
-        """The last commit of *path*; None if untracked, or changed since."""
-        ...
-
     def last_commits(self, paths: Sequence[Path]) -> Mapping[Path, CommitFact]:
         """The last commit of each of *paths*, in its own repository.
 

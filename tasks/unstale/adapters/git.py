@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +22,9 @@ _DEADLINE_S = 20.0
 
 # Nobody reads on beyond it; a count stays there.
 _MOST_COMMITS = 1000
+
+# Of at most 4 KiB each, half of what macOS takes.
+_MOST_ARGUMENTS = 100
 
 # A hook is run with these set, and they would win over `git -C`.
 _FROM_HOOKS = (
@@ -84,10 +87,6 @@ class GitCli:
             return None
         return self._commits(f"--max-count={_MOST_COMMITS}", f"{since}..HEAD", "--")
 
-    def last_commit(self, path: Path) -> CommitFact | None:
-        """The last commit of *path*; None if untracked, or changed since."""
-        return self.last_commits([path]).get(path)
-
     def last_commits(self, paths: Sequence[Path]) -> Mapping[Path, CommitFact]:
         """The last commit of each of *paths*, without those that differ from it.
 
@@ -95,7 +94,7 @@ class GitCli:
         """
         found: dict[Path, CommitFact] = {}
         for top, names in _by_repository(paths).items():
-            differs = self._changes(top)
+            differs = self._changes(top, names)
             if differs is None:
                 continue
             asked = {name: path for name, path in names.items() if name not in differs}
@@ -108,14 +107,16 @@ class GitCli:
         """Those of *paths* that no commit has as they are now."""
         found: set[Path] = set()
         for top, names in _by_repository(paths).items():
-            differs = self._changes(top) or ()
+            differs = self._changes(top, names) or ()
             found |= {path for name, path in names.items() if name in differs}
         return frozenset(found)
 
-    def _changes(self, top: Path) -> _Entries | None:
-        """Changed, untracked and ignored paths; None where git does not say."""
+    def _changes(self, top: Path, names: Collection[str]) -> _Entries | None:
+        """Changed, untracked and ignored paths, at least near *names*; None if git fails."""
+        # Named, git looks at them alone; many would not fit into an argument list.
+        near = ("--", *names) if len(names) <= _MOST_ARGUMENTS else ()
         try:
-            output = b"".join(self._process.stream(self._command(top, _CHANGES)))
+            output = b"".join(self._process.stream(self._command(top, (*_CHANGES, *near))))
         except Unavailable:
             return None
         return _Entries(entry[3:] for entry in os.fsdecode(output).split("\0") if entry)

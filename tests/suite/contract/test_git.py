@@ -88,26 +88,9 @@ def test_an_untracked_or_changed_file_is_dirty(root: Path) -> None:
     assert ask(root).is_dirty()
 
 
-def test_the_last_commit_of_a_path_is_none_once_it_differs(root: Path) -> None:
-    commit(root, "a", "Add a")
-    commit(root, "b", "Add b")
-    commit(root, ".gitignore", "ignored")
-    (root / "ignored").write_text("x")
-    fact = ask(root).last_commit(root / "a")
-    assert fact is not None
-    assert fact.subject == "Add a"
-    (root / "a").write_text("changed")
-    assert ask(root).last_commit(root / "a") is None
-    (root / "new").write_text("x")
-    assert ask(root).last_commit(root / "new") is None
-    assert ask(root).last_commit(root / "ignored") is None
-    assert ask(root).last_commit(root / "absent") is None
-
-
 def test_a_folder_that_is_no_repository_has_no_facts(tmp_path: Path) -> None:
     nothing = ask(tmp_path)
     assert (nothing.head(), nothing.log(), nothing.is_dirty()) == (None, (), False)
-    assert nothing.last_commit(tmp_path / "a") is None
 
 
 def test_a_repository_without_commits_has_no_head(root: Path) -> None:
@@ -179,7 +162,8 @@ def test_a_removed_path_has_the_commit_that_removed_it(root: Path) -> None:
     assert subjects(root, "folder/a", "b") == {"folder/a": "Remove a", "b": "Add b"}
 
 
-def test_what_is_uncommitted_has_no_commit_and_is_told(root: Path) -> None:
+@pytest.mark.parametrize("others", [0, 200], ids=["few paths", "more than are named to git"])
+def test_what_is_uncommitted_has_no_commit_and_is_told(root: Path, others: int) -> None:
     for name in ("kept", "edited", "staged", "deleted"):
         commit(root, name, f"Add {name}")
     commit(root, ".gitignore", "ignored*")
@@ -191,11 +175,12 @@ def test_what_is_uncommitted_has_no_commit_and_is_told(root: Path) -> None:
     (root / "untracked" / "x").write_text("x")
     (root / "ignored").mkdir()
     (root / "ignored" / "x").write_text("x")
-    names = ("kept", "edited", "staged", "deleted", "untracked/x", "ignored/x", "never")
+    changed = ("edited", "staged", "deleted", "untracked/x", "ignored/x")
+    names = ("kept", *changed, "never", *(f"never{number}" for number in range(others)))
 
     assert subjects(root, *names) == {"kept": "Add kept"}
     told = ask(root).uncommitted([root / name for name in names])
-    assert told == {root / name for name in names[1:-1]}
+    assert told == {root / name for name in changed}
 
 
 def test_a_folder_has_the_last_commit_below_it(root: Path) -> None:

@@ -101,10 +101,6 @@ class FakeGit:
         del since, limit
         return ()
 
-    def last_commit(self, path: Path) -> CommitFact | None:
-        del path
-        return self.head()
-
     def last_commits(self, paths: Sequence[Path]) -> Mapping[Path, CommitFact]:
         del paths
         return {}

@@ -59,9 +59,6 @@ class FakeGit:
         del since, limit
         return ()
 
-    def last_commit(self, path: Path) -> CommitFact | None:
-        return self.commits.get(path)
-
     def last_commits(self, paths: Sequence[Path]) -> Mapping[Path, CommitFact]:
         assert all(path.is_relative_to("/p") for path in paths), paths
         return {path: self.commits[path] for path in paths if path in self.commits}
