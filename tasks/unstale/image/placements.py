@@ -62,6 +62,10 @@ class _Layout:
             del self.files[path]
 
     def put(self, one: Placed) -> None:
+        for folder in one.dest.parents:
+            file = self.files.pop(folder, None)
+            if file is not None:  # it was copied into a folder of the base image, then
+                self.files[folder / file.name] = replace(file, dest=folder / file.name)
         self.files[one.dest] = one
         self.folders.update(one.dest.parents)
 
@@ -128,23 +132,26 @@ class _Placing:
         return copy.dest / name if inside else copy.dest
 
     def _copy_stage(self, copy: Copy, above: _Layout, layout: _Layout) -> None:
-        if not copy.into_folder:
-            layout.drop(copy.dest)
         for source in copy.sources:
             for dest, one in self._from_stage(source, copy, above, layout):
-                keeps = one.keeps_mode and copy.keeps_mode
-                layout.put(replace(one, dest=dest, keeps_mode=keeps, name=dest.name))
+                layout.put(replace(one, dest=dest, keeps_mode=one.keeps_mode and copy.keeps_mode))
 
     def _from_stage(
         self, source: str, copy: Copy, above: _Layout, layout: _Layout
     ) -> Iterator[tuple[PurePosixPath, Placed]]:
-        if goglob.has_magic(source):
-            layout.drop(copy.dest)
-            return
         root = PurePosixPath("/") / source
-        if root in above.files:
-            yield self._file_dest(copy, root.name, layout), above.files[root]
+        one = above.files.get(root)
+        if one is not None and not self._is_link(one):
+            yield self._file_dest(copy, root.name, layout), replace(one, name=root.name)
             return
-        for path, one in above.files.items():
-            if root == PurePosixPath("/") or root in path.parents:
-                yield copy.dest / path.relative_to(root), one
+        # A folder may hold more than what was copied there, and a link leads anywhere.
+        layout.drop(copy.dest)
+        if one is not None or goglob.has_magic(source):
+            return
+        for path, inner in above.files.items():
+            if root in path.parents:
+                yield copy.dest / path.relative_to(root), inner
+
+    def _is_link(self, one: Placed) -> bool:
+        record = self._inputs.trees[one.context].record(one.source)
+        return record is not None and record.kind == "link"
