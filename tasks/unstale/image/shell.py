@@ -82,27 +82,30 @@ def tokens(line: str, *, quotes: bool, escapes: bool) -> tuple[str, ...]:
 
 @dataclass(slots=True)
 class _Words:
-    """Collects characters into words."""
+    """Collects pieces of text into words."""
 
     done: list[str] = field(default_factory=list)
-    word: str = ""
+    pieces: list[str] = field(default_factory=list)
 
     def add(self, text: str) -> None:
         """Take *text*; its blanks end a word."""
         for char in text:
-            if char not in SPACE:
-                self.word += char
+            if char in SPACE:
+                self._end()
             else:
-                self.end()
+                self.pieces.append(char)
 
     def add_quoted(self, text: str) -> None:
-        self.word += text
+        self.pieces.append(text)
 
-    def end(self) -> tuple[str, ...]:
-        if self.word:  # `""` alone is no word
-            self.done.append(self.word)
-        self.word = ""
+    def all(self) -> tuple[str, ...]:
+        self._end()
         return tuple(self.done)
+
+    def _end(self) -> None:
+        if word := "".join(self.pieces):  # `""` alone is no word
+            self.done.append(word)
+        self.pieces.clear()
 
 
 @dataclass(slots=True)
@@ -141,7 +144,7 @@ class _Lexer:
         """All up to *stop*, which is read too; up to the end if it is empty."""
         before = self.keep_escapes
         self.keep_escapes = before if keep_escapes is None else keep_escapes
-        out, words = "", _Words()
+        out, words = list[str](), _Words()
         while (char := self._peek()) != stop:
             if not char:
                 raise Unresolved(f"a {stop} is missing")
@@ -157,10 +160,10 @@ class _Lexer:
             else:
                 part = char
                 words.add(part)
-            out += part
+            out.append(part)
         self.at += 1
         self.keep_escapes = before
-        return out, words.end()
+        return "".join(out), words.all()
 
     def _escaped(self) -> str:
         """What follows an escape outside of quotes; at the end the escape is dropped."""

@@ -336,7 +336,7 @@ def _heredocs(name: str, text: str, logical: str, lines: Lines) -> Iterator[Here
     """Read the heredocs that *logical* announces."""
     if name == "ONBUILD":
         name, _, text = split(text)
-    if name not in _TAKES_HEREDOCS or json_words(text) is not None:
+    if "<<" not in logical or name not in _TAKES_HEREDOCS or json_words(text) is not None:
         return
     try:
         words = tokens(logical, quotes=True, escapes=True)
