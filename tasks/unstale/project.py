@@ -1,6 +1,8 @@
 """A project and what can be asked of it: the Python API and composition root.
 
-The only module that names adapters. Invoke's tasks call it, and so may you::
+The only module that names adapters. What a method alone needs it imports: the
+first command to docker must not wait for what it runs beside. Invoke's tasks
+call it, and so may you::
 
     from unstale import Project
 
@@ -16,6 +18,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from unstale import compose, config, override
 from unstale.adapters.clock import SystemClock
@@ -34,20 +37,10 @@ from unstale.errors import (
     TestsFailed,
     UnknownName,
     UnstaleError,
+    UsageError,
 )
-from unstale.image.check import ImageStatus
-from unstale.image.explain import Background, background
-from unstale.image.layers import masked_history
-from unstale.image.local import Cleaning, LocalImage, cleaning, local_images, settled
-from unstale.image.timeline import Timeline, oldest_build, parse_records, timeline
-from unstale.image.verify import VerifyResult
 from unstale.mask import Mask, mask_for
 from unstale.parity import envfile
-from unstale.parity.diff import EnvDiff, diff
-from unstale.pipeline import builds, containers, images, steps, tests
-from unstale.pipeline.containers import StackStatus
-from unstale.pipeline.junit import Counts
-from unstale.pipeline.run import Choices, Run, RunReport, walk
 from unstale.pipeline.site import Deployment, Ports, Progress, Site
 from unstale.ports import (
     BuildRecord,
@@ -57,10 +50,21 @@ from unstale.ports import (
     ContainerFact,
     Line,
 )
-from unstale.schema import postgres
-from unstale.schema.status import SchemaStatus, require_current
 from unstale.stack.lifecycle import PROJECT, dead_runs, remove
 from unstale.stack.names import STANDING, image_project, standing_run
+
+if TYPE_CHECKING:
+    from unstale.image.check import ImageStatus
+    from unstale.image.explain import Background
+    from unstale.image.local import Cleaning, LocalImage
+    from unstale.image.timeline import Timeline
+    from unstale.image.verify import VerifyResult
+    from unstale.parity.diff import EnvDiff
+    from unstale.pipeline.containers import StackStatus
+    from unstale.pipeline.images import Bench
+    from unstale.pipeline.junit import Counts
+    from unstale.pipeline.run import Choices, RunReport
+    from unstale.schema.status import SchemaStatus
 
 __all__ = ["Project"]
 
@@ -121,7 +125,6 @@ class Project:
         """
         environment = self.settings.environment(env)
         root = self.settings.root
-        values = envfile.merged(environment.env_files) if environment.env_files else {}
         machine = root / ".unstale" / "images.env"
         env_files = (*((machine,) if machine.exists() else ()), *environment.env_files)
         target = ComposeTarget(
@@ -130,9 +133,15 @@ class Project:
             env_files=env_files,
             profiles=("*",),
         )
-        # Before compose is asked: without its plugin, it would seem to refuse the files.
-        self.docker.check()
-        model = self.docker.config(target)
+        values: dict[str, str | None] = {}
+
+        def meanwhile() -> None:
+            if environment.env_files:
+                values.update(envfile.merged(environment.env_files))
+            # Its error comes first: without its plugin, compose seems to refuse the files.
+            self.docker.check(_load)
+
+        model = self.docker.config(target, meanwhile)
         stack = compose.parse(model)
         if not stack.services:
             raise ConfigError(
@@ -184,6 +193,8 @@ class Project:
 
     def integration_arguments(self, given: Sequence[str]) -> tuple[str, ...]:
         """The test command's arguments: the suite's if configured, then *given*."""
+        from unstale.pipeline import tests
+
         return tests.arguments_for(self.settings.suites.get("integration", ()), given)
 
     # --- images ------------------------------------------------------------
@@ -193,12 +204,19 @@ class Project:
     ) -> tuple[ImageStatus, ...]:
         """The verdict for each built service."""
         site = self.site(env)
+        # Not before: `site` loads it while docker answers.
+        from unstale.pipeline import images
+
         if service:
+            from unstale.pipeline import steps
+
             steps.require_service(site, service, built=True)
         return images.statuses(self._bench(site), [service] if service else None)
 
-    def _bench(self, site: Site) -> images.Bench:
-        return images.Bench(self.ports, self.files, site, self.environ)
+    def _bench(self, site: Site) -> Bench:
+        from unstale.pipeline.images import Bench
+
+        return Bench(self.ports, self.files, site, self.environ)
 
     def image_build(
         self,
@@ -221,6 +239,8 @@ class Project:
             CouldNotTell: the tree changed during the build.
 
         """
+        from unstale.pipeline import builds, images, steps
+
         site = self.site(env)
         for service in services:
             steps.require_service(site, service, built=True)
@@ -248,8 +268,17 @@ class Project:
         regex: str | None = None,
     ) -> VerifyResult:
         """Look into an image without running it."""
+        from unstale.pipeline import images, steps
+
         site = self.site(env)
-        name = service or (site.runner if site.runner != "host" else "")
+        built = [s.name for s in site.stack.built]
+        name = service or (site.runner if site.runner != "host" else built[0] if built else "")
+        if service is None and site.runner == "host" and len(built) != 1:
+            raise UsageError(
+                "It is not clear whose image is meant.",
+                cause=f"The tests run on the host. Built here: {', '.join(built) or 'nothing'}.",
+                hint="--service NAME",
+            )
         steps.require_service(site, name)
         return images.verify(self._bench(site), name, path=path, grep=grep, regex=regex)
 
@@ -257,15 +286,21 @@ class Project:
         self, statuses: Sequence[ImageStatus], env: str | None = None
     ) -> Background:
         """What git and the ledger of builds know beside *statuses*."""
+        from unstale.image.explain import background
+
         return background(self.git, self.settings.root, statuses, self._builds(env))
 
     def _builds(self, env: str | None) -> tuple[BuildRecord, ...]:
+        from unstale.image.timeline import parse_records
+
         name = self.settings.environment(env).name
         path = self.settings.root / ".unstale" / "builds" / f"{name}.jsonl"
         return parse_records(self.files.read_text(path)) if self.files.exists(path) else ()
 
     def image_timeline(self, env: str | None = None, service: str | None = None) -> Timeline:
         """The builds of each service, or of one, against the commits since the first of them."""
+        from unstale.image.timeline import oldest_build, timeline
+
         statuses = self.image_status(env, service)
         names = {status.service for status in statuses}
         records = tuple(r for r in self._builds(env) if r.service in names)
@@ -288,6 +323,8 @@ class Project:
         return self._local_images(self.site(env))
 
     def _local_images(self, site: Site) -> tuple[LocalImage, ...]:
+        from unstale.image.local import local_images
+
         return local_images(
             site.stack.built,
             self.docker.images_called([s.image for s in site.stack.built]),
@@ -297,6 +334,8 @@ class Project:
 
     def image_layers(self, image: LocalImage) -> tuple[str, ...]:
         """How each layer of *image* was made, newest first, without secret values."""
+        from unstale.image.layers import masked_history
+
         return masked_history(self.docker.history(image.fact.id), self.mask)
 
     def image_clean(
@@ -311,6 +350,8 @@ class Project:
         Never one that a container was made from, or that has a name which no
         service here has. *confirm* is asked first; after a "no" nothing is removed.
         """
+        from unstale.image.local import cleaning, settled
+
         site = self.site(env)
         plan = cleaning(self._local_images(site), site.stack.built)
         if dry_run:
@@ -331,7 +372,7 @@ class Project:
             NotReady: there is none, and none is to be made.
 
         """
-        record = self._record(site)
+        record = self._record(site.environment.name)
         if record.exists():
             run, project = record.read_text().split()
             return self._deployment(site, run, project)
@@ -343,6 +384,8 @@ class Project:
         return self._deployment(site, run, project)
 
     def _deployment(self, site: Site, run: str, project: str) -> Deployment:
+        from unstale.pipeline import steps
+
         proven = {
             s.name: image.id
             for s in site.stack.built
@@ -350,11 +393,13 @@ class Project:
         }
         return steps.deploy(self.files, site, run=run, project=project, images=proven, unique=True)
 
-    def _record(self, site: Site) -> Path:
-        return site.state_folder / "standing" / site.environment.name
+    def _record(self, environment: str) -> Path:
+        return self.settings.root / ".unstale" / "standing" / environment
 
     def stack_up(self, line: Line, env: str | None = None) -> Deployment:
         """Start the standing stack and wait until it is ready."""
+        from unstale.pipeline import images, steps
+
         site = self.site(env)
         images.require_present(self.ports, site)
         deployment = self.standing(site, create=True)
@@ -365,7 +410,7 @@ class Project:
     def stack_down(self, env: str | None = None) -> int:
         """Remove the standing stack, volumes and orphans too; counts objects."""
         site = self.site(env)
-        record = self._record(site)
+        record = self._record(site.environment.name)
         # Without its record (somebody cleaned the checkout) it still has its name.
         run = (
             record.read_text().split()[0]
@@ -380,10 +425,11 @@ class Project:
 
     def stack_containers(self, env: str | None = None) -> tuple[ContainerFact, ...]:
         """The standing stack's containers; empty if none is up."""
-        site = self.site(env)
-        if not self._record(site).exists():
+        from unstale.pipeline import steps
+
+        if not self._record(self.settings.environment(env).name).exists():
             return ()
-        return steps.containers(self.ports, self.standing(site, create=False))
+        return steps.containers(self.ports, self.standing(self.site(env), create=False))
 
     def stack_status(self, env: str | None = None) -> StackStatus:
         """Whether the standing stack's containers are what they should be.
@@ -391,14 +437,19 @@ class Project:
         Their image, their configuration and what their mounts show; a stack
         that is not up has no containers, and is Missing.
         """
+        from unstale.pipeline import containers
+        from unstale.pipeline.containers import StackStatus
+
         site = self.site(env)
-        if not self._record(site).exists():
+        if not self._record(site.environment.name).exists():
             return StackStatus("", (), site.started_services)
         deployment = self.standing(site, create=False)
         return containers.status(self._bench(site), deployment)
 
     def stack_logs(self, line: Line, env: str | None = None, *, follow: bool = False) -> None:
         """The last lines of each service of the standing stack."""
+        from unstale.pipeline import steps
+
         site = self.site(env)
         deployment = self.standing(site, create=False)
         if follow:
@@ -429,6 +480,9 @@ class Project:
 
         Returns None where the project has no migrations.
         """
+        from unstale.pipeline import images, steps
+        from unstale.schema.status import require_current
+
         site = self.site(env)
         images.require_present(self.ports, site)
         deployment = self.standing(site, create=True)
@@ -444,6 +498,8 @@ class Project:
 
     def db_status(self, line: Line, env: str | None = None) -> SchemaStatus:
         """Look at the standing stack's schema; never writes to the database."""
+        from unstale.pipeline import steps
+
         site = self.site(env)
         deployment = self.standing(site, create=False)
         steps.database_container(self.ports, site, deployment)
@@ -457,10 +513,14 @@ class Project:
 
     def db_tables(self, env: str | None = None) -> tuple[tuple[str, int], ...]:
         """Each table of the standing stack's database with its number of rows."""
+        from unstale.schema import postgres
+
         return postgres.tables(self.docker, self._database(env))
 
     def db_shell(self, arguments: Sequence[str], env: str | None = None) -> CommandResult:
         """Psql in the database's container; on the terminal without *arguments*."""
+        from unstale.schema import postgres
+
         container = self._database(env)
         if arguments:
             return postgres.psql(self.docker, container, arguments)
@@ -468,6 +528,8 @@ class Project:
         return self.process.run(Command(argv, deadline_s=86400.0, interactive=True))
 
     def _database(self, env: str | None) -> ContainerFact:
+        from unstale.pipeline import steps
+
         site = self.site(env)
         return steps.database_container(self.ports, site, self.standing(site, create=False))
 
@@ -489,6 +551,8 @@ class Project:
             CouldNotTell: green without evidence.
 
         """
+        from unstale.pipeline import containers, images, tests
+
         site = self.site(env)
         paths = self._suite(suite)
         old = [s.service for s in images.statuses(self._bench(site)) if images.needs_build(s)]
@@ -522,6 +586,9 @@ class Project:
 
     def _require_schema(self, site: Site, line: Line) -> None:
         """Migrate the standing stack's database where it is behind; accept it else."""
+        from unstale.pipeline import steps
+        from unstale.schema.status import require_current
+
         deployment = self.standing(site, create=True)
         steps.database_up(self.ports, site, deployment, line)
         found = steps.schema(self.ports, site, deployment, lambda _: None)
@@ -537,6 +604,8 @@ class Project:
             TestsFailed: with the runner's exit code in the message.
 
         """
+        from unstale.pipeline import tests
+
         paths = self._suite("unit")
         argv = (sys.executable, "-m", "pytest", *tests.arguments_for(paths, arguments))
         code = self.process.run(Command(argv, 3600.0, cwd=self.settings.root), line).returncode
@@ -565,15 +634,17 @@ class Project:
         *watch* makes the run's watcher, from what it must hide (the secrets of
         the compose files too) and the folder of its evidence.
         """
+        from unstale.pipeline.run import Run, walk
+
         site = self.site(env)
         run = uuid.uuid4().hex[:8]
 
         def keep(deployment: Deployment) -> None:
-            if self._record(site).exists():
+            if self._record(site.environment.name).exists():
                 self.stack_down(env)
             self.leases.keep(run)
             text = f"{deployment.run} {deployment.target.project}\n"
-            self.files.write_atomic(self._record(site), text)
+            self.files.write_atomic(self._record(site.environment.name), text)
 
         with self.leases.held(run):
             try:
@@ -595,7 +666,7 @@ class Project:
                 # the walk, nothing else would take the stack down.
                 with self.signals.held():
                     remove(self.docker, self.clock, {override.LABEL_RUN: run})
-                    record = self._record(site)
+                    record = self._record(site.environment.name)
                     if record.exists() and record.read_text().split()[0] == run:
                         record.unlink()
                     self.leases.forget(run)
@@ -611,6 +682,8 @@ class Project:
             MissingFile: one has no env file.
 
         """
+        from unstale.parity.diff import diff
+
         allowed = self.settings.allow
         return diff(self._values(left), self._values(right), allowed=allowed)
 
@@ -626,6 +699,11 @@ class Project:
                 hint=f"write one, or set env-file in [tool.unstale.environments.{name}]",
             )
         return envfile.merged(paths)
+
+
+def _load() -> None:
+    """Import what comes next in the time that docker takes to answer."""
+    from unstale.pipeline import images  # noqa: F401 (its import is the purpose)
 
 
 def find_root(start: Path) -> Path:
