@@ -36,15 +36,20 @@ def status(
 ) -> None:
     """Say for each built service whether its image is fresh, and why not."""
     with entry("image-status", as_json=json) as project:
-        from unstale.render import console, document, text
+        found = project.image_status(env, service)
+        # Not before: the first command to docker would wait for these.
+        from unstale.render import console
         from unstale.verdict import Missing, Stale, Unknown
 
-        found = project.image_status(env, service)
         if json:
+            from unstale.render import document
+
             document.write(
                 "image-status", document.image_status(found, project.stack_containers(env))
             )
         else:
+            from unstale.render import text
+
             known = project.image_background(found, env)
             console.print_lines(text.image_status(found, known, env))
         verdicts = [s.verdict for s in found]

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from unstale.compose import Service
 from unstale.errors import CouldNotTell, Mismatch, NotReady, UsageError
-from unstale.image import explain, manifest, timeline
+from unstale.image import explain, manifest
 from unstale.image.check import LABEL_INPUTS, LABEL_MANIFEST, ImageStatus, judge
 from unstale.image.contexts import Contexts
 from unstale.image.inputs import BuildInputs, build_inputs
@@ -18,12 +18,13 @@ from unstale.image.manifest import Manifest
 from unstale.image.placements import placements
 from unstale.image.program import familiar
 from unstale.image.proof import Proofs
-from unstale.image.verify import Search, VerifyResult
-from unstale.image.verify import verify as verify_image
 from unstale.pipeline.site import Ports, Site
 from unstale.ports import BuildRecord, Files, ImageFact, MountFact, Placement
 from unstale.stack.mounts import chain, findings
 from unstale.verdict import Fresh, Missing, Reason, Stale, Unknown, combine, word
+
+if TYPE_CHECKING:
+    from unstale.image.verify import VerifyResult
 
 __all__ = [
     "Bench",
@@ -123,8 +124,10 @@ class Bench:
 
     def records(self) -> tuple[BuildRecord, ...]:
         """The builds that were made in this checkout, oldest first."""
+        from unstale.image.timeline import parse_records
+
         try:
-            return timeline.parse_records(self.files.read_text(self.ledger_path))
+            return parse_records(self.files.read_text(self.ledger_path))
         except UsageError:
             return ()
 
@@ -305,6 +308,10 @@ def verify(
         NotReady: there is no image.
 
     """
+    # Here: `image.status` does without it, and every command waits for this module.
+    from unstale.image.verify import Search
+    from unstale.image.verify import verify as verify_image
+
     found = bench.site.stack.service(service)
     if found is None or found.build is None:
         raise Mismatch(

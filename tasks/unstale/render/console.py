@@ -6,12 +6,15 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from unstale.errors import Outcome, exit_code
 from unstale.mask import Mask
-from unstale.pipeline.run import RunReport
 from unstale.pipeline.site import StepResult
 from unstale.ports import Line
+
+if TYPE_CHECKING:
+    from unstale.pipeline.run import RunReport
 
 __all__ = ["ConsoleProgress", "echo", "note", "print_lines", "report"]
 

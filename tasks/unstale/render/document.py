@@ -6,17 +6,19 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from unstale.errors import exit_code
 from unstale.image.check import LABEL_INPUTS, ImageStatus
-from unstale.image.local import LocalImage
-from unstale.image.timeline import Lane, Timeline
-from unstale.image.verify import VerifyResult
 from unstale.mask import Mask
-from unstale.pipeline.run import RunReport
 from unstale.ports import ContainerFact
 from unstale.verdict import Reason, Stale, Unknown, word
+
+if TYPE_CHECKING:
+    from unstale.image.local import LocalImage
+    from unstale.image.timeline import Lane, Timeline
+    from unstale.image.verify import VerifyResult
+    from unstale.pipeline.run import RunReport
 
 __all__ = [
     "image_list",

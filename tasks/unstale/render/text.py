@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from unstale.image.check import LABEL_INPUTS, ImageStatus
 from unstale.image.explain import Background, clock, printable, reason_line
-from unstale.image.local import Cleaning, LocalImage
-from unstale.image.verify import VerifyResult
-from unstale.schema.status import SchemaStatus
 from unstale.verdict import Missing, Stale, Unknown, word
+
+if TYPE_CHECKING:
+    from unstale.image.local import Cleaning, LocalImage
+    from unstale.image.verify import VerifyResult
+    from unstale.schema.status import SchemaStatus
 
 __all__ = ["image_clean", "image_list", "image_status", "image_verify", "schema"]
 
