@@ -12,6 +12,7 @@ import subprocess
 import tarfile
 import tempfile
 import uuid
+from pathlib import Path
 from typing import Any
 
 
@@ -22,9 +23,13 @@ class RefusedError(Exception):
 def _build(text: str, *options: str) -> bytes:
     assert "FROM scratch" in text
     with tempfile.TemporaryDirectory(prefix="unstale-parser-") as folder:
+        # Not on stdin: buildx would leave a copy in the temporary folder.
+        place = Path(folder, "Dockerfile")
+        place.write_bytes(text.encode(errors="surrogateescape"))
+        context = Path(folder, "context")
+        context.mkdir()
         found = subprocess.run(
-            ["docker", "buildx", "build", "--quiet", *options, "--file=-", folder],
-            input=text.encode(errors="surrogateescape"),
+            ["docker", "buildx", "build", "--quiet", *options, f"--file={place}", context],
             capture_output=True,
             timeout=300,
             check=False,
