@@ -16,11 +16,10 @@ import sys
 import tempfile
 import time
 import zlib
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from itertools import accumulate
 from pathlib import Path
-from typing import Self
 
 from unstale.image import listing
 from unstale.image.listing import Stat, pack, place_of, unpack
@@ -203,11 +202,11 @@ class StatCache:
             return
         self._begin()
         theirs, ours = _shares(sizes)
-        with _Lister(root, theirs) as lister:
+        with suppress(OSError), _listed_meanwhile(root, theirs) as blocks:
             for one in ours:
                 with suppress(OSError):
                     self.scan(root, one)
-            for one, block in lister.blocks().items():
+            for one, block in blocks().items():
                 self._scans[one] = self._compare(one, place_of(root, one), block)
 
     def _scan(self, root: str, folder: str) -> Folder:
@@ -307,37 +306,38 @@ def _shares(sizes: Mapping[str, int]) -> tuple[list[str], list[str]]:
     return theirs, list(sizes)[len(theirs) :]
 
 
-class _Lister:
-    """A second process that lists folders while this one does so as well."""
+@contextmanager
+def _listed_meanwhile(
+    root: str, folders: Sequence[str]
+) -> Iterator[Callable[[], Mapping[str, bytes]]]:
+    """Let a second process list *folders*; what is yielded waits for what it could list.
 
-    def __init__(self, root: str, folders: Sequence[str]) -> None:
-        with tempfile.TemporaryFile() as question:
-            question.write(pack((root, list(folders))))
-            question.seek(0)
-            # A file, not a pipe: nobody reads while both are busy.
-            self._answer = tempfile.TemporaryFile()  # noqa: SIM115 - closed when left
-            self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", listing.__file__],
-                stdin=question,
-                stdout=self._answer,
-                stderr=subprocess.DEVNULL,
-            )
+    Raises:
+        OSError: it can't be started.
 
-    def __enter__(self) -> Self:
-        return self
+    """
+    # Files, not pipes: nobody reads or writes while both processes are busy.
+    with tempfile.TemporaryFile() as question, tempfile.TemporaryFile() as answer:
+        question.write(pack((root, list(folders))))
+        question.seek(0)
+        with subprocess.Popen(
+            [sys.executable, "-I", "-S", listing.__file__],
+            stdin=question,
+            stdout=answer,
+            stderr=subprocess.DEVNULL,
+        ) as process:
 
-    def __exit__(self, *_: object) -> None:
-        self._process.kill()
-        self._process.wait()
-        self._answer.close()
+            def blocks() -> Mapping[str, bytes]:
+                if process.wait() != 0:
+                    return {}
+                answer.seek(0)
+                found: Mapping[str, bytes] = unpack(answer.read())
+                return found
 
-    def blocks(self) -> Mapping[str, bytes]:
-        """Folder to packed listing, as far as they could be listed."""
-        if self._process.wait() != 0:
-            return {}
-        self._answer.seek(0)
-        found: Mapping[str, bytes] = unpack(self._answer.read())
-        return found
+            try:
+                yield blocks
+            finally:
+                process.kill()
 
 
 def _can_share() -> bool:

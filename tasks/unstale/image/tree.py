@@ -5,6 +5,7 @@ The one place of `image/` that reads files.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import posixpath
@@ -69,26 +70,21 @@ class ContextTree:
         A folder that is left out is sent for the sake of what is in it.
         """
         if path == ".":
-            return Record("folder", stat.S_IMODE(self.root.stat().st_mode), b"")
+            return self._root()
         folder, name = _split(path)
         return self._record(folder, name) if self._is_sent(folder, name) else None
 
     def names(self, folder: str) -> tuple[str, ...]:
         """The names in *folder* that are sent, sorted; none if it is no folder."""
-        if not self._is_entered(folder):
-            return ()
-        names = sorted(self._folder(folder).entries)
-        return tuple(name for name in names if self._is_sent(folder, name))
+        return tuple(self._names(folder)) if self._is_entered(folder) else ()
 
     def under(self, path: str) -> Iterator[tuple[str, Record]]:
         """*path* and what is below it, depth first, sorted, as far as it is sent."""
         record = self.record(path)
-        if record is None:
-            return
-        yield path, record
-        if record.kind == "folder":
-            for name in self.names(path):
-                yield from self.under(join(path, name))
+        if record is not None:
+            yield path, record
+            if record.kind == "folder":
+                yield from self._walk(path)
 
     def resolve(self, path: str) -> str | None:
         """Where *path* leads when every link in it is followed, or None.
@@ -153,6 +149,25 @@ class ContextTree:
             return _hash(b"root", self._sum(path)[0])
         below = self._sum(path)[0] if record.kind == "folder" else b""
         return _hash(*_fields(record), below)
+
+    def _walk(self, folder: str) -> Iterator[tuple[str, Record]]:
+        for name in self._names(folder):
+            path = join(folder, name)
+            record = self._record(folder, name)
+            yield path, record
+            if record.kind == "folder":
+                yield from self._walk(path)
+
+    def _names(self, folder: str) -> Iterator[str]:
+        for name, _, out in self._judged(folder):
+            if not out or self._sum(join(folder, name))[1]:
+                yield name
+
+    def _root(self) -> Record:
+        try:
+            return Record("folder", stat.S_IMODE(self.root.stat().st_mode), b"")
+        except OSError as error:
+            raise _unreadable(".", error) from error
 
     def _record(self, folder: str, name: str) -> Record:
         scan = self._folder(folder)
@@ -222,22 +237,33 @@ class ContextTree:
     def _look(self, folder: str) -> View:
         """What the rules let through of *folder*: its files in one digest, its folders."""
         scan = self._folder(folder)
-        _, said = self._judge(folder)
         files: list[bytes] = []
         folders: list[tuple[str, bytes, bool]] = []
+        for name, mode, out in self._judged(folder):
+            head = _head(name, mode, self._content(scan, folder, name))
+            if stat.S_ISDIR(mode):
+                folders.append((name, head, out))
+            else:
+                files.append(head)
+        return hashlib.sha256(b"".join(files)).digest(), bool(files), tuple(folders)
+
+    def _judged(self, folder: str) -> Iterator[tuple[str, int, bool]]:
+        """Name and mode of what may be sent of *folder*, sorted, and whether it is left out.
+
+        What is left out is a folder; what is in it decides whether it is sent.
+        """
+        _, said = self._judge(folder)
         above = "" if folder == "." else f"{folder}/"
-        for name, found in sorted(scan.entries.items()):
+        for name, found in sorted(self._folder(folder).entries.items()):
             mode = found[5]
             # Not by _judge: a memory of each file's verdict costs more than it saves.
             out, heard = dockerignore.step(above + name, self.rules, said) if said else _SENT
             if stat.S_ISDIR(mode):
                 self._heard[above + name] = out, heard
                 if self._may_be_entered(above + name):
-                    head = _head(name, mode, self._content(scan, folder, name))
-                    folders.append((name, head, out))
+                    yield name, mode, out
             elif not out:
-                files.append(_head(name, mode, self._content(scan, folder, name)))
-        return hashlib.sha256(b"".join(files)).digest(), bool(files), tuple(folders)
+                yield name, mode, False
 
 
 def _head(name: str, mode: int, held: Content) -> bytes:
@@ -316,7 +342,13 @@ def _code() -> bytes:
 
 
 def _unreadable(path: str, error: OSError) -> CouldNotTell:
+    refused = error.errno in {errno.EACCES, errno.EPERM}
     return CouldNotTell(
         f"{path} is in the build context and can't be read: {error.strerror}.",
-        hint="make it readable, or leave it out with .dockerignore",
+        cause="Its permissions, or those of a folder above, do not let this user."
+        if refused
+        else "It was changed or removed meanwhile, or its disk has a fault.",
+        hint="make it readable, or leave it out with .dockerignore"
+        if refused
+        else "try again when nothing writes there",
     )

@@ -413,6 +413,29 @@ def test_a_second_process_that_fails_is_done_without(
 
 
 @pytest.mark.usefixtures("shared")
+def test_a_second_process_that_cannot_start_is_done_without(
+    root: Path, state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command(root, state)
+    change_all(root)
+
+    monkeypatch.setattr(sys, "executable", str(root / "python"))
+
+    assert command(root, state) == digest(root)
+
+
+def test_the_second_process_answers_for_what_it_can_list(root: Path) -> None:
+    question = listing.pack((str(root), [".", "gone", "b"]))
+
+    answer = listing.unpack(listing._answer(question))
+
+    assert {folder: dict(listing.unpack(block)).keys() for folder, block in answer.items()} == {
+        ".": {"a", "b", "link", "top"},
+        "b": {"c", "x"},
+    }
+
+
+@pytest.mark.usefixtures("shared")
 def test_folders_that_are_gone_are_no_error(root: Path, state: Path) -> None:
     command(root, state)
     shutil.rmtree(root / "a")

@@ -412,6 +412,20 @@ def test_a_file_that_cannot_be_read_is_named(unreadable: Path) -> None:
         tree(unreadable).digest(".")
 
 
+def test_a_file_that_went_away_meanwhile_is_named(root: Path) -> None:
+    found = tree(root)
+    found.names("a")
+    (root / "a/x").unlink()
+
+    with pytest.raises(CouldNotTell, match=r"(?s)a/x.*meanwhile.*Next: try again"):
+        found.record("a/x")
+
+
+def test_a_context_that_is_not_there_cannot_be_told(tmp_path: Path) -> None:
+    with pytest.raises(CouldNotTell, match="No such file"):
+        tree(tmp_path / "nothing").digest(".")
+
+
 def test_a_file_that_nobody_needs_may_be_unreadable(unreadable: Path) -> None:
     found = tree(unreadable)
 
