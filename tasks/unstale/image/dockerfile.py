@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from itertools import pairwise
 from typing import Literal
@@ -61,7 +61,7 @@ class Instruction:
     name: str
     """In capitals."""
     flags: tuple[tuple[str, str], ...]
-    """In their order; a switch is "true" or "false". Only those that have an effect."""
+    """In their order; a switch is "true". Only those that have an effect."""
     text: str
     """What follows the flags, as written. Of an ONBUILD: the trigger, heredocs included."""
     heredocs: tuple[Heredoc, ...] = ()
@@ -261,14 +261,11 @@ def _instruction(one: Statement, escape: str) -> Instruction:
     if one.name == "ONBUILD":
         _flags(one.name, one.flags)
         return Instruction(one.name, (), _trigger(one), line=one.line, escape=escape)
-    no_flags = one.name in _IGNORES_FLAGS or (one.name, health(one.text)[0]) == (
-        "HEALTHCHECK",
-        "NONE",
-    )
-    flags = _flags(one.name, () if no_flags else one.flags)
+    is_no_check = one.name == "HEALTHCHECK" and health(one.text)[0] == "NONE"
+    flags = _flags(one.name, () if is_no_check or one.name in _IGNORES_FLAGS else one.flags)
     found = Instruction(one.name, flags, one.text, one.heredocs, one.line, escape)
     _check(found)
-    return found
+    return replace(found, flags=tuple(flag for flag in flags if _has_effect(one.name, *flag)))
 
 
 # Flags
@@ -294,11 +291,11 @@ _FLAGS: dict[str, dict[str, _Kind]] = {
     },
     "RUN": {"mount": "list", "network": "text", "security": "text", "device": "list"},
 }
+_DEFAULTS = {"network": "default", "security": "sandbox"}
 _IGNORES_FLAGS = frozenset({"ARG", "STOPSIGNAL"})
 
 
 def _flags(name: str, words: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
-    """The flags that have an effect: an empty text and a false switch have none."""
     known = _FLAGS.get(name, {})
     found: list[tuple[str, str]] = []
     seen: set[str] = set()
@@ -314,9 +311,14 @@ def _flags(name: str, words: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
             value = _switch(flag, value, given=bool(given))
         elif not given:
             raise Malformed(f"{name} --{flag} has no value")
-        if (kind, value) not in (("text", ""), ("switch", "false")) or flag == "network":
-            found.append((flag, value))
+        found.append((flag, value))
     return tuple(found)
+
+
+def _has_effect(name: str, flag: str, value: str) -> bool:
+    """Whether it differs from the flag's absence."""
+    default = "false" if _FLAGS[name][flag] == "switch" else _DEFAULTS.get(flag, "")
+    return value not in ("", default)
 
 
 def _switch(flag: str, value: str, *, given: bool) -> str:

@@ -91,9 +91,12 @@ def test_each_instruction_knows_its_first_line() -> None:
     [
         ("COPY --from=a --link b c", (("from", "a"), ("link", "true"))),
         ("COPY --link=False --chown= b c", ()),
+        ("COPY --chown=false b c", (("chown", "false"),)),
         ('COPY --chown="a b"\\ c d e', (("chown", "a b c"),)),
         ("RUN --mount=type=bind --mount=a b", (("mount", "type=bind"), ("mount", "a"))),
         ("RUN -- --mount=a", ()),
+        ("RUN --network=default --security=sandbox a", ()),
+        ("RUN --network=none a", (("network", "none"),)),
         (
             "COPY --parents --exclude=*.a --exclude=b c d",
             (("parents", "true"), ("exclude", "*.a"), ("exclude", "b")),
