@@ -565,7 +565,7 @@ class Project:
         self._require_schema(site, line)
         # What an earlier build made stale is created anew; what is up stays.
         deployment = self.stack_up(line, env)
-        containers.verify_running(self._bench(site), deployment)
+        containers.verify_running(self._bench(site), deployment, is_new=False)
         number = uuid.uuid4().hex[:8]
         try:
             found = tests.run_tests(
@@ -578,7 +578,7 @@ class Project:
                 line=line,
             )
             counts = tests.judge(self.ports, found)
-            containers.verify_runner(self._bench(site), found.runner)
+            containers.verify_runner(self._bench(site), deployment, found.runner, is_new=False)
             return counts
         finally:
             with self.signals.held():

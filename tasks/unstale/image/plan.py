@@ -83,8 +83,8 @@ class Step:
     """Images whose files it reads."""
     copy: Copy | None = None
     env: tuple[tuple[str, str], ...] = ()
-    """The variables that it sees, sorted; part of its key, kept apart since a
-    value may be a secret."""
+    """The variables that it sees, and the files that it writes itself; part of its
+    key, kept apart since a value may be a secret."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from unstale.errors import CouldNotTell
 from unstale.image import goglob, imageconfig
 from unstale.image.dockerfile import (
     Dockerfile,
+    Heredoc,
     Instruction,
     Stage,
     Unresolved,
@@ -32,7 +33,7 @@ from unstale.image.dockerfile import (
 )
 from unstale.image.imageconfig import Config
 from unstale.image.plan import Copy, Given, NamedContext, Plan, Reading, StagePlan, Step
-from unstale.image.shell import expand, expand_words
+from unstale.image.shell import expand, expand_body, expand_words
 from unstale.ports import ImageFact
 
 __all__ = ["familiar", "resolve"]
@@ -359,13 +360,21 @@ class _Interpreter:
         self._note_remote(one, remote)
         dest = _absolute(place, state.workdir)
         as_folder = place in ("", ".") or place.endswith(("/", "/."))
-        bodies = [[h.name, h.body, h.expand] for h in one.heredocs]
-        seen = (_mentioned(h.body, state.env) for h in one.heredocs if h.expand)
+        bodies = tuple(_body(heredoc, state.env) for heredoc in one.heredocs)
         flags = sorted((n, self._expand(v, state.env)) for n, v in one.flags if n != "from")
         is_loose = any(name in ("parents", "exclude") for name, _ in flags)
         # BuildKit keeps only the last segment of a source's path, beside its content.
         names = patterns if is_loose else tuple(posixpath.basename(p) for p in patterns)
-        key = ("copy", one.name, names, dest, as_folder, flags, bodies, remote)
+        key = (
+            "copy",
+            one.name,
+            names,
+            dest,
+            as_folder,
+            flags,
+            [h.name for h in one.heredocs],
+            remote,
+        )
         origin = one.flag("from")
         if origin is None:
             reads = tuple(_reading("", pattern, is_loose=is_loose) for pattern in patterns)
@@ -384,9 +393,7 @@ class _Interpreter:
             writes_more=bool(heredocs or remote or found.images or is_loose),
             keeps_mode=one.flag("chmod") is None,
         )
-        state.steps.append(
-            replace(found, line=one.line, copy=copy, env=tuple(itertools.chain(*seen)))
-        )
+        state.steps.append(replace(found, line=one.line, copy=copy, env=bodies))
 
     def _note_remote(self, one: Instruction, remote: Sequence[str]) -> None:
         pinned = one.flag("checksum") is not None
@@ -443,9 +450,9 @@ def _reading(context: str, pattern: str, *, is_loose: bool = False) -> Reading:
     )
 
 
-def _mentioned(body: str, env: Mapping[str, str]) -> list[tuple[str, str]]:
-    names = set(re.findall(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)", body))
-    return sorted((name, env.get(name, "")) for name in names)
+def _body(heredoc: Heredoc, env: Mapping[str, str]) -> tuple[str, str]:
+    """The content of a file that is written in the Dockerfile."""
+    return "<<", expand_body(heredoc.body, env) if heredoc.expand else heredoc.body
 
 
 def _refuse_bad_patterns(one: Instruction, patterns: Sequence[str]) -> None:

@@ -75,8 +75,7 @@ def _bases(bench: Bench, service: Service) -> frozenset[str]:
 
 
 def _build_wave(bench: Bench, wave: Sequence[Service], choice: Build, line: Line) -> Iterator[str]:
-    _pull_bases(bench, wave, line)
-    bench.rescan()
+    _pull_bases(bench, wave, choice, line)
     before = {s.name: bench.inputs(s) for s in wave}
     sends = _sends(bench, wave, before)
     for name, (_, why) in sends.items():
@@ -127,18 +126,20 @@ def _stubborn(
     return any(not one.derived for seen in looks for one in seen.differences)
 
 
-def _pull_bases(bench: Bench, wave: Sequence[Service], line: Line) -> None:
-    """Bring missing base images into the local store, where they can be looked at.
+def _pull_bases(bench: Bench, wave: Sequence[Service], choice: Build, line: Line) -> None:
+    """Bring base images into the local store, where they can be looked at.
 
+    Those that are missing, or with ``--pull`` all that are not built here:
     BuildKit would fetch them for itself alone. What can't be pulled is left to
     the build, which fails with its own words or takes it from its cache.
     """
-    for service in wave:
-        plan = bench.inputs(service).plan
-        for reference in plan.images if plan else ():
-            if bench.image(reference) is None:
-                line(f"pulling {reference}")
-                bench.ports.docker.pull(reference)
+    plans = (bench.inputs(service).plan for service in wave)
+    used = {reference for plan in plans if plan for reference in plan.images}
+    ours = {familiar(service.image) for service in bench.services}
+    for reference in sorted(used):
+        if bench.image(reference) is None or (choice.pull and familiar(reference) not in ours):
+            line(f"pulling {reference}")
+            bench.ports.docker.pull(reference)
     bench.rescan()
 
 
@@ -209,7 +210,7 @@ def _compose_build(
 
     Raises:
         BuildFailed: compose's build failed.
-        CouldNotTell: the tree changed; the images are gone again.
+        CouldNotTell: the tree changed; the stamped images are gone again.
 
     """
     overlays = {s.name: _overlay(bench, s, inputs[s.name], sends, choice) for s in wave}
@@ -220,7 +221,9 @@ def _compose_build(
     bench.ports.docker.build(target, [s.name for s in wave], options, line)
     bench.rescan()
     images = {s.name: _built(bench, s) for s in wave}
-    changed = [s for s in wave if bench.inputs(s).digest != inputs[s.name].digest]
+    # Without a stamp, nothing is vouched for that could have changed.
+    stamped = () if choice.arguments else wave
+    changed = [s for s in stamped if bench.inputs(s).digest != inputs[s.name].digest]
     if changed:
         # A stamp may not outlive the doubt: without their names they are nobody's.
         bench.ports.docker.remove_images([s.image for s in changed])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from unstale.errors import CouldNotTell, Mismatch
@@ -53,6 +53,8 @@ def _judge(
     bench: Bench,
     found: Sequence[ContainerFact],
     model: Mapping[str, object] | None = None,
+    *,
+    new_volumes: Collection[str] = (),
 ) -> tuple[ContainerStatus, ...]:
     names = {c.service for c in found}
     built = [s for s in bench.services if s.name in names]
@@ -63,11 +65,15 @@ def _judge(
         {s.name: placed(bench.inputs(s)) for s in built},
         {s.name: fact.id for s in built if (fact := bench.image(s.image))},
         model,
+        new_volumes=new_volumes,
     )
 
 
-def verify_running(bench: Bench, deployment: Deployment) -> str:
+def verify_running(bench: Bench, deployment: Deployment, *, is_new: bool) -> str:
     """Check that each container runs its proven image, and shows its files.
+
+    Of a stack that *is_new* the volumes were filled by these very images: what
+    differs in them is data.
 
     Raises:
         Mismatch: one runs another image, or a mount shows other code.
@@ -75,7 +81,7 @@ def verify_running(bench: Bench, deployment: Deployment) -> str:
 
     """
     found = bench.ports.docker.containers({PROJECT: deployment.target.project})
-    judged = _judge(bench, found)
+    judged = _judge(bench, found, new_volumes=_volumes(bench, deployment) if is_new else ())
     if not judged:
         return "no service is running yet"
     _require(combine(one.image for one in judged), _OLD)
@@ -83,7 +89,9 @@ def verify_running(bench: Bench, deployment: Deployment) -> str:
     return "each container runs the proven image"
 
 
-def verify_runner(bench: Bench, runner: ContainerFact | None) -> None:
+def verify_runner(
+    bench: Bench, deployment: Deployment, runner: ContainerFact | None, *, is_new: bool
+) -> None:
     """Check, after the tests, what the mounts of their own container showed them.
 
     Raises:
@@ -92,8 +100,13 @@ def verify_runner(bench: Bench, runner: ContainerFact | None) -> None:
 
     """
     if runner is not None:
-        judged = _judge(bench, [replace(runner, one_off=False)])
+        volumes = _volumes(bench, deployment) if is_new else ()
+        judged = _judge(bench, [replace(runner, one_off=False)], new_volumes=volumes)
         _require(combine(one.mounts for one in judged), _HIDDEN)
+
+
+def _volumes(bench: Bench, deployment: Deployment) -> tuple[str, ...]:
+    return tuple(f"{deployment.target.project}_{key}" for key in bench.site.stack.own_volumes)
 
 
 # What it means, and what to type next.

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -153,7 +155,11 @@ def _status(bench: Bench, service: Service) -> ImageStatus:
     inputs = bench.inputs(service)
     root = bench.site.settings.root
     judged = judge(bench.ports.docker, fact, inputs, bench.stamped(service), bench.proofs, root)
-    seen = findings(placed(inputs), _mounts(service)) if isinstance(judged.verdict, Stale) else ()
+    seen = (
+        findings(placed(inputs), _mounts(service), cache(_real))
+        if isinstance(judged.verdict, Stale)
+        else ()
+    )
     one = chain(judged.verdict, (), seen, root)
     return ImageStatus(
         service=service.name,
@@ -169,6 +175,10 @@ def _status(bench: Bench, service: Service) -> ImageStatus:
         masked=one.masked,
         not_covered=inputs.not_covered,
     )
+
+
+def _real(path: Path) -> Path:
+    return Path(os.path.realpath(path))
 
 
 def _mounts(service: Service) -> tuple[MountFact, ...]:
@@ -215,6 +225,7 @@ def _explained(bench: Bench, found: Sequence[ImageStatus]) -> tuple[ImageStatus,
     """*found* with the commits behind their reasons, and behind their images."""
     git, root = bench.ports.git, bench.site.settings.root
     reasons = [r for s in found if isinstance(s.verdict, Stale) for r in s.verdict.reasons]
+    reasons += [r for s in found for r in s.masked]
     commits = explain.commits_of(git, root, reasons) if reasons else {}
     oldest = min((s.built_at for s in found if s.built_at is not None), default=None)
     log = git.log(since=oldest, limit=_MOST_COMMITS) if oldest is not None else ()
@@ -224,6 +235,7 @@ def _explained(bench: Bench, found: Sequence[ImageStatus]) -> tuple[ImageStatus,
             verdict=Stale(explain.explain(status.verdict.reasons, commits))
             if isinstance(status.verdict, Stale)
             else status.verdict,
+            masked=explain.explain(status.masked, commits),
             **_behind(status.built_at, [commit.committed_at for commit in log]),
         )
         for status in found

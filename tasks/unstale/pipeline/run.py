@@ -212,7 +212,7 @@ def _up(run: Run, state: RunState) -> tuple[RunState, str]:
 
 
 def _running_image(run: Run, state: RunState) -> tuple[RunState, str]:
-    return state, containers.verify_running(_bench(run), state.stack)
+    return state, containers.verify_running(_bench(run), state.stack, is_new=True)
 
 
 def _run_tests(run: Run, state: RunState) -> tuple[RunState, str]:
@@ -228,7 +228,7 @@ def _run_tests(run: Run, state: RunState) -> tuple[RunState, str]:
     state = replace(state, counts=found.counts)
     with _reached(state):
         counts = tests.judge(run.ports, found)
-        containers.verify_runner(_bench(run), found.runner)
+        containers.verify_runner(_bench(run), state.stack, found.runner, is_new=True)
     skipped = f", {counts.skipped} skipped" if counts.skipped else ""
     return state, f"{counts.passed} passed{skipped}"
 

@@ -30,6 +30,7 @@ def _receipt(**changes: Any) -> dict[str, Any]:
         "counts": Counts(1, 1, 2, failures=("bad",), passes=("good",)),
         "steps": (StepResult("build", Outcome.PROVEN, 1.23456, "2 images"),),
         "started": AT,
+        "more": {"subject": "v1:sha256:cd", "builder": ["app is sent under a new name"]},
     }
     return statement(**{**given, **changes})
 
@@ -82,6 +83,8 @@ def test_it_tells_what_ran_on_what() -> None:
         "dirty": True,
         "schema": {"state": "current"},
         "skipped": 2,
+        "subject": "v1:sha256:cd",
+        "builder": ["app is sent under a new name"],
         "steps": [{"name": "build", "outcome": "proven", "seconds": 1.235, "detail": "2 images"}],
     }
 
