@@ -238,6 +238,7 @@ class FakeDocker:
     def pull(self, reference: str) -> bool:
         self.pulled.append(reference)
         if reference in self.registry:
+            self.local_images = [i for i in self.local_images if reference not in i.tags]
             self.local_images.append(self.registry[reference])
         return reference in self.registry
 
