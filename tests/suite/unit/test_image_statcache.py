@@ -107,6 +107,17 @@ def test_a_file_that_was_read_for_some_rules_is_not_read_for_others(
     assert opened == []
 
 
+def test_rules_that_nobody_uses_any_more_are_forgotten(root: Path, state: Path) -> None:
+    for number in range(20):
+        command(root, state, f"nothing{number}")
+    size = state.stat().st_size
+    for number in range(20, 40):
+        command(root, state, f"nothing{number}")
+
+    assert state.stat().st_size == size
+    assert command(root, state, "nothing1") == digest(root)
+
+
 def keep_stamps(place: Path, change: Callable[[Path], object]) -> None:
     before = place.stat()
     change(place)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import hashlib
 import os
 import shutil
 import socket
@@ -263,6 +265,63 @@ def test_a_record_says_what_is_sent(root: Path) -> None:
     assert (file.kind, file.mode, len(file.content)) == ("file", MODE, 32)
     assert folder
     assert (folder.kind, folder.content) == ("folder", b"")
+
+
+@pytest.mark.parametrize("size", [0, 1, 2**20 - 1, 2**20, 2**20 + 1, 3 * 2**20])
+def test_a_file_of_any_size_is_known_by_its_sha256(tmp_path: Path, size: int) -> None:
+    content = (b"0123456789abcdef" * (size // 16 + 1))[:size]
+    (tmp_path / "x").write_bytes(content)
+
+    record = tree(tmp_path).record("x")
+
+    assert record
+    assert record.content == hashlib.sha256(content).digest()
+
+
+def test_a_file_that_grows_meanwhile_is_read_to_its_end(root: Path) -> None:
+    found = tree(root)
+    found.names("a")
+    (root / "a/x").write_bytes(b"longer than it was when the folder was listed")
+
+    record = found.record("a/x")
+
+    assert record
+    assert record.content == hashlib.sha256((root / "a/x").read_bytes()).digest()
+
+
+def no_xattrs(*_: object, **__: object) -> list[str]:
+    raise OSError(errno.ENOTSUP, "Operation not supported")
+
+
+def broken_xattrs(*_: object, **__: object) -> list[str]:
+    raise OSError(errno.EIO, "Input/output error")
+
+
+def test_a_file_system_without_attributes_has_none(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = tree(root).digest(".")
+
+    monkeypatch.setattr(os, "listxattr", no_xattrs)
+
+    assert tree(root).digest(".") == before
+
+
+def test_a_system_without_attributes_has_none(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = tree(root).digest(".")
+
+    monkeypatch.delattr(os, "listxattr")  # as on macOS
+
+    assert tree(root).digest(".") == before
+
+
+def test_attributes_that_cannot_be_read_are_not_none(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "listxattr", broken_xattrs)
+
+    with pytest.raises(CouldNotTell, match="Input/output error"):
+        tree(root).digest(".")
 
 
 @pytest.mark.parametrize("path", ["nothing", "a/x/below", "l/below", "a/nothing", "no/thing"])
