@@ -226,6 +226,8 @@ def test_every_call_tells_that_the_engine_is_gone(tmp_path: Path) -> None:
         lambda: gone.networks({}),
         lambda: gone.volumes({}),
         lambda: gone.history("x"),
+        lambda: gone.pull("localhost:1/x"),
+        gone.platform,
         lambda: gone.remove_containers(["x"]),
         lambda: gone.logs("x", 5),
         lambda: gone.up(aim, ["a"], silent, deadline_s=20),
@@ -618,6 +620,55 @@ def test_files_under_mounts_are_those_that_the_mounts_show(
     assert read("/rules") == [b"new rules\n"]
     subprocess.run(["docker", "stop", "--time", "0", name], check=True, capture_output=True)
     assert read("/anonymous/a") == [b"volume\n"]
+
+
+def test_images_are_found_by_their_names_and_a_missing_one_is_left_out(
+    docker: DockerCli, project: str, scratch: ComposeTarget
+) -> None:
+    docker.build(scratch, ["app"], BuildOptions(), silent)
+    name = f"{project}/app:1"
+    fact = docker.image(name)
+    assert fact is not None
+
+    assert docker.images_called([name, f"{project}/none", fact.id, name]) == {
+        name: fact,
+        fact.id: fact,
+    }
+    assert docker.images_called([f"{project}/none"]) == {}
+    assert docker.images_called([]) == {}
+
+
+def test_an_image_carries_its_whole_config_and_where_it_is_from(
+    docker: DockerCli, project: str, scratch: ComposeTarget
+) -> None:
+    docker.build(scratch, ["app"], BuildOptions(), silent)
+    fact = docker.image(f"{project}/app:1")
+    assert fact is not None
+
+    config = json.loads(fact.config)
+    assert config["WorkingDir"] == "/app"
+    assert "FOO=bar" in config["Env"]
+    assert config["Labels"] == fact.labels
+    assert list(config) == sorted(config)
+    assert not fact.is_pulled
+
+
+def test_what_can_not_be_pulled_is_an_answer(docker: DockerCli, project: str) -> None:
+    # A registry that is not there: the name needs no network to fail.
+    assert docker.pull(f"localhost:1/{project}:none") is False
+
+
+def test_the_engine_says_what_it_builds_for(docker: DockerCli) -> None:
+    system, _, machine = docker.platform().partition("/")
+
+    assert system == "linux"
+    assert machine in ("amd64", "arm64")
+
+
+def test_a_default_platform_is_the_environments() -> None:
+    environ = {**os.environ, "DOCKER_DEFAULT_PLATFORM": "linux/arm64"}
+
+    assert DockerCli(SystemProcess(), environ).platform() == "linux/arm64"
 
 
 def test_an_absent_image_is_an_error(docker: DockerCli) -> None:

@@ -54,3 +54,47 @@ def test_glob_finds_files_sorted(tmp_path: Path) -> None:
     (tmp_path / "c.env").mkdir()
     found = DiskFiles().glob(tmp_path, "*.env")
     assert [path.name for path in found] == ["a.env", "b.env"]
+
+
+def test_bytes_that_are_no_text_survive_a_write(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    DiskFiles().write_atomic(path, b"COPY \xff /x\n".decode(errors="surrogateescape"))
+
+    assert path.read_bytes() == b"COPY \xff /x\n"
+
+
+def test_an_append_makes_parents_and_keeps_what_is_there(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "er" / "file"
+    DiskFiles().append(path, "one\n")
+    inode = path.stat().st_ino
+    DiskFiles().append(path, "zwö\r\n")
+
+    assert path.read_bytes() == "one\nzwö\r\n".encode()
+    assert path.stat().st_ino == inode
+
+
+def test_a_link_makes_parents_and_leads_to_its_target(tmp_path: Path) -> None:
+    path, target = tmp_path / "deep" / "er" / "link", tmp_path / "target"
+    target.mkdir()
+    DiskFiles().link(path, target)
+
+    assert path.is_symlink()
+    assert path.readlink() == target
+
+
+def test_a_link_takes_the_place_of_an_earlier_one_and_not_of_its_target(tmp_path: Path) -> None:
+    path = tmp_path / "link"
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        DiskFiles().link(path, tmp_path / name)
+
+    assert path.readlink() == tmp_path / "two"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["link", "one", "two"]
+    assert list((tmp_path / "one").iterdir()) == []
+
+
+def test_a_link_may_lead_to_what_is_not_there(tmp_path: Path) -> None:
+    DiskFiles().link(tmp_path / "link", tmp_path / "none")
+
+    assert (tmp_path / "link").is_symlink()
+    assert not DiskFiles().exists(tmp_path / "link")
