@@ -264,8 +264,11 @@ class _Interpreter:
         return expand_words(word, state.env, self.source.escape)
 
     def _workdir(self, state: _State, one: Instruction) -> None:
-        path = _absolute(self._expand(one.text, state.env), state.workdir)
-        state.config["WorkingDir"] = path
+        written = self._expand(one.text, state.env)
+        path = _absolute(written, state.workdir)
+        # An absolute path stays as it is written, in Config and for RUN; the
+        # folder that is made has the tidy name.
+        state.config["WorkingDir"] = written if written.startswith("/") else path
         state.workdirs.append(PurePosixPath(path))
         if path != "/":
             key = ("workdir", path, state.config.get("User") or "")

@@ -102,6 +102,7 @@ def image_verify(result: VerifyResult) -> dict[str, Any]:
         "finding": result.finding,
         "matches": [{"path": str(m.path), "line": m.line} for m in result.matches],
         "compared": result.compared,
+        "cited": result.is_cited,
         "differences": [{"path": str(d.path), "change": d.change} for d in result.differences],
     }
 

@@ -166,7 +166,8 @@ def image_clean(plan: Cleaning, *, done: bool) -> tuple[str, ...]:
 
 def image_verify(result: VerifyResult) -> tuple[str, ...]:
     """Where the pattern was found, and which bytes differ."""
-    about = f"{result.image_id[7:19]}, {result.compared} files compared"
+    before = " before" if result.is_cited else ""
+    about = f"{result.image_id[7:19]}, {result.compared} files compared{before}"
     return (
         f"{result.service}: {word(result.verdict)}   ({about})",
         *(f"  {m.path}:{m.line}" for m in result.matches[:20]),

@@ -215,6 +215,12 @@ def test_a_verified_image_shows_lines_and_differences() -> None:
     )
 
 
+def test_a_comparison_that_was_made_before_is_called_so() -> None:
+    result = VerifyResult("app", IMAGE.id, Fresh(), (), 41, (), "", is_cited=True)
+
+    assert text.image_verify(result) == ("app: fresh   (0123456789ab, 41 files compared before)",)
+
+
 def test_a_project_without_migrations_was_not_asked() -> None:
     assert text.schema(None) == ("not asked: the project has no migrations",)
 
