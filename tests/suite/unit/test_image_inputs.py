@@ -335,7 +335,7 @@ SAME: dict[str, tuple[str, str]] = {
     "a form of ENV": ("ENV A=1\nRUN x", "ENV A 1\nRUN x"),
     "the order of labels": ("LABEL a=1 b=2", "LABEL b=2\nLABEL a=1"),
     "the protocol of a port that is tcp": ("EXPOSE 80", "EXPOSE 80/tcp"),
-    "a slash after the WORKDIR": ("WORKDIR /app\nCOPY src .", "WORKDIR /app/\nCOPY src ."),
+    "a relative WORKDIR's slash": ("WORKDIR app\nCOPY src .", "WORKDIR app/\nCOPY src ."),
     "a relative destination": ("WORKDIR /app\nCOPY src /app/o/", "WORKDIR /app\nCOPY src o/"),
     "a CMD that is replaced": ('CMD ["b"]', 'CMD ["a"]\nCMD ["b"]'),
     "the quotes around a heredoc's name": (
@@ -351,6 +351,7 @@ def test_the_digest_does_not_depend_on(tree: Checkout, one: str, other: str) -> 
 
 
 OTHER: dict[str, tuple[str, str]] = {
+    "a slash after an absolute WORKDIR": ("WORKDIR /app\nRUN x", "WORKDIR /app/\nRUN x"),
     "a copy's destination": ("COPY src /o/", "COPY src /p/"),
     "whether a destination is a folder": ("COPY a/f /o", "COPY a/f /o/"),
     "the last segment of a source": ("COPY a/f /x", "COPY a/g /x"),
