@@ -422,7 +422,7 @@ def _check_health(one: Instruction) -> None:
         raise Malformed("HEALTHCHECK CMD needs a command")
     if kind not in ("CMD", "NONE"):
         raise Malformed(f"HEALTHCHECK {kind}")
-    for flag, value in one.flags:
+    for flag, value in (pair for pair in one.flags if pair[1]):
         if flag == "retries" and not _is_count(value):
             raise Malformed(f"HEALTHCHECK --retries={value}")
         if flag != "retries" and not _is_interval(value):

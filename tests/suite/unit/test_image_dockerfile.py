@@ -103,6 +103,7 @@ def test_each_instruction_knows_its_first_line() -> None:
         ),
         ("ARG --odd=1 a", ()),
         ("HEALTHCHECK --odd=1 NONE", ()),
+        ("HEALTHCHECK --interval= --retries= --timeout=1m CMD a", (("timeout", "1m"),)),
         # BuildKit takes bytes for characters here.
         ("COPY --chown=\u00e9 b c", (("chown", "\u00c3\u00a9"),)),
     ],
