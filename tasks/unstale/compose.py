@@ -114,6 +114,7 @@ class Stack:
 
 def parse(model: Json) -> Stack:
     """Read the model that ``docker compose config --format json`` prints."""
+    model = _unescaped(model)
     name = str(model["name"])
     services = model.get("services") or {}
     images = {key: _image(name, key, services[key]) for key in services}
@@ -147,9 +148,7 @@ def _service(name: str, raw: Json, images: Mapping[str, str]) -> Service:
         image=images[name],
         build=_build(raw["build"], raw.get("platform"), images) if raw.get("build") else None,
         container_name=raw.get("container_name"),
-        environment=tuple(
-            sorted((k, _unescape(v)) for k, v in (raw.get("environment") or {}).items())
-        ),
+        environment=tuple(sorted((k, _text(v)) for k, v in (raw.get("environment") or {}).items())),
         ports=tuple(_port(p) for p in raw.get("ports") or ()),
         mounts=tuple(_mount(v) for v in raw.get("volumes") or ()),
         profiles=tuple(raw.get("profiles") or ()),
@@ -159,9 +158,21 @@ def _service(name: str, raw: Json, images: Mapping[str, str]) -> Service:
     )
 
 
-def _unescape(value: str | None) -> str | None:
-    # `config` doubles every dollar sign, so that its output can be read again.
-    return None if value is None else str(value).replace("$$", "$")
+def _unescaped(value: Any) -> Any:  # noqa: ANN401 - see Json
+    """*value* with single dollar signs: `config` doubles all, to be read again itself."""
+    match value:
+        case str():
+            return value.replace("$$", "$")
+        case Mapping():
+            return {key: _unescaped(one) for key, one in value.items()}
+        case list():
+            return [_unescaped(one) for one in value]
+        case _:
+            return value
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
 
 
 # BuildKit keeps a host's name in a RUN's key and not its address.
@@ -174,7 +185,7 @@ def _build(raw: Json, platform: str | None, images: Mapping[str, str]) -> BuildS
         dockerfile=str(raw.get("dockerfile") or "Dockerfile"),
         dockerfile_inline=raw.get("dockerfile_inline"),
         target=raw.get("target"),
-        args=tuple(sorted((k, _unescape(v)) for k, v in (raw.get("args") or {}).items())),
+        args=tuple(sorted((k, _text(v)) for k, v in (raw.get("args") or {}).items())),
         additional_contexts=tuple(
             sorted(
                 (name, _context(str(place), images))
@@ -182,7 +193,7 @@ def _build(raw: Json, platform: str | None, images: Mapping[str, str]) -> BuildS
             )
         ),
         platforms=tuple(raw.get("platforms") or ((platform,) if platform else ())),
-        labels=tuple(sorted((k, _unescape(v) or "") for k, v in (raw.get("labels") or {}).items())),
+        labels=tuple(sorted((k, _text(v) or "") for k, v in (raw.get("labels") or {}).items())),
         run_options=tuple(
             json.dumps([key, _host_names(raw[key]) if key == "extra_hosts" else raw[key]])
             for key in sorted(_RUN_OPTIONS)

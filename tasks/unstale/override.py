@@ -98,6 +98,7 @@ def _ephemeral(port: Port) -> dict[str, Any]:
 def _yaml(document: Mapping[str, Any]) -> str:
     # JSON is YAML's flow style; only compose's tags have no JSON form.
     text = json.dumps({k: v for k, v in document.items() if v}, indent=1)
+    text = text.replace("$", "$$")  # or compose would take it for a variable
     text = text.replace(json.dumps(_RESET), "!reset null")
     # A tagged list: the mark is its first item, the tag goes before the bracket.
     mark = json.dumps(_REPLACE)

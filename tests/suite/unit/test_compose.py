@@ -122,6 +122,91 @@ def test_dollar_signs_that_compose_doubled_are_single_again() -> None:
     assert _service("worker").variable("PASSWORD") == "pa$word"
 
 
+def _build(**section: Any) -> BuildSpec:
+    model = {"name": "demo", "services": {"app": {"build": {"context": "/srv", **section}}}}
+    found = parse(model).services[0].build
+    assert found is not None
+    return found
+
+
+def test_dollar_signs_of_a_build_are_single_again_everywhere() -> None:
+    build = _build(
+        context="/srv/a$$b",
+        dockerfile="Docker$$file",
+        dockerfile_inline="FROM scratch\nCOPY $$X \\$$Y /\n",
+        args={"A": "1$$2"},
+        labels={"l": "$$"},
+        additional_contexts={"lib": "/srv/a$$b/lib"},
+    )
+
+    assert build.dockerfile_path == Path("/srv/a$b/Docker$file")
+    assert build.dockerfile_inline == "FROM scratch\nCOPY $X \\$Y /\n"
+    assert (build.args, build.labels) == ((("A", "1$2"),), (("l", "$"),))
+    assert build.additional_contexts == (("lib", "/srv/a$b/lib"),)
+
+
+def test_the_labels_of_a_build_come_sorted() -> None:
+    assert _build(labels={"b": "2", "a": ""}).labels == (("a", ""), ("b", "2"))
+
+
+def test_what_every_run_sees_is_kept_in_one_form() -> None:
+    build = _build(
+        shm_size="1048576",
+        network="host",
+        extra_hosts=["web=10.0.0.2", "db=10.0.0.1"],
+        ulimits={"nofile": {"soft": 10, "hard": 20}},
+        privileged=False,
+    )
+
+    assert build.run_options == (
+        '["extra_hosts", ["db", "web"]]',
+        '["network", "host"]',
+        '["shm_size", "1048576"]',
+        '["ulimits", {"nofile": {"soft": 10, "hard": 20}}]',
+    )
+
+
+def test_what_no_image_depends_on_is_left_out() -> None:
+    plain = _build()
+
+    assert _build(secrets=[{"source": "t"}], ssh=["default"], cache_from=["x"]) == plain
+    assert _build(no_cache=True, pull=True, tags=["a"]) == plain
+
+
+@pytest.mark.parametrize(
+    ("service", "section", "platforms"),
+    [
+        ({}, {}, ()),
+        ({"platform": "linux/arm64"}, {}, ("linux/arm64",)),
+        ({"platform": "linux/arm64"}, {"platforms": ["linux/amd64"]}, ("linux/amd64",)),
+    ],
+)
+def test_a_build_is_for_its_own_platforms_or_the_services(
+    service: dict[str, Any], section: dict[str, Any], platforms: tuple[str, ...]
+) -> None:
+    build = {"context": "/srv", **section}
+    stack = parse({"name": "demo", "services": {"app": {"build": build, **service}}})
+
+    assert stack.built[0].build is not None
+    assert stack.built[0].build.platforms == platforms
+
+
+def test_another_services_image_is_a_context_by_its_name() -> None:
+    places = {"other": "service:base", "gone": "service:none", "lib": "/srv/lib"}
+    services = {
+        "app": {"build": {"context": "/srv", "additional_contexts": places}},
+        "base": {"image": "example.com/base", "build": {"context": "/srv"}},
+    }
+    build = parse({"name": "demo", "services": services}).services[0].build
+
+    assert build is not None
+    assert dict(build.additional_contexts) == {
+        "other": "docker-image://example.com/base",
+        "gone": "service:none",
+        "lib": "/srv/lib",
+    }
+
+
 def test_an_empty_variable_is_not_an_unset_one() -> None:
     assert _service("worker").variable("EMPTY") == ""
     assert _service("worker").variable("INHERITED") is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 from unstale.compose import Stack, parse
@@ -47,6 +48,35 @@ def test_a_build_gets_its_labels_and_nothing_else() -> None:
     assert json.loads(text) == {
         "services": {"app": {"build": {"labels": {"dev.unstale.inputs": "v1:sha256:ab"}}}}
     }
+
+
+def test_a_build_is_sent_through_its_link_with_the_dockerfile_by_its_place() -> None:
+    overlay = BuildOverlay(
+        {"a": "1"},
+        Path("/srv/demo/.unstale/contexts/unstale-1"),
+        Path("/srv/demo/Dockerfile"),
+        {"base": "docker-image://demo-base"},
+    )
+
+    assert json.loads(for_build({"app": overlay, "jobs": BuildOverlay({})})) == {
+        "services": {
+            "app": {
+                "build": {
+                    "labels": {"a": "1"},
+                    "context": "/srv/demo/.unstale/contexts/unstale-1",
+                    "dockerfile": "/srv/demo/Dockerfile",
+                    "additional_contexts": {"base": "docker-image://demo-base"},
+                }
+            },
+            "jobs": {"build": {}},
+        }
+    }
+
+
+def test_a_dollar_sign_in_a_path_is_no_variable_of_composes() -> None:
+    text = for_build({"app": BuildOverlay({}, Path("/srv/a$b/$c"))})
+
+    assert json.loads(text)["services"]["app"]["build"] == {"context": "/srv/a$$b/$$c"}
 
 
 def test_a_built_service_runs_the_proven_image_and_can_not_be_rebuilt() -> None:
