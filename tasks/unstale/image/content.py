@@ -21,6 +21,8 @@ __all__ = ["Comparison", "Difference", "compare", "roots"]
 # Each is a question of its own: where links lead in an image is asked for few.
 _MOST_ASKED_SINGLY = 20
 
+_ROOT = PurePosixPath("/")
+
 # Folders in which a base image has much that nobody copied.
 _CROWDED = frozenset(
     {"/etc", "/home", "/lib", "/opt", "/root", "/srv", "/usr", "/var"}
@@ -90,14 +92,17 @@ def compare(
     """Compare each copied file, or those at or below *below*, with the tree.
 
     The image is not run and needs no shell; bytes are hashed as they stream by.
-    Modes are compared where nothing after the copy may have changed them.
+    Modes are compared where nothing after the copy may have changed them. Links
+    right below the root are left out: all of the image would be read for them.
 
     Raises:
         CouldNotTell: a file of the tree can't be read.
 
     """
     wanted = tuple(
-        one for one in placements(inputs) if below is None or below in (one.dest, *one.dest.parents)
+        one
+        for one in placements(inputs)
+        if (below is None or below in (one.dest, *one.dest.parents)) and _place(one) != _ROOT
     )
     seen = _seen(docker, image_id, wanted)
     return Comparison(len(wanted), tuple(_differences(inputs, wanted, seen)))
@@ -114,19 +119,24 @@ def _seen(docker: Docker, image_id: str, wanted: Iterable[Placed]) -> _Seen:
         names.setdefault(one.dest / one.name, one.dest)
     names |= {one.dest: one.dest for one in wanted}
     found: dict[PurePosixPath, tuple[int, str, bytes]] = {}
-    for place in roots(names.values()):
+    for place in roots(map(_place, wanted)):
         for member in docker.files_in_image(image_id, place):
             dest = names.get(member.path)
             if dest is not None and (member.path == dest or dest not in found):
                 found[dest] = _held(member)
     # A link in the image may lead there; a folder that is asked for is followed.
-    folders = {one.dest.parent for one in wanted if one.dest not in found} - {PurePosixPath("/")}
+    folders = {one.dest.parent for one in wanted if one.dest not in found} - {_ROOT}
     for folder in sorted(folders) if len(folders) <= _MOST_ASKED_SINGLY else ():
         for member in docker.files_in_image(image_id, folder):
             dest = names.get(member.path)
             if dest is not None and member.path == dest:
                 found[dest] = _held(member)
     return found
+
+
+def _place(one: Placed) -> PurePosixPath:
+    """Where to look for *one*: asked for by name, a link would be followed."""
+    return one.dest.parent if one.is_link else one.dest
 
 
 def _held(member: ArchiveMember) -> tuple[int, str, bytes]:

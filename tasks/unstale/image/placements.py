@@ -31,6 +31,7 @@ class Placed:
     """Whether a later RUN could have read the copy, or rewritten it."""
     staged: bool = False
     """Whether another stage reads files of the one that it was copied to."""
+    is_link: bool = False
 
 
 def placements(inputs: BuildInputs) -> tuple[Placed, ...]:
@@ -125,7 +126,16 @@ class _Placing:
             for path, one in tree.under(place):
                 if one.kind in ("file", "link"):
                     inner = posixpath.relpath(path, place) if path != place else "."
-                    layout.put(Placed(path, reading.context, dest / inner, copy.keeps_mode, name))
+                    layout.put(
+                        Placed(
+                            source=path,
+                            context=reading.context,
+                            dest=dest / inner,
+                            keeps_mode=copy.keeps_mode,
+                            name=name,
+                            is_link=one.kind == "link",
+                        )
+                    )
 
     def _file_dest(self, copy: Copy, name: str, layout: _Layout) -> PurePosixPath:
         inside = copy.into_folder or copy.dest in layout.folders
@@ -141,7 +151,7 @@ class _Placing:
     ) -> Iterator[tuple[PurePosixPath, Placed]]:
         root = PurePosixPath("/") / source
         one = above.files.get(root)
-        if one is not None and not self._is_link(one):
+        if one is not None and not one.is_link:
             yield self._file_dest(copy, root.name, layout), replace(one, name=root.name)
             return
         # A folder may hold more than what was copied there, and a link leads anywhere.
@@ -151,7 +161,3 @@ class _Placing:
         for path, inner in above.files.items():
             if root in path.parents:
                 yield copy.dest / path.relative_to(root), inner
-
-    def _is_link(self, one: Placed) -> bool:
-        record = self._inputs.trees[one.context].record(one.source)
-        return record is not None and record.kind == "link"

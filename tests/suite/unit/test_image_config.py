@@ -67,7 +67,7 @@ def test_an_image_from_scratch_has_a_path_and_nothing_else() -> None:
         ('CMD ["a", "$LANG"]', "Cmd", ["a", "$LANG"]),
         ("CMD a b", "Cmd", ["/bin/bash", "-c", "a b"]),
         ("WORKDIR x", "WorkingDir", "/home/x"),
-        ("WORKDIR /x/", "WorkingDir", "/x"),
+        ("WORKDIR /x/", "WorkingDir", "/x/"),
         ("ENV LANG=D", "Env", [["PATH", "/bin"], ["LANG", "D"]]),
         ("ENV A=$LANG", "Env", [["PATH", "/bin"], ["LANG", "C"], ["A", "C"]]),
     ],

@@ -117,31 +117,35 @@ def test_without_a_copied_file_nothing_is_read(tree: Checkout, docker: FakeDocke
 
 @dataclass
 class Linked:
-    """An engine with one image, whose /app is a link to /srv."""
+    """An engine with one image; *links* are folders in it that lead elsewhere."""
 
     files: tuple[ArchiveMember, ...]
+    links: tuple[str, ...] = ()
     asked: list[str] = field(default_factory=list)
 
     def files_in_image(self, image: str, path: PurePosixPath) -> Iterator[ArchiveMember]:
+        """What lies below *path*, which is followed itself: no link in it is."""
         del image
         self.asked.append(str(path))
-        if path == PurePosixPath("/app"):
-            yield ArchiveMember(path, 0o777, "/srv", b"")
-        yield from (f for f in self.files if f.path == path)
+        behind = [PurePosixPath(link) for link in self.links if link != str(path)]
+        for file in self.files:
+            if file.path.is_relative_to(path) and not set(behind) & set(file.path.parents):
+                yield ArchiveMember(file.path, file.mode, None, file.content)
 
 
-def test_a_file_behind_a_link_of_the_image_is_asked_for_by_name(tree: Checkout) -> None:
-    tree.write({"src/more.py": ""})
-    docker = Linked((member(str(APP), "one"), member("/app/more.py", "new")))
+def test_a_file_behind_a_link_of_the_image_is_asked_for_by_its_folder(tree: Checkout) -> None:
+    tree.write({"src/sub/more.py": "", "src/sub/same.py": "", "src/a.py": ""})
+    held = (member(str(APP), "one"), member("/app/sub/more.py", "new"), member("/app/a.py"))
+    docker = Linked((*held, member("/app/sub/same.py")), links=("/app/sub",))
 
     found = compare(cast("Docker", docker), "sha256:1", tree.inputs(TEXT))
 
-    assert [d.source for d in found.differences] == ["src/more.py"]
-    assert docker.asked == ["/app", "/app/app.py", "/app/more.py"]
+    assert [d.source for d in found.differences] == ["src/sub/more.py"]
+    assert docker.asked == ["/app", "/app/sub"]
 
 
-def test_many_missing_files_are_not_asked_for_one_by_one(tree: Checkout) -> None:
-    tree.write({f"src/{n}": "" for n in range(20)})
+def test_many_folders_without_their_files_are_not_asked_for_one_by_one(tree: Checkout) -> None:
+    tree.write({f"src/{n}/x": "" for n in range(20)})
     docker = Linked(())
 
     found = compare(cast("Docker", docker), "sha256:1", tree.inputs(TEXT))
@@ -150,7 +154,43 @@ def test_many_missing_files_are_not_asked_for_one_by_one(tree: Checkout) -> None
     assert docker.asked == ["/app"]
 
 
+def test_a_link_is_asked_for_by_its_folder_since_it_would_be_followed(
+    tree: Checkout, docker: FakeDocker
+) -> None:
+    (tree.root / "src/app.py").unlink()
+    (tree.root / "src/app.py").symlink_to("/elsewhere")
+
+    compared(tree, docker, ArchiveMember(APP, 0o777, "/elsewhere", b""))
+
+    assert docker.looked[0] == ("sha256:1", PurePosixPath("/app"))
+
+
+def test_a_link_right_below_the_root_is_not_looked_for(tree: Checkout, docker: FakeDocker) -> None:
+    (tree.root / "docs/link").symlink_to("index.md")
+
+    found = compared(tree, docker, member("/index.md", "hello"), text="FROM scratch\nCOPY docs /\n")
+
+    assert found == Comparison(1, ())
+    assert docker.looked == [("sha256:1", PurePosixPath("/index.md"))]
+
+
 def test_few_places_are_read_and_never_the_root() -> None:
     paths = map(PurePosixPath, ["/app/a/x", "/app/b/y", "/entry.sh", "/etc/app/conf"])
 
     assert list(map(str, roots(paths))) == ["/app", "/entry.sh", "/etc/app/conf"]
+
+
+@pytest.mark.parametrize(
+    ("paths", "expected"),
+    [
+        (["/etc/a/x", "/etc/b"], ["/etc/a/x", "/etc/b"]),
+        (["/usr/local/bin/x", "/usr/lib/y/z"], ["/usr/lib/y/z", "/usr/local/bin/x"]),
+        (["/usr/local/app/x", "/usr/local/app/y"], ["/usr/local/app"]),
+        (["/etc", "/etc/a"], ["/etc"]),
+        ([], []),
+    ],
+)
+def test_a_folder_that_holds_much_else_is_not_read_whole(
+    paths: list[str], expected: list[str]
+) -> None:
+    assert list(map(str, roots(map(PurePosixPath, paths)))) == expected
