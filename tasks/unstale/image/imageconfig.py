@@ -103,7 +103,9 @@ def _extend(
             places = {word(text) for text in one.words}
             config["Volumes"] = sorted({*config["Volumes"], *places})
         case "HEALTHCHECK":
-            config["Healthcheck"] = [*sorted(one.flags), *_health(one)]
+            # "CMD a" goes to a shell, CMD ["a"] does not: both have these words.
+            is_list = one.text.partition(" ")[2].lstrip().startswith("[")
+            config["Healthcheck"] = [*sorted(one.flags), is_list, *one.words]
         case "CMD":
             config["Cmd"] = command(one, config)
         case "ENTRYPOINT":
@@ -117,12 +119,7 @@ def command(one: Instruction, config: Config) -> list[str]:
     listed = one.json_words
     if listed is not None:
         return list(listed)
-    return [*(config.get("Shell") or _DEFAULT_SHELL), one.text]
-
-
-def _health(one: Instruction) -> list[str]:
-    kind, _, text = one.text.partition(" ")
-    return [kind.upper(), *(text.split() if text.lstrip().startswith("[") else [text.strip()])]
+    return [*(config.get("Shell") or _DEFAULT_SHELL), one.script]
 
 
 def _port(word: str) -> str:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import itertools
 import posixpath
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -50,6 +49,7 @@ def resolve(source: Dockerfile, given: Given) -> Plan:
 
     """
     interpreter = _Interpreter(source, given)
+    interpreter.refuse_blank_bases()
     target = interpreter.find_target()
     interpreter.stage(target)
     return Plan(
@@ -89,6 +89,7 @@ class _Interpreter:
         self.not_covered: list[str] = []
         self._open: list[int] = []
         self._outer: dict[str, str] = {}
+        self._outside = _WithPlatform(self._outer, self._platform_value)
         self._read_outer_arguments()
 
     # Variables
@@ -98,7 +99,7 @@ class _Interpreter:
             for name, default in name_values(one):
                 value = self.given.arguments.get(name)
                 if value is None and default is not None:
-                    value = self._expand(default, _WithPlatform(self._outer, self._platform_value))
+                    value = self._expand(default, self._outside)
                 if value is not None:
                     self._outer[name] = value
 
@@ -117,6 +118,12 @@ class _Interpreter:
         return expand(word, variables, self.source.escape)
 
     # Stages
+
+    def refuse_blank_bases(self) -> None:
+        """The builder refuses one in any stage, needed or not."""
+        for stage in self.source.stages:
+            if not self._expand(stage.base, self._outside):
+                raise Unresolved(f"line {stage.line}: FROM an empty name")
 
     def find_target(self) -> int:
         wanted = self.given.target
@@ -153,7 +160,7 @@ class _Interpreter:
             state, image = self._start(number, *self._named_base(named, stage.name))
             plan = self._plan(stage, state, None, image)
         else:
-            base = self._expand(stage.base, _WithPlatform(self._outer, self._platform_value))
+            base = self._expand(stage.base, self._outside)
             parent = self._find(base, before=number)
             state, image = self._begin(number, base, parent)
             triggers = state.config.pop("OnBuild", ())
@@ -168,11 +175,7 @@ class _Interpreter:
         return state
 
     def _plan(self, stage: Stage, state: _State, parent: int | None, image: str) -> StagePlan:
-        platform = (
-            self._expand(stage.platform, _WithPlatform(self._outer, self._platform_value))
-            if stage.platform
-            else ""
-        )
+        platform = self._expand(stage.platform, self._outside) if stage.platform else ""
         return StagePlan(
             number=state.number,
             parent=parent,
@@ -281,7 +284,6 @@ class _Interpreter:
         key = (
             "run",
             imageconfig.command(one, state.config),
-            [[h.name, h.body] for h in one.heredocs],
             state.workdir,
             state.config.get("User") or "",
             sorted((name, value) for name, value in one.flags if name != "mount"),
@@ -351,19 +353,15 @@ class _Interpreter:
     # COPY and ADD
 
     def _copy(self, state: _State, one: Instruction) -> None:
-        words = list(one.words)
-        if len(words) < 2:
-            raise Unresolved(f"line {one.line}: {one.name} without a destination")
-        place = self._expand(words.pop(), state.env)
-        heredocs = {word for word in words if one.heredocs and re.match(r"\d*<<", word)}
-        sources = [self._expand(word, state.env) for word in words if word not in heredocs]
+        place = self._expand(one.words[-1], state.env)
+        sources = [self._expand(word, state.env) for word in one.paths]
         remote = [word for word in sources if one.name == "ADD" and _is_remote(word)]
         patterns = tuple(_clamp(word) for word in sources if word not in remote)
         _refuse_bad_patterns(one, patterns)
         self._note_remote(one, remote)
         dest = _absolute(place, state.workdir)
         as_folder = place in ("", ".") or place.endswith(("/", "/."))
-        bodies = tuple(_body(heredoc, state.env) for heredoc in one.heredocs)
+        bodies = tuple(_body(heredoc, state.env) for heredoc in one.inline)
         flags = sorted((n, self._expand(v, state.env)) for n, v in one.flags if n != "from")
         is_loose = any(name in ("parents", "exclude") for name, _ in flags)
         # BuildKit keeps only the last segment of a source's path, beside its content.
@@ -375,7 +373,7 @@ class _Interpreter:
             dest,
             as_folder,
             flags,
-            [h.name for h in one.heredocs],
+            [heredoc.name for heredoc in one.inline],
             remote,
         )
         origin = one.flag("from")
@@ -389,11 +387,11 @@ class _Interpreter:
             found = self._from("copy", (*key, patterns), origin, patterns, is_pattern=True)
         copy = Copy(
             dest=PurePosixPath(dest),
-            into_folder=as_folder or len(patterns) + len(heredocs) + len(remote) > 1,
+            into_folder=as_folder or len(one.words) > 2,
             unpacks=one.name == "ADD",
             stage=found.stages[0] if found.stages else None,
             sources=patterns,
-            writes_more=bool(heredocs or remote or found.images or is_loose),
+            writes_more=bool(bodies or remote or found.images or is_loose),
             keeps_mode=one.flag("chmod") is None,
         )
         state.steps.append(replace(found, line=one.line, copy=copy, env=bodies))
@@ -455,7 +453,7 @@ def _reading(context: str, pattern: str, *, is_loose: bool = False) -> Reading:
 
 def _body(heredoc: Heredoc, env: Mapping[str, str]) -> tuple[str, str]:
     """The content of a file that is written in the Dockerfile."""
-    return "<<", expand_body(heredoc.body, env) if heredoc.expand else heredoc.body
+    return "<<", expand_body(heredoc.content, env) if heredoc.expand else heredoc.content
 
 
 def _refuse_bad_patterns(one: Instruction, patterns: Sequence[str]) -> None:

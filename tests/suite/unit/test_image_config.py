@@ -101,7 +101,7 @@ def test_an_argument_is_no_part_of_it() -> None:
 
 
 def test_a_health_check_can_be_switched_off() -> None:
-    assert config("FROM base\nHEALTHCHECK NONE\n")["Healthcheck"] == ["NONE", ""]
+    assert config("FROM base\nHEALTHCHECK NONE\n")["Healthcheck"] == [False, "NONE"]
 
 
 @pytest.mark.parametrize(
