@@ -6,6 +6,7 @@ from pathlib import Path
 from unstale import ns
 
 sys.path.insert(0, str(Path(__file__).parent / "tests"))
-from chores import check
+from chores import check, oracle
 
 ns.add_task(check)
+ns.add_task(oracle)

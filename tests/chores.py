@@ -31,6 +31,7 @@ _CHECKS: tuple[tuple[str, tuple[str, ...]], ...] = (
         ),
     ),
     ("contract", ("coverage", "run", "-m", "pytest", "-q", "tests/suite/contract")),
+    ("oracle", ("coverage", "run", "-m", "pytest", "-q", "tests/suite/oracle")),
     ("integration", ("coverage", "run", "-m", "pytest", "-q", "tests/suite/integration")),
     ("merge coverage", ("coverage", "combine", "--quiet")),
     ("coverage", ("coverage", "report", "--skip-covered", "--fail-under=85")),
@@ -48,3 +49,30 @@ def check(_ctx: Context) -> None:
         print(f"--- {name}: {time.monotonic() - begin:.1f} s", flush=True)
         if code:
             raise Exit(f"check failed at: {name}", code=code)
+
+
+@task(
+    help={
+        "cases": "random mutations to judge; the ledger of the seed is gone on with",
+        "seed": "where they come from",
+        "jobs": "builds at once",
+        "only": "judge the case of this name again, and show it",
+        "planted": "plant faults in our own modules, and see that each is found",
+    }
+)
+def oracle(
+    _ctx: Context,
+    cases: int = 1000,
+    seed: int = 1,
+    jobs: int = 2,
+    only: str = "",
+    planted: bool = False,  # noqa: FBT002 - Invoke reads flags from booleans
+) -> None:
+    """Let the engine judge the image proof on random builds and mutations."""
+    place = _ROOT / "tests" / "suite" / "oracle" / "campaign.py"
+    command = [sys.executable, str(place), "--folder", str(_ROOT / ".unstale" / "oracle")]
+    command += ["--cases", str(cases), "--seed", str(seed), "--jobs", str(jobs)]
+    command += (["--only", only] if only else []) + (["--planted"] if planted else [])
+    code = subprocess.run(command, cwd=_ROOT, check=False).returncode
+    if code:
+        raise Exit(f"oracle ended with {code}", code=code)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from scenario import Shown
 
 from unstale.errors import CouldNotTell, MissingFile
+from unstale.image.contexts import Contexts
 from unstale.image.inputs import Images, build_inputs
 
 
@@ -18,10 +20,12 @@ class Answer:
     unknown: tuple[str, ...] = ()
 
 
-def answer(shown: Shown, images: Images) -> Answer:
-    """What we say about the inputs of *shown*."""
+def answer(shown: Shown, images: Images, state: Path) -> Answer:
+    """What we say about the inputs of *shown*, with what *state* remembers of its files."""
+    contexts = Contexts(state)
     try:
-        found = build_inputs(shown.spec, {}, images)
+        found = build_inputs(shown.spec, {}, images, contexts)
     except (CouldNotTell, MissingFile) as error:
         return Answer("", (error.what,))
+    contexts.save()
     return Answer(found.digest, found.unknown)

@@ -169,47 +169,65 @@ class Shown:
 class Site:
     """A place on the disk that shows one scenario after the other.
 
-    Each time only what differs is rewritten, in place, so that inodes and
-    change times are those of a real edit. The context gets a new name each
-    time: BuildKit's transfer cache goes by it (FRESHNESS part 0).
+    Only what differs is rewritten, in place, so that inodes and change times are
+    those of a real edit; we are asked about it there, with a warm stat cache. For
+    the engine each context gets a new name each time: BuildKit's transfer cache
+    goes by it, and may serve old bytes under a known one.
     """
 
     def __init__(self, root: Path, tag: str) -> None:
-        self.root = root
         self.tag = tag
         self.moves = False
         """Whether the tag exists."""
-        self._shown: dict[str, dict[str, Node]] = {}
-        self._paths: dict[str, Path] = {}
+        self._root = root
+        self._written: dict[str, dict[str, Node]] = {}
+        self._sent: dict[str, Path] = {}
         root.mkdir(parents=True)
 
+    @property
+    def state(self) -> Path:
+        """Where our stat cache may stay between two answers."""
+        return self._root / "state"
+
     def show(self, scenario: Scenario) -> Shown:
+        """Write *scenario*, under the names that it always has here."""
+        for key, path in self._sent.items():
+            path.rename(self._root / key)
+        self._sent = {}
         self._tree("context", scenario.context, scenario.root_mode)
-        if scenario.beside or "beside" in self._paths:
+        if scenario.beside or "beside" in self._written:
             self._tree("beside", scenario.beside)
         for name, entries in scenario.named.items():
             self._tree(f"named-{name}", entries)
-        named = {name: self._paths[f"named-{name}"] for name in scenario.named}
-        return Shown(scenario, self._paths["context"], named, self.tag)
+        return self._shown(scenario, {})
+
+    def send(self, scenario: Scenario) -> Shown:
+        """The same under names that no builder has seen."""
+        for key in self._written.keys() - {"beside"}:
+            self._sent[key] = self._root / f"{key}-{uuid.uuid4().hex}"
+            (self._root / key).rename(self._sent[key])
+        return self._shown(scenario, self._sent)
 
     def remove(self) -> None:
-        shutil.rmtree(self.root)
+        shutil.rmtree(self._root)
+
+    def _shown(self, scenario: Scenario, paths: Mapping[str, Path]) -> Shown:
+        def place(key: str) -> Path:
+            return paths.get(key, self._root / key)
+
+        named = {name: place(f"named-{name}") for name in scenario.named}
+        return Shown(scenario, place("context"), named, self.tag)
 
     def _tree(self, key: str, entries: Entries, root_mode: int = 0o755) -> None:
-        unique = key if key == "beside" else f"{key}-{uuid.uuid4().hex}"
-        path = self.root / unique
-        if key in self._paths:
-            self._paths[key].rename(path)
-        else:
-            path.mkdir()
-        wanted = _with_parents(entries)
+        path = self._root / key
+        path.mkdir(exist_ok=True)
         wanted = {
             name: replace(node, text=node.text.replace("@TAG@", self.tag))
-            for name, node in wanted.items()
+            for name, node in _with_parents(entries).items()
         }
-        _sync(path, self._shown.get(key, {}), wanted)
+        _sync(path, self._written.get(key, {}), wanted)
         path.chmod(root_mode)
-        self._shown[key], self._paths[key] = wanted, path
+        self._written[key] = wanted
 
 
 def _with_parents(entries: Entries) -> dict[str, Node]:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 from engine import Engine, Outcome, Refused
 from images import Library
-from ours import Answer, answer
-from scenario import Scenario, Site
+from ours import Answer, Images, answer
+from planted import planted
+from scenario import Scenario, Shown, Site
 
 Truth = Literal["stale", "fresh", "refused", "never built"]
 Said = Literal["stale", "fresh", "unknown"]
@@ -24,6 +25,8 @@ class State:
 
     outcome: Outcome
     answer: Answer
+    planted: Mapping[str, Answer] = field(default_factory=dict)
+    """What we would say with each planted fault."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,18 +71,43 @@ def _detail(before: State, after: State) -> str:
     return "; ".join([*before.answer.unknown, *after.answer.unknown, *refusals])
 
 
-def states(engine: Engine, library: Library, pairs: Sequence[tuple[Site, Scenario]]) -> list[State]:
-    """Show each scenario at its site, ask us, build all in one call."""
-    shown = []
-    answers = []
+def caught(before: State, after: State) -> tuple[str, ...]:
+    """The planted faults that this mutation shows: they answer, and not as the engine does."""
+    found: list[str] = []
+    honest = judge(before, after)
+    if honest.is_false_fresh or honest.is_false_stale:
+        return ()
+    for name in before.planted:
+        one, two = before.planted[name], after.planted[name]
+        finding = judge(replace(before, answer=one), replace(after, answer=two))
+        if finding.is_false_fresh or finding.is_false_stale:
+            found.append(name)
+    return tuple(found)
+
+
+def states(
+    engine: Engine,
+    library: Library,
+    pairs: Sequence[tuple[Site, Scenario]],
+    faults: Sequence[str] = (),
+) -> list[State]:
+    """Show each scenario at its site, ask us, with each of *faults* too, and build all."""
+    sent, answers, others = [], [], []
     for site, scenario in pairs:
         if scenario.moving:
             engine.move(site.tag, scenario.moving)
             site.moves = True
-        here = site.show(scenario)
-        shown.append(here)
-        answers.append(answer(here, library.lookup({site.tag: scenario.moving})))
-    return [State(*both) for both in zip(engine.build(shown), answers, strict=True)]
+        images = library.lookup({site.tag: scenario.moving})
+        shown = site.show(scenario)
+        answers.append(answer(shown, images, site.state))
+        others.append({name: _with_fault(name, shown, images, site.state) for name in faults})
+        sent.append(site.send(scenario))
+    return [State(*all3) for all3 in zip(engine.build(sent), answers, others, strict=True)]
+
+
+def _with_fault(name: str, shown: Shown, images: Images, state: Path) -> Answer:
+    with planted(name) as folder:
+        return answer(shown, images, state / folder)
 
 
 @contextmanager
