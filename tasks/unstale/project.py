@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from unstale import compose, config, override
+from unstale import config
 from unstale.adapters.clock import SystemClock
 from unstale.adapters.docker import DockerCli
 from unstale.adapters.files import DiskFiles
@@ -40,8 +40,6 @@ from unstale.errors import (
     UsageError,
 )
 from unstale.mask import Mask, mask_for
-from unstale.parity import envfile
-from unstale.pipeline.site import Deployment, Ports, Progress, Site
 from unstale.ports import (
     BuildRecord,
     Command,
@@ -50,10 +48,10 @@ from unstale.ports import (
     ContainerFact,
     Line,
 )
-from unstale.stack.lifecycle import PROJECT, dead_runs, remove
 from unstale.stack.names import STANDING, image_project, standing_run
 
 if TYPE_CHECKING:
+    from unstale import compose
     from unstale.image.check import ImageStatus
     from unstale.image.explain import Background
     from unstale.image.local import Cleaning, LocalImage
@@ -64,6 +62,7 @@ if TYPE_CHECKING:
     from unstale.pipeline.images import Bench
     from unstale.pipeline.junit import Counts
     from unstale.pipeline.run import Choices, RunReport
+    from unstale.pipeline.site import Deployment, Ports, Progress, Site
     from unstale.schema.status import SchemaStatus
 
 __all__ = ["Project"]
@@ -113,8 +112,10 @@ class Project:
 
     # --- what a project is -------------------------------------------------
 
-    def site(self, env: str | None = None) -> Site:
+    def site(self, env: str | None = None, *, is_look: bool = False) -> Site:
         """Resolve an environment: its stack, roles, variables and mask.
+
+        *is_look*: it is only asked of the engine, which then tells that it is gone.
 
         Raises:
             UnknownName: no such environment, or no such runner or database.
@@ -137,11 +138,16 @@ class Project:
 
         def meanwhile() -> None:
             if environment.env_files:
+                from unstale.parity import envfile
+
                 values.update(envfile.merged(environment.env_files))
             # Its error comes first: without its plugin, compose seems to refuse the files.
-            self.docker.check(_load)
+            self.docker.check(_load, root / ".unstale" / "docker.json" if is_look else None)
 
         model = self.docker.config(target, meanwhile)
+        from unstale import compose
+        from unstale.pipeline.site import Site
+
         stack = compose.parse(model)
         if not stack.services:
             raise ConfigError(
@@ -165,18 +171,21 @@ class Project:
     @property
     def ports(self) -> Ports:
         """The effects, as the pipeline takes them."""
+        from unstale.pipeline.site import Ports
+
         return Ports(self.docker, self.git, self.clock, self.process, self.signals.held)
 
     @property
     def mask(self) -> Mask:
         """Hides the secrets of every environment, whichever is asked for."""
         secrets: set[str] = set()
-        for environment in self.settings.environments.values():
-            for path in environment.env_files:
-                try:
-                    secrets.update(mask_for(envfile.merged([path])).secrets)
-                except UnstaleError:
-                    continue  # the task that needs this file will say so
+        for path in (p for e in self.settings.environments.values() for p in e.env_files):
+            from unstale.parity import envfile
+
+            try:
+                secrets.update(mask_for(envfile.merged([path])).secrets)
+            except UnstaleError:
+                continue  # the task that needs this file will say so
         return Mask(tuple(sorted(secrets)))
 
     def header(self, env: str | None = None) -> tuple[str, ...]:
@@ -203,7 +212,7 @@ class Project:
         self, env: str | None = None, service: str | None = None
     ) -> tuple[ImageStatus, ...]:
         """The verdict for each built service."""
-        site = self.site(env)
+        site = self.site(env, is_look=True)
         # Not before: `site` loads it while docker answers.
         from unstale.pipeline import images
 
@@ -324,6 +333,7 @@ class Project:
 
     def _local_images(self, site: Site) -> tuple[LocalImage, ...]:
         from unstale.image.local import local_images
+        from unstale.stack.lifecycle import PROJECT
 
         return local_images(
             site.stack.built,
@@ -409,6 +419,9 @@ class Project:
 
     def stack_down(self, env: str | None = None) -> int:
         """Remove the standing stack, volumes and orphans too; counts objects."""
+        from unstale import override
+        from unstale.stack.lifecycle import remove
+
         site = self.site(env)
         record = self._record(site.environment.name)
         # Without its record (somebody cleaned the checkout) it still has its name.
@@ -463,6 +476,9 @@ class Project:
 
     def stack_reap(self) -> tuple[str, ...]:
         """Remove what dead runs of this machine and user left; names the runs."""
+        from unstale import override
+        from unstale.stack.lifecycle import dead_runs, remove
+
         self.docker.check()
         owner = {override.LABEL_OWNER: self.leases.owner}
         dead = dead_runs(self.docker, owner, override.LABEL_RUN, self._lives)
@@ -634,7 +650,9 @@ class Project:
         *watch* makes the run's watcher, from what it must hide (the secrets of
         the compose files too) and the folder of its evidence.
         """
+        from unstale import override
         from unstale.pipeline.run import Run, walk
+        from unstale.stack.lifecycle import remove
 
         site = self.site(env)
         run = uuid.uuid4().hex[:8]
@@ -688,6 +706,8 @@ class Project:
         return diff(self._values(left), self._values(right), allowed=allowed)
 
     def _values(self, name: str) -> Mapping[str, str | None]:
+        from unstale.parity import envfile
+
         environments = self.settings.environments
         if name not in environments:
             raise UnknownName("environment", name, environments, hint="inv env.diff LEFT RIGHT")

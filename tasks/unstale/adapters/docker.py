@@ -104,10 +104,17 @@ class DockerCli:
 
     # Is there an engine?
 
-    def check(self, meanwhile: Meanwhile = _nothing) -> None:
-        """Raise `EngineUnavailable` unless engine, compose and buildx will do."""
+    def check(self, meanwhile: Meanwhile = _nothing, known: Path | None = None) -> None:
+        """Raise `EngineUnavailable` unless engine, compose and buildx will do.
+
+        *known* is a file for a look, whose next call tells of the engine anyway:
+        the plugins that were good there are not asked again while they are the same.
+        """
         self._require_command()
         _check_socket(self._host())
+        if known is not None and self._are_known(known):
+            meanwhile()
+            return
         # One call tells of the engine and of both plugins.
         form = "[{{json .ServerVersion}},{{json .ServerErrors}},{{json .ClientInfo.Plugins}}]"
         argv = ("docker", "info", "--format", form)
@@ -119,7 +126,31 @@ class DockerCli:
         version, errors, plugins = answer
         if not version or errors:
             raise _engine_gone("\n".join(errors or ()) or result.stderr)
-        _check_plugins({p["Name"]: str(p.get("Version", "")) for p in plugins or ()})
+        needed = [p for p in plugins or () if p["Name"] in _NEEDED]
+        _check_plugins({p["Name"]: str(p.get("Version", "")) for p in needed})
+        if known is not None:
+            self._note(known, (str(p.get("Path")) for p in needed))
+
+    def _are_known(self, known: Path) -> bool:
+        try:
+            noted = json.loads(known.read_text())
+            return bool(noted) and noted == self._files(noted)
+        except (OSError, ValueError, TypeError):
+            return False
+
+    def _note(self, known: Path, plugins: Iterable[str]) -> None:
+        with contextlib.suppress(OSError):  # a read-only checkout: asked again next time
+            known.parent.mkdir(exist_ok=True)
+            known.write_text(json.dumps(self._files(plugins)))
+
+    def _files(self, plugins: Iterable[str]) -> dict[str, list[int]]:
+        """*plugins* and what chooses them, each with what tells it from another file.
+
+        The user's own plugins win over the machine's: one more there counts.
+        """
+        command = str(shutil.which("docker", path=self._environ.get("PATH")))
+        own = str(_docker_folder(self._environ) / "cli-plugins")
+        return {path: _identity(path) for path in (command, own, *plugins)}
 
     def _require_command(self) -> None:
         if shutil.which("docker", path=self._environ.get("PATH")) is None:
@@ -626,10 +657,23 @@ def _check_plugins(versions: Mapping[str, str]) -> None:
             )
 
 
-def _configured_context(environ: Mapping[str, str]) -> str:
-    folder = environ.get("DOCKER_CONFIG") or Path(environ.get("HOME") or Path.home()) / ".docker"
+def _docker_folder(environ: Mapping[str, str]) -> Path:
+    own = environ.get("DOCKER_CONFIG")
+    return Path(own) if own else Path(environ.get("HOME") or Path.home()) / ".docker"
+
+
+def _identity(path: str) -> list[int]:
+    """What tells one file or folder from another; nothing where there is none."""
     try:
-        settings = json.loads((Path(folder) / "config.json").read_text(encoding="utf-8"))
+        seen = Path(path).stat()
+    except OSError:
+        return []
+    return [seen.st_dev, seen.st_ino, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns]
+
+
+def _configured_context(environ: Mapping[str, str]) -> str:
+    try:
+        settings = json.loads((_docker_folder(environ) / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return ""
     return str(settings.get("currentContext") or "") if isinstance(settings, dict) else ""

@@ -179,13 +179,15 @@ class Answers:
 
     def __init__(self, stdout: str) -> None:
         self._result = CommandResult(0, stdout, "", 0.0)
+        self.asked = 0
 
     def run(self, _command: Command, _on_line: object = None) -> CommandResult:
+        self.asked += 1
         return self._result
 
     @contextmanager
-    def started(self, _command: Command) -> Iterator[Callable[[], CommandResult]]:
-        yield lambda: self._result
+    def started(self, command: Command) -> Iterator[Callable[[], CommandResult]]:
+        yield lambda: self.run(command)
 
     def stream(self, _command: Command) -> Iterator[bytes]:
         return iter(())
@@ -213,6 +215,54 @@ def test_a_missing_plugin_is_named() -> None:
     cli = DockerCli(process, {**os.environ, "DOCKER_HOST": "tcp://192.0.2.1:2375"})
     with pytest.raises(EngineUnavailable, match="buildx"):
         cli.check()
+
+
+@pytest.fixture
+def plugin(tmp_path: Path) -> Path:
+    """A plugin of the user's own."""
+    path = tmp_path / "config" / "cli-plugins" / "docker-compose"
+    path.parent.mkdir(parents=True)
+    path.write_text("one")
+    return path
+
+
+def looked(plugin: Path, version: str = "2.30.0") -> tuple[Answers, Callable[[], None]]:
+    """An engine whose compose is *plugin*, and a look at it that keeps what it learns."""
+    names = [
+        {"Name": "buildx", "Version": "1", "Path": str(plugin)},
+        {"Name": "compose", "Version": version, "Path": str(plugin)},
+    ]
+    answers = Answers(json.dumps(["28.0.0", None, names]))
+    config = str(plugin.parents[1])
+    environ = {**os.environ, "DOCKER_HOST": "tcp://192.0.2.1:2375", "DOCKER_CONFIG": config}
+    cli = DockerCli(answers, environ)
+    return answers, lambda: cli.check(known=plugin.parents[2] / "state" / "docker.json")
+
+
+def test_a_look_asks_for_plugins_once_while_they_are_the_same(plugin: Path) -> None:
+    answers, look = looked(plugin)
+    look()
+    look()
+    assert answers.asked == 1
+
+
+@pytest.mark.parametrize("change", ["replaced", "one more", "damaged"])
+def test_a_look_asks_again_for_plugins_that_may_be_others(plugin: Path, change: str) -> None:
+    looked(plugin)[1]()
+    if change == "replaced":
+        plugin.write_text("another")
+    elif change == "one more":
+        plugin.with_name("docker-buildx").write_text("new")
+    else:
+        (plugin.parents[2] / "state" / "docker.json").write_text("[{")
+    with pytest.raises(EngineUnavailable, match="too old"):
+        looked(plugin, "2.20.0")[1]()
+
+
+def test_a_look_at_plugins_that_will_not_do_is_not_kept(plugin: Path) -> None:
+    for _ in range(2):
+        with pytest.raises(EngineUnavailable, match="too old"):
+            looked(plugin, "2.20.0")[1]()
 
 
 def test_every_call_tells_that_the_engine_is_gone(tmp_path: Path) -> None:
