@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from unstale.image.dockerfile import Instruction, Unresolved, name_values
+from unstale.image.statements import health
 from unstale.ports import ImageFact
 
 __all__ = ["Config", "command", "configure", "copied", "key", "start"]
@@ -104,7 +105,7 @@ def _extend(
             config["Volumes"] = sorted({*config["Volumes"], *places})
         case "HEALTHCHECK":
             # "CMD a" goes to a shell, CMD ["a"] does not: both have these words.
-            is_list = one.text.partition(" ")[2].lstrip().startswith("[")
+            is_list = health(one.text)[1].startswith("[")
             config["Healthcheck"] = [*sorted(one.flags), is_list, *one.words]
         case "CMD":
             config["Cmd"] = command(one, config)

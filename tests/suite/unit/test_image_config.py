@@ -112,6 +112,9 @@ def test_a_health_check_can_be_switched_off() -> None:
         ("HEALTHCHECK CMD a", "HEALTHCHECK CMD b", False),
         ("HEALTHCHECK CMD a", "HEALTHCHECK --retries=1 CMD a", False),
         ("HEALTHCHECK CMD a", 'HEALTHCHECK CMD ["a"]', False),
+        ("HEALTHCHECK CMD a", 'HEALTHCHECK CMD\t["a"]', False),
+        ("HEALTHCHECK CMD a", "HEALTHCHECK NONE", False),
+        ("HEALTHCHECK none", "HEALTHCHECK NONE", True),
     ],
 )
 def test_a_health_check_counts_by_what_it_says(one: str, other: str, is_same: bool) -> None:
