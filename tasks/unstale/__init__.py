@@ -28,8 +28,16 @@ def __getattr__(name: str) -> object:
         message = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(message)
     import importlib
+    import sys
 
-    return getattr(importlib.import_module(_HOMES[name]), name)
+    # Invoke switches .pyc files off for the sake of tasks.py; ours would be
+    # compiled anew by every command.
+    before = sys.dont_write_bytecode
+    sys.dont_write_bytecode = bool(sys.flags.dont_write_bytecode)
+    try:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    finally:
+        sys.dont_write_bytecode = before
 
 
 def __dir__() -> list[str]:

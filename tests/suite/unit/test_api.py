@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -27,6 +28,40 @@ def _modules_after(statement: str) -> set[str]:
 @pytest.mark.parametrize("statement", ["import unstale", "from unstale import ns"])
 def test_importing_the_package_loads_nothing_heavy(statement: str) -> None:
     assert _modules_after(statement) & HEAVY == set()
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["unstale.pipeline.images", "unstale.render.console", "unstale.render.text", "unstale.project"],
+)
+def test_a_look_at_images_needs_nothing_heavy(module: str) -> None:
+    assert _modules_after(f"import {module}") & HEAVY == set()
+
+
+def test_a_project_is_opened_without_what_a_later_question_needs() -> None:
+    code = "import unstale.project, sys; print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60
+    ).stdout.split()
+    late = ("unstale.image.", "unstale.schema", "unstale.parity", "unstale.render", "asyncio")
+    assert [name for name in loaded if name.startswith(late)] == []
+
+
+def test_tasks_are_compiled_once_though_invoke_switched_that_off(tmp_path: Path) -> None:
+    code = "import sys; sys.dont_write_bytecode = True; import unstale; unstale.ns"
+    code += "; print(sys.dont_write_bytecode)"
+    environ = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    output = subprocess.run(
+        [sys.executable, "-c", code],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**environ, "PYTHONPYCACHEPREFIX": str(tmp_path)},
+    ).stdout
+
+    assert output == "True\n"
+    assert len(list(tmp_path.glob("**/invocations/*.pyc"))) > 1
 
 
 def test_the_package_alone_does_not_load_invoke() -> None:
