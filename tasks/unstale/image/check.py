@@ -85,9 +85,20 @@ def judge(
             else "it carries no proof of its other inputs"
         )
         return _by_content(docker, fact, inputs, root, why)
+    if label != inputs.digest and _is_incomparable(inputs, stamped):
+        return Judgement(Unknown("; ".join(inputs.unknown)), "digest")
     if label != inputs.digest:
         return Judgement(Stale(_reasons(docker, fact, inputs, stamped, root)), "digest")
     return _stamped(docker, fact, inputs, proofs, root)
+
+
+def _is_incomparable(inputs: BuildInputs, stamped: Manifest | None) -> bool:
+    """Whether the digest lacks an image that the stamp has, so that it must differ.
+
+    An image that the stamped build did not use is another matter: that is a change.
+    """
+    known = inputs.absent if stamped is None else stamped.bases
+    return bool(inputs.absent) and all(name in known for name in inputs.absent)
 
 
 def _stamped(

@@ -22,10 +22,10 @@ from unstale.image import dockerfile, goglob, program
 from unstale.image.contexts import Contexts
 from unstale.image.dockerfile import Dockerfile, Unresolved
 from unstale.image.plan import Given, NamedContext, Plan, Reading, StagePlan, Step
-from unstale.image.tree import ContextTree
+from unstale.image.tree import ContextTree, Record
 from unstale.ports import ImageFact
 
-__all__ = ["SCHEME", "BuildInputs", "Images", "build_inputs", "found", "reads"]
+__all__ = ["SCHEME", "BuildInputs", "Images", "build_inputs", "found", "reads", "records"]
 
 SCHEME = "v1"
 
@@ -61,6 +61,13 @@ class BuildInputs:
     bases: Mapping[str, ImageFact]
     """The local images it starts from or copies from, by reference."""
     arguments: Mapping[str, str]
+    images: tuple[str, ...] = ()
+    """Every image that it names, here or not, and also without a plan."""
+
+    @property
+    def absent(self) -> tuple[str, ...]:
+        """The images that it names and of which nothing is known."""
+        return tuple(name for name in self.images if name not in self.bases)
 
 
 def build_inputs(
@@ -95,13 +102,11 @@ def build_inputs(
         }
     except CouldNotTell as error:
         return _unreadable(build, error.what, text)
-    bases: dict[str, ImageFact] = {}
+    asked: dict[str, ImageFact | None] = {}
 
     def image(reference: str) -> ImageFact | None:
-        fact = images(reference)
-        if fact is not None:
-            bases[reference] = fact
-        return fact
+        asked[reference] = images(reference)
+        return asked[reference]
 
     given = Given(
         target=build.target,
@@ -121,17 +126,22 @@ def build_inputs(
         dockerfile=None if build.dockerfile_inline is not None else build.dockerfile_path,
         plan=None,
         trees=trees,
-        bases=bases,
+        bases={},
         arguments=arguments,
     )
     try:
         source = dockerfile.parse(text)
         _refuse_syntax(source, arguments)
         plan = program.resolve(source, given)
-        return _exact(start, plan, build, source)
+        return _exact(_on(start, asked), plan, build, source)
     except (Unresolved, CouldNotTell) as error:
         why = error.what if isinstance(error, CouldNotTell) else str(error)
-        return _coarse(start, build, text, why)
+        return _coarse(_on(start, asked), build, text, why)
+
+
+def _on(start: BuildInputs, asked: Mapping[str, ImageFact | None]) -> BuildInputs:
+    bases = {name: fact for name, fact in asked.items() if fact is not None}
+    return replace(start, images=tuple(asked), bases=bases)
 
 
 def _refuse_syntax(source: Dockerfile, arguments: Mapping[str, str]) -> None:
@@ -199,6 +209,26 @@ def reads(inputs: BuildInputs) -> Iterator[tuple[StagePlan, Step, Reading]]:
                 yield stage, step, reading
 
 
+def records(inputs: BuildInputs) -> Iterator[tuple[str, str, Record]]:
+    """Each path that is read, with its context's name; some more than once.
+
+    Everything where the Dockerfile can't be followed. The roots are left out:
+    nothing of them counts.
+    """
+    if inputs.plan is None:
+        places = ((name, ".") for name in inputs.trees)
+    else:
+        places = (
+            (reading.context, place)
+            for _, _, reading in reads(inputs)
+            for _, place in found(inputs, reading)
+        )
+    for name, place in places:
+        for path, record in inputs.trees[name].under(place):
+            if path != ".":
+                yield name, path, record
+
+
 def _digest(*parts: object) -> str:
     # JSON escapes a name's stray bytes (surrogates), so no two inputs look alike.
     return f"{SCHEME}:sha256:{hashlib.sha256(_json(*parts)).hexdigest()}"
@@ -214,7 +244,9 @@ def _coarse(start: BuildInputs, build: BuildSpec, text: str, why: str) -> BuildI
     files = sorted((name, tree.digest(".").hex()) for name, tree in start.trees.items())
     options = (build.target, build.platforms, build.additional_contexts, build.run_options)
     digest = _digest("coarse", text, arguments, options, build.labels, files)
-    return replace(start, digest=digest, dependencies=digest, unknown=(why,))
+    # First, since they may be why it can't be followed: their variables are not known.
+    unknown = (*map(program.absent, start.absent), why)
+    return replace(start, digest=digest, dependencies=digest, unknown=unknown)
 
 
 def _exact(start: BuildInputs, plan: Plan, build: BuildSpec, source: Dockerfile) -> BuildInputs:
@@ -225,7 +257,8 @@ def _exact(start: BuildInputs, plan: Plan, build: BuildSpec, source: Dockerfile)
     before = _Keys(inputs, _dependencies(plan))
     moving = [f"the frontend of # syntax={source.syntax}, which may move"] if source.syntax else []
     pulled = [n for n in plan.images if n in start.bases and start.bases[n].is_pulled]
-    tags = [f"whether the tag {name} has moved in its registry" for name in pulled]
+    # A name with a digest means that image for ever.
+    tags = [f"whether the tag {n} has moved in its registry" for n in pulled if "@" not in n]
     return replace(
         inputs,
         digest=digest,

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from unstale.image.inputs import BuildInputs, found, reads
+from unstale.image.inputs import BuildInputs, records
 from unstale.image.plan import Plan, Step
 from unstale.image.tree import Record
 from unstale.mask import Mask, is_secret, mask_for
@@ -43,22 +43,26 @@ class Manifest:
     """The line of each step that is needed, and a digest of what it does."""
     config: str
     bases: Mapping[str, tuple[tuple[str, ...], str]]
-    """Each image that is built on or copied from: its layers, and its Config."""
+    """Each image that is built on or copied from: its layers, and its Config, which
+    is empty if a secret is in it."""
 
 
 def manifest(inputs: BuildInputs) -> Manifest:
     """The manifest of *inputs*."""
     plan, hide = inputs.plan, _mask(inputs)
     return Manifest(
-        files=_files(inputs),
+        files={_path(name, path): _record(one) for name, path, one in records(inputs)},
         steps=() if plan is None else tuple((s.line, _step(s, hide)) for s in _steps(plan)),
         config="" if plan is None else _short(hide(plan.stages[plan.target].config)),
         bases={
-            name: (fact.layers, fact.config)
+            name: (fact.layers, "" if _has_secret(fact) else fact.config)
             for name, fact in sorted(inputs.bases.items())
-            if not any(is_secret(*line.split("=", 1)) for line in fact.environment)
         },
     )
+
+
+def _has_secret(fact: ImageFact) -> bool:
+    return any(is_secret(*line.split("=", 1)) for line in fact.environment)
 
 
 def _mask(inputs: BuildInputs) -> Mask:
@@ -79,23 +83,6 @@ def _step(step: Step, hide: Mask) -> str:
 
 def _steps(plan: Plan) -> Iterable[Step]:
     return (step for stage in plan.stages.values() for step in stage.steps)
-
-
-def _files(inputs: BuildInputs) -> dict[str, str]:
-    if inputs.plan is None:
-        return {
-            _path(name, path): _record(record)
-            for name, tree in inputs.trees.items()
-            for path, record in tree.under(".")
-            if path != "."
-        }
-    return {
-        _path(reading.context, path): _record(record)
-        for _, _, reading in reads(inputs)
-        for _, place in found(inputs, reading)
-        for path, record in inputs.trees[reading.context].under(place)
-        if path != "."
-    }
 
 
 def _path(context: str, path: str) -> str:
@@ -156,7 +143,7 @@ def decode(text: str) -> Manifest | None:
 
 def base_facts(one: Manifest) -> Mapping[str, ImageFact]:
     """The base images that the stamped build had, as far as they matter to a digest."""
-    return {name: _fact(layers, config) for name, (layers, config) in one.bases.items()}
+    return {name: _fact(layers, config) for name, (layers, config) in one.bases.items() if config}
 
 
 def _fact(layers: tuple[str, ...], config: str) -> ImageFact:

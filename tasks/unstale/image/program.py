@@ -35,7 +35,7 @@ from unstale.image.plan import Copy, Given, NamedContext, Plan, Reading, StagePl
 from unstale.image.shell import expand, expand_body, expand_words
 from unstale.ports import ImageFact
 
-__all__ = ["familiar", "resolve"]
+__all__ = ["absent", "familiar", "resolve"]
 
 _URL = ("http://", "https://", "ftp://", "git://", "git@", "ssh://", "github.com/")
 
@@ -210,7 +210,7 @@ class _Interpreter:
             raise Unresolved("FROM an empty name")
         found = self.given.images(reference)
         if found is None:
-            self.unknown.append(f"the base image {reference} is not on this machine")
+            self.unknown.append(absent(reference))
         return reference, found
 
     def _start(self, number: int, image: str, fact: ImageFact | None) -> tuple[_State, str]:
@@ -473,6 +473,11 @@ def _loose(pattern: str) -> str:
 
 def _is_remote(source: str) -> bool:
     return source.startswith(_URL)
+
+
+def absent(reference: str) -> str:
+    """Why nothing can be told of what an image brings that is not here."""
+    return f"the base image {reference} is not on this machine"
 
 
 def familiar(name: str) -> str:

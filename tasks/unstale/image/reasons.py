@@ -112,6 +112,8 @@ def _matches(pattern: str, path: str) -> bool:
 
 def _steps(before: Manifest, now: Manifest, inputs: BuildInputs, root: Path) -> Iterator[Reason]:
     """The first step that is another one; what follows it differs anyway."""
+    if _configs(before) != _configs(now) and before.bases.keys() == now.bases.keys():
+        return  # of the base images, whose variables and labels are in every step
     name = _dockerfile(inputs, root)
     old, new = [d for _, d in before.steps], [d for _, d in now.steps]
     if old != new:
@@ -123,6 +125,10 @@ def _steps(before: Manifest, now: Manifest, inputs: BuildInputs, root: Path) -> 
         yield Reason(name, "modified", reader=f"{name}:{line}" if line else "")
     elif before.config != now.config:
         yield Reason(name, "configuration")
+
+
+def _configs(one: Manifest) -> dict[str, str]:
+    return {name: config for name, (_, config) in one.bases.items()}
 
 
 def _dockerfile(inputs: BuildInputs, root: Path) -> str:

@@ -14,11 +14,11 @@ import hashlib
 import json
 import os
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from unstale.image.inputs import BuildInputs, found, reads
+from unstale.image.inputs import BuildInputs, records
 from unstale.image.tree import Record
 
 __all__ = ["Sent", "decode", "encode", "entries", "key", "next_send", "renamed"]
@@ -76,19 +76,8 @@ def entries(inputs: BuildInputs, ignore_file: Path) -> dict[str, tuple[str, str]
     files = {str(path): _plain(path) for path in own if path is not None and path.is_file()}
     return files | {
         f"{context}:{path}": _entry(inputs.trees[context].root / path, record)
-        for context, path, record in _read_records(inputs)
+        for context, path, record in records(inputs)
     }
-
-
-def _read_records(inputs: BuildInputs) -> Iterator[tuple[str, str, Record]]:
-    if inputs.plan is None:
-        for name, tree in inputs.trees.items():
-            yield from ((name, path, record) for path, record in tree.under("."))
-        return
-    for _, _, reading in reads(inputs):
-        tree = inputs.trees[reading.context]
-        for _, place in found(inputs, reading):
-            yield from ((reading.context, path, record) for path, record in tree.under(place))
 
 
 def _entry(place: Path, record: Record) -> tuple[str, str]:
