@@ -50,6 +50,8 @@ class Draft:
     place: str = "Dockerfile"
     inline: bool = False
     root_mode: int = 0o755
+    platforms: tuple[str, ...] = ()
+    escape: str = "\\"
     ignore_prefix: str = ""
     """A byte order mark, perhaps."""
     ignore_end: str = "\n"
@@ -92,6 +94,8 @@ class Draft:
             home[name] = file(text)
             if own:
                 home[f"{name}.dockerignore"] = own
+        elif own:
+            context["Dockerfile.dockerignore"] = own  # which nothing then reads
         if self.ignore is not None:
             rules = self.ignore_end.join([*self.ignore, ""])
             context[".dockerignore"] = file(self.ignore_prefix + rules)
@@ -106,25 +110,28 @@ class Draft:
             named_images=dict(self.named_images),
             moving=self.moving,
             root_mode=self.root_mode,
+            platforms=self.platforms,
         )
 
 
 def render(draft: Draft) -> str:
     """The Dockerfile's text, in the draft's look."""
     look = Random(draft.look) if draft.look else None
-    found = [_styled("ARG", one, look) for one in draft.before_stages]
+    parts = [("ARG", one) for one in draft.before_stages]
+    found = [] if draft.escape == "\\" else [f"# escape={draft.escape}\n"]
+    found += [_styled(word, rest, look, draft.escape) for word, rest in parts]
     for stage in draft.stages:
         named = f"{stage.base} AS {stage.name}" if stage.name else stage.base
-        found.append(_styled("FROM", named, look))
-        found += [_line(line, look) for line in stage.lines]
+        found.append(_styled("FROM", named, look, draft.escape))
+        found += [_line(line, look, draft.escape) for line in stage.lines]
     text = "".join(found)
-    crlf = look and not any(line.body is not None for _, line in draft.lines())
-    return text.replace("\n", "\r\n") if crlf and look and look.random() < 0.2 else text
+    may_crlf = look is not None and all(line.body is None for _, line in draft.lines())
+    return text.replace("\n", "\r\n") if may_crlf and draft.look % 5 == 0 else text
 
 
-def _line(line: Line, look: Random | None) -> str:
+def _line(line: Line, look: Random | None, escape: str) -> str:
     if line.body is None:
-        return _styled(line.word, line.rest, look)
+        return _styled(line.word, line.rest, look, escape)
     word = line.word if look is None else look.choice((line.word, line.word.lower()))
     return f"{word} {line.rest}\n{line.body}{line.delimiter}\n"
 
@@ -133,13 +140,13 @@ def _line(line: Line, look: Random | None) -> str:
 _WORDS = frozenset({"COPY", "ADD", "LABEL", "EXPOSE"})
 
 
-def _styled(word: str, rest: str, look: Random | None) -> str:
+def _styled(word: str, rest: str, look: Random | None, escape: str) -> str:
     if look is None:
         return f"{word} {rest}\n"
     before = look.choice(("", "", "", "\n", f"# comment {look.random()}\n", "\n\n", "  "))
     word = look.choice((word, word, word.lower(), word.capitalize()))
     if word.upper() in _WORDS and "[" not in rest and '"' not in rest and look.random() < 0.4:
         first, blank, others = rest.partition(" ")
-        between = look.choice(("  ", " \\\n ", " \\\n# within\n\n  ", "\t"))
+        between = look.choice(("  ", f" {escape}\n ", f" {escape}\n# within\n\n  ", "\t"))
         rest = first + (between if blank else "") + others
     return f"{before}{word} {rest}{look.choice(('', '', ' ', '  '))}\n"

@@ -58,7 +58,7 @@ def _skeleton(rng: Random) -> Draft:
         "README.md": file(parts.text_of(rng)),
     }
     draft.place = rng.choice(("Dockerfile",) * 6 + ("sub/D.docker", "../beside/D"))
-    draft.inline = rng.random() < 0.08
+    draft.inline = rng.random() < 0.15
     for number in range(rng.choice((1, 1, 2, 2, 3))):
         draft.stages.append(_stage(rng, draft, number))
     return draft

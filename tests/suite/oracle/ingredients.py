@@ -153,12 +153,16 @@ def copied_folder(rng: Random, draft: Draft) -> list[Aim]:
         Aim("a-folder-mode", "chmod folder", _chmod(f"{top}/sub", (0o755, 0o775, 0o700, 0o1777))),
         Aim("a-owner", "chown", _flip(f"{top}/b", "foreign")),
         Aim("a-xattr", "setxattr", _xattr(f"{top}/b")),
+        Aim("a-xattr", "setxattr below", _xattr(f"{top}/sub/c")),
         Aim("a-empty-folder", "empty folder", put(f"{top}/empty{rng.randrange(3)}", folder())),
         Aim("a-rename", "rename", _rename(f"{top}/a", f"{top}/z")),
         Aim("a-link", "retarget", put(f"{top}/l", link("b"), link("./a"), link("sub"))),
         Aim("a-link", "file or link", put(f"{top}/l", file("a"), link("a"))),
         Aim("a-fifo", "fifo", put(f"{top}/pipe", fifo(), file("no pipe"))),
+        Aim("a-fifo", "a fifo below", put(f"{top}/sub/pipe", fifo(), folder())),
         Aim("a-hardlink", "hard link", _twin(f"{top}/a", f"{top}/twin")),
+        Aim("a-hardlink", "another hard link", _twin(f"{top}/b", f"{top}/twin2")),
+        Aim("a-empty-folder", "empty folder", put(f"{top}/sub/empty", folder(), folder(0o700))),
     ]
 
 
@@ -299,7 +303,10 @@ def copied_link(rng: Random, draft: Draft) -> list[Aim]:
         Aim("a-link-copied", "edit beside its target", edit(f"{top}/r/b")),
         Aim("a-link-copied", "add beside its target", put(f"{top}/r/n", file("1"), file("2"))),
         Aim("a-link-copied", "chmod its target", _chmod(f"{top}/r/a", (0o644, 0o600, 0o755))),
-        Aim("a-link-outside", "leads nowhere", put(f"{top}/file", link(outward))),
+        Aim(
+            "a-link-outside", "leads nowhere", put(f"{top}/{word.partition('/')[0]}", link(outward))
+        ),
+        Aim("a-link-outside", "leads out", put(f"{top}/dir", link("../../../nowhere"))),
         Aim("a-link-copied", "retarget", put(f"{top}/file", link("r/a"), link("r/b"))),
     ]
 
@@ -415,14 +422,13 @@ def own_ignore_file(rng: Random, draft: Draft) -> list[Aim]:
     top = home(draft)
     draft.tree |= {f"{top}/{name}": file(text_of(rng)) for name in "abc"}
     draft.own_ignore = rng.choice(([], [f"{top}/a"], ["*", f"!{top}"]))
+    draft.inline = draft.inline or rng.random() < 0.2
     draft.ignore = [*(draft.ignore or []), f"{top}/b"]
     draft.add(stage_of(rng, draft), "COPY", f"{top}* {goal(draft)}")
-    return [
-        Aim("b-own-inline" if draft.inline else "b-own-file", f"edit {name}", edit(f"{top}/{name}"))
-        for name in "ab"
-    ] + [
-        Aim("b-own-file", "other rules", _own(f"{top}/c", f"{top}/a")),
-        Aim("b-own-file", "no effect", _own("never", "nothing")),
+    row = "b-own-inline" if draft.inline else "b-own-file"
+    return [Aim(row, f"edit {name}", edit(f"{top}/{name}")) for name in "ab"] + [
+        Aim(row, "other rules", _own(f"{top}/c", f"{top}/a")),
+        Aim(row, "no effect", _own("never", "nothing")),
     ]
 
 
@@ -466,6 +472,7 @@ def whole_context(rng: Random, draft: Draft) -> list[Aim]:
         Aim("b-self", "a comment in the ignore file", _comment_rule),
         Aim("b-self", "a rule without effect", rules([], ["no-such-path"])),
         Aim("b-ignored-dockerfile", "other look", other_look),
+        Aim("b-ignored-dockerfile", "a stage renamed", rename_stage),
     ]
 
 
@@ -526,6 +533,50 @@ def rename_stage(rng: Random, draft: Draft) -> None:
         draft.target = new
     if old in draft.named:
         draft.named[new] = draft.named.pop(old)
+
+
+def escape_character(rng: Random, draft: Draft) -> list[Aim]:
+    """Instructions over several lines, by the one escape character or the other."""
+    top = home(draft)
+    draft.tree[f"{top}/a"] = file(text_of(rng))
+    draft.look = rng.randrange(1, 10**6)
+    draft.escape = rng.choice("\\`")
+    key = draft.add(stage_of(rng, draft), "COPY", f"{top} {goal(draft)}")
+    quoted = draft.add(draft.last, "LABEL", r"e=a\ b")
+
+    def change(_rng: Random, draft: Draft) -> None:
+        draft.escape = "`" if draft.escape == "\\" else "\\"
+
+    return [
+        Aim("c-escape", "the other character", change),
+        Aim("c-escape", "other look", other_look),
+        Aim("c-escape", "a blank escaped", rewrite(quoted, r"e=a\ b", "e=a` b", "e=a b=")),
+        Aim("c-text", "a second source", rewrite(key, f"{top} {top}/a /q/r/", f"{top}/a /q/r/")),
+    ]
+
+
+def other_platform(rng: Random, draft: Draft) -> list[Aim]:
+    """Without a RUN, which another platform's machine would have to execute."""
+    if any(stage.has_shell for stage in draft.stages):
+        return []
+    top, name = home(draft), rng.choice(("TARGETARCH", "TARGETPLATFORM", "BUILDARCH"))
+    draft.tree |= {f"{top}/{n}/f": file(text_of(rng)) for n in ("amd64", "linux/amd64")}
+    draft.tree |= {f"{top}/{n}/f": file(text_of(rng)) for n in ("arm64", "linux/arm64")}
+    stage = draft.last
+    draft.add(stage, "ARG", name)
+    draft.add(stage, "COPY", f"{top}/${name} {goal(draft)}")
+
+    def change(rng: Random, draft: Draft) -> None:
+        if not any(stage.has_shell for stage in draft.stages):
+            draft.platforms = another(
+                rng, draft.platforms, ((), ("linux/arm64",), ("linux/amd64",))
+            )
+
+    return [
+        Aim("c-platform", "another platform", change),
+        Aim("c-platform", "edit", edit(f"{top}/arm64/f")),
+        Aim("c-platform", "edit the other", edit(f"{top}/linux/amd64/f")),
+    ]
 
 
 def json_form(rng: Random, draft: Draft) -> list[Aim]:
@@ -720,6 +771,7 @@ def run_arg(rng: Random, draft: Draft) -> list[Aim]:
         Aim("c-arg-unused", "an undeclared one", arg(f"U{name}", "1", "2", None)),
         Aim("c-arg-unused", "a proxy", arg("HTTP_PROXY", "http://p.example.com", None)),
         Aim("c-arg-epoch", "SOURCE_DATE_EPOCH", arg("SOURCE_DATE_EPOCH", "1700000000", None)),
+        Aim("c-arg-epoch", "another epoch", arg("SOURCE_DATE_EPOCH", "1700000001", None)),
         Aim("c-run", "another command", rewrite(key, *_runs(draft))),
     ]
 
@@ -1136,17 +1188,18 @@ def user_and_env(rng: Random, draft: Draft) -> list[Aim]:
 
 
 INGREDIENTS: tuple[tuple[Ingredient, int], ...] = (
-    (copied_folder, 10), (copied_file, 4), (chmod_flag, 3), (chown_flag, 3), (link_in_tree, 3),
-    (copied_link, 4), (odd_names, 3), (git_folder, 2),
+    (copied_folder, 12), (copied_file, 4), (chmod_flag, 5), (chown_flag, 3), (link_in_tree, 7),
+    (copied_link, 5), (odd_names, 3), (git_folder, 5),
     *((one, 2) for one in IGNORING),
-    (ignore_bytes, 2), (own_ignore_file, 3), (ignored_glob, 2), (whole_context, 3),
+    (ignore_bytes, 2), (own_ignore_file, 5), (ignored_glob, 2), (whole_context, 5),
     (linked_ignore_file, 2),
-    (text_only, 4), (json_form, 2), (glob, 4), (optional_file, 2), (clamped, 3), (expansion, 4),
-    (named_by_arg, 3), (empty_variable, 1), (base_env, 3), (inherited, 3), (platform_arg, 2),
-    (run_arg, 4), (run_command, 4), (configuration, 5), (quoted_label, 3), (unreached, 5),
-    (from_stage, 5), (from_image, 3), (moved_base, 3), (bind_mount, 4), (whole_bind_mount, 1),
-    (mount_from, 3), (mount_stage, 3), (cache_mount, 1), (run_heredoc, 3), (copy_heredoc, 4),
-    (added_archive, 3), (onbuild_base, 3), (onbuild_parent, 4), (named_folder, 4),
-    (replaced_stage, 3), (image_context, 3), (user_and_env, 3),
+    (text_only, 3), (escape_character, 3), (json_form, 2), (glob, 4), (optional_file, 2),
+    (clamped, 4), (expansion, 4), (named_by_arg, 3), (empty_variable, 3), (base_env, 6),
+    (inherited, 3), (platform_arg, 2), (other_platform, 9), (run_arg, 6), (run_command, 4),
+    (configuration, 5), (quoted_label, 3), (unreached, 4), (from_stage, 5), (from_image, 3),
+    (moved_base, 3), (bind_mount, 4), (whole_bind_mount, 1), (mount_from, 3), (mount_stage, 3),
+    (cache_mount, 6), (run_heredoc, 3), (copy_heredoc, 4), (added_archive, 3), (onbuild_base, 3),
+    (onbuild_parent, 4), (named_folder, 6), (replaced_stage, 3), (image_context, 3),
+    (user_and_env, 3),
 )  # fmt: skip
 """With the weight of each."""
