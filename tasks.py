@@ -6,7 +6,8 @@ from pathlib import Path
 from unstale import ns
 
 sys.path.insert(0, str(Path(__file__).parent / "tests"))
-from chores import check, oracle
+from chores import bench, check, oracle
 
 ns.add_task(check)
 ns.add_task(oracle)
+ns.add_task(bench)

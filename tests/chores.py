@@ -32,6 +32,7 @@ _CHECKS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ),
     ("contract", ("coverage", "run", "-m", "pytest", "-q", "tests/suite/contract")),
     ("oracle", ("coverage", "run", "-m", "pytest", "-q", "tests/suite/oracle")),
+    ("bench, in short", ("coverage", "run", "-m", "pytest", "-q", "tests/suite/bench")),
     ("integration", ("coverage", "run", "-m", "pytest", "-q", "tests/suite/integration")),
     ("merge coverage", ("coverage", "combine", "--quiet")),
     ("coverage", ("coverage", "report", "--skip-covered", "--fail-under=85")),
@@ -76,3 +77,21 @@ def oracle(
     code = subprocess.run(command, cwd=_ROOT, check=False).returncode
     if code:
         raise Exit(f"oracle ended with {code}", code=code)
+
+
+@task(
+    iterable=["only"],
+    help={
+        "only": "list, verdict, answer or cold; may be repeated",
+        "runs": "how often each is timed, by turns with its baseline",
+        "files": "sizes of the trees, with commas",
+    },
+)
+def bench(_ctx: Context, only: list[str], runs: int = 5, files: str = "1000,10000,100000") -> None:
+    """Measure what must be fast, and print the table of docs/performance.md."""
+    command = [sys.executable, str(_ROOT / "tests" / "suite" / "bench" / "bench.py")]
+    command += ["--runs", str(runs), "--files", *files.split(",")]
+    command += ["--only", *only] if only else []
+    code = subprocess.run(command, cwd=_ROOT, check=False).returncode
+    if code:
+        raise Exit(f"bench ended with {code}", code=code)

@@ -43,7 +43,7 @@ def measured(sizes: Sequence[int], only: Sequence[str], runs: int) -> Iterator[F
             if not chosen:
                 continue
             _note(f"a tree of {files:,} files")
-            with tree(Path(parent), files, uuid.uuid4().hex[:8]) as made:
+            with tree(Path(parent), files, uuid.uuid4().hex[:6]) as made:
                 for name, measure in chosen:
                     _note(f"  {name}")
                     yield from measure(made, runs)
@@ -60,14 +60,15 @@ def table(figures: Sequence[Figure]) -> str:
 
 
 def _row(figure: Figure) -> str:
-    met = "yes" if figure.is_met else "no"
+    met = "" if figure.wanted is None else "yes" if figure.is_met else "no"
     match figure:
         case Ratio():
             sign = "≥" if figure.is_speedup else "≤"
+            wanted = "" if figure.wanted is None else f"{sign} {figure.wanted:.2f}"
             return (
                 f"| {figure.figure} | {figure.files:,} | {_spread(figure.ours)}"
                 f" | {_spread(figure.baseline)} | {figure.value:.2f}"
-                f" | {sign} {figure.wanted:.2f} | {met} |"
+                f" | {wanted} | {met} |"
             )
         case Peak():
             peak = f"{max(figure.megabytes):.0f} MB"

@@ -24,7 +24,8 @@ class Ratio:
     """Seconds of each run."""
     baseline: tuple[float, ...]
     """Likewise; run *i* came right after ours."""
-    wanted: float
+    wanted: float | None
+    """None: nothing is asked of this size."""
     is_speedup: bool = False
     """How many times faster (at least), not how many times as long (at most)."""
 
@@ -37,12 +38,14 @@ class Ratio:
     @property
     def is_met(self) -> bool:
         """Whether the figure is what is wanted."""
+        if self.wanted is None:
+            return True
         return self.value >= self.wanted if self.is_speedup else self.value <= self.wanted
 
 
 @dataclass(frozen=True, slots=True)
 class Peak:
-    """The most memory a process had."""
+    """The most memory a process had, and the largest of its children."""
 
     figure: str
     files: int

@@ -70,8 +70,9 @@ def tree(parent: Path, files: int, tag: str) -> Iterator[Tree]:
     """Make a project below *parent*; at the end it and its images are gone.
 
     *tag* makes its name one of a kind: BuildKit knows contexts by their base name.
+    It is short, since unstale cuts the name of a folder in an image's name.
     """
-    root = parent / f"unstale-bench-{files}-{tag}"
+    root = parent / f"bench-{files}-{tag}"
     made = Tree(root, files, _environ(parent))
     try:
         _write(root, files)
@@ -123,16 +124,13 @@ def _commit(made: Tree) -> None:
 
 
 def _remove_images(name: str) -> None:
-    label = "com.docker.compose.project"
+    # Unstale's own and those of the baseline, whose project is the folder's name.
     listed = subprocess.run(
-        ("docker", "images", "--all", "--filter", f"label={label}", "--format", _FORMAT),
+        ("docker", "images", "--format", "{{.Repository}}:{{.Tag}}"),
         capture_output=True,
         text=True,
         check=True,
     ).stdout
-    mine = [line for line in listed.splitlines() if line.startswith(name)]
+    mine = [line for line in listed.splitlines() if name in line]
     if mine:
         subprocess.run(("docker", "rmi", *mine), capture_output=True, check=True)
-
-
-_FORMAT = "{{.Repository}}:{{.Tag}}"
