@@ -85,7 +85,7 @@ def configure(
         case "ONBUILD":
             config["OnBuild"] = [*(config.get("OnBuild") or ()), one.text]
         case "MAINTAINER":
-            return  # Author, which is no part of Config
+            config["Author"] = one.text  # beside Config, and as much of the image's id
         case _:
             _extend(config, one, word, words)
 

@@ -123,6 +123,10 @@ def test_a_health_check_counts_by_what_it_says(one: str, other: str, is_same: bo
     assert (keys[0] == keys[1]) == is_same
 
 
+def test_the_author_is_told_as_it_is_written() -> None:
+    assert config("FROM base\nMAINTAINER $LANG\n")["Author"] == "$LANG"
+
+
 def test_two_stages_on_one_stage_do_not_share_what_they_say() -> None:
     text = "FROM base AS p\nFROM p AS a\nLABEL x=1\nENV X=1\nEXPOSE 1\nFROM p\n"
 

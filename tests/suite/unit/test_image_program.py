@@ -262,6 +262,11 @@ def test_a_platform_variable_before_the_stages_need_not_be_declared() -> None:
     found = plan("FROM --platform=$BUILDPLATFORM base\n", platform="linux/arm64")
     assert found.stages[0].platform == "linux/arm64"
 
+    found = plan(
+        "FROM --platform=$TARGETPLATFORM base\n", arguments={"TARGETPLATFORM": "linux/s390x"}
+    )
+    assert found.stages[0].platform == "linux/s390x"
+
     found = plan("ARG V=3\nFROM python:${V}\n")
     assert found.images == ("python:3",)
 
@@ -347,6 +352,19 @@ def test_a_context_in_place_of_an_image_goes_by_its_short_name(name: str) -> Non
 
     assert plan(f"FROM {name}\n", contexts=contexts).images == ("tools",)
     assert plan("FROM docker.io/library/base:latest\n", contexts=contexts).images == ("tools",)
+
+
+def test_a_stage_that_a_context_replaces_is_that_image_wherever_it_is_named() -> None:
+    text = "FROM base AS build\nCOPY a /\nRUN x\nFROM build\nCOPY b /\nCOPY --from=build /c /\n"
+    found = plan(text, contexts={"build": NamedContext("image", "tools")})
+
+    assert read(found) == [("", "b")]
+    assert found.images == ("tools",)
+
+
+@pytest.mark.parametrize("folder", ["/", "/x/..", "//"])
+def test_the_root_as_a_workdir_makes_no_step(folder: str) -> None:
+    assert steps(plan(f"FROM base\nWORKDIR {folder}\n")) == []
 
 
 @pytest.mark.parametrize(
