@@ -15,6 +15,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from checkout import Checkout
+from workshop import TEXT, Workshop
 
 from unstale.errors import MissingFile
 from unstale.pipeline.site import Ports
@@ -323,6 +324,13 @@ def checkout(tmp_path: Path) -> Checkout:
     root = tmp_path / "checkout"
     root.mkdir(mode=0o755)
     return Checkout(root)
+
+
+@pytest.fixture
+def shop(checkout: Checkout, ports: Ports, docker: FakeDocker) -> Workshop:
+    """A project with one built service, whose image copies one file."""
+    checkout.write({"src/app.py": "v1", "Dockerfile": TEXT, ".dockerignore": ".unstale\n"})
+    return Workshop(checkout, ports, docker, FakeFiles({}))
 
 
 @pytest.fixture

@@ -1,0 +1,296 @@
+"""The verdicts on a stack's images, with their commits, mounts and bases."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from checkout import member
+from workshop import TEXT, Workshop
+
+from unstale.errors import CouldNotTell, Mismatch, NotReady, UnstaleError
+from unstale.image.check import LABEL_INPUTS, LABEL_MANIFEST, ImageStatus
+from unstale.pipeline.images import (
+    describe,
+    needs_build,
+    require_fresh,
+    require_present,
+    require_verified,
+    statuses,
+    verify,
+    with_bases,
+)
+from unstale.ports import CommitFact, Git
+from unstale.verdict import Fresh, Missing, Reason, Stale, Unknown
+
+BUILT = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+
+def status(shop: Workshop, service: str = "app") -> ImageStatus:
+    (found,) = statuses(shop.bench, [service])
+    return found
+
+
+def replaced(shop: Workshop, **changes: Any) -> None:
+    """Give the image of the app other facts."""
+    old = shop.image()
+    shop.docker.local_images.remove(old)
+    shop.docker.local_images.append(replace(old, **changes))
+
+
+# --- The verdict ---
+
+
+def test_an_image_that_was_never_built_is_missing(shop: Workshop) -> None:
+    found = status(shop)
+
+    assert (found.verdict, found.image_id, found.built_at) == (Missing(), None, None)
+    assert found.inputs.startswith("v1:sha256:")
+
+
+def test_each_built_service_has_a_status_or_those_that_are_named(shop: Workshop) -> None:
+    shop.services["jobs"] = {}
+    shop.more["db"] = {"image": "postgres:17"}
+
+    assert [s.service for s in statuses(shop.bench)] == ["app", "jobs"]
+    assert [s.service for s in statuses(shop.bench, ["jobs"])] == ["jobs"]
+    assert statuses(shop.bench, []) == ()
+
+
+def test_an_edit_makes_an_image_stale_and_undoing_it_fresh_again(shop: Workshop) -> None:
+    shop.build()
+    shop.checkout.write({"src/app.py": "v2"})
+    expected = Reason("src/app.py", "modified", reader="Dockerfile:2")
+    assert status(shop).verdict == Stale((expected,))
+
+    shop.checkout.write({"src/app.py": "v1"})
+    assert status(shop).verdict == Fresh()
+
+
+def test_without_a_manifest_on_the_image_the_checkouts_own_names_the_reasons(
+    shop: Workshop,
+) -> None:
+    shop.build()
+    labels = {LABEL_INPUTS: shop.image().labels[LABEL_INPUTS]}
+    replaced(shop, labels=labels)
+    shop.checkout.write({"src/new.py": ""})
+    expected = Reason("src/new.py", "added", reader="Dockerfile:2")
+    assert status(shop).verdict == Stale((expected,))
+
+    # In another checkout nothing is kept: bytes must do.
+    for path in [p for p in shop.files.texts if p.parent.name == "manifests"]:
+        shop.files.texts[path] = "{}"
+    assert status(shop).verdict == Stale((expected,))
+    shop.docker.archives[shop.image().id].append(member("/app/new.py"))
+    assert status(shop).verdict == Stale((Reason("build inputs", "configuration"),))
+
+
+def test_a_base_image_that_is_gone_is_taken_from_the_stamp(shop: Workshop) -> None:
+    shop.build()
+    shop.docker.remove_images(["base"])
+    assert status(shop).verdict == Fresh()
+
+    replaced(shop, labels={**shop.image().labels, LABEL_MANIFEST: "damaged"})
+    assert isinstance(status(shop).verdict, Unknown)
+
+
+def test_a_service_is_no_fresher_than_the_one_it_is_built_on(shop: Workshop) -> None:
+    shop.checkout.write({"lib/x": "1"})
+    shop.services = {
+        "app": {"dockerfile_inline": "FROM demo-root\nCOPY src /app/\n"},
+        "root": {"dockerfile_inline": "FROM base\nCOPY lib /lib/\nRUN x\n"},
+    }
+    shop.held = [[member("/lib/x", "1")]]
+    shop.build()
+    assert [s.verdict for s in statuses(shop.bench)] == [Fresh(), Fresh()]
+
+    shop.checkout.write({"lib/x": "2"})
+    assert status(shop).verdict == Stale((Reason("base:root", "modified"),))
+    assert with_bases(shop.bench, ["app"]) == ("app", "root")
+    assert with_bases(shop.bench, ["root"]) == ("root",)
+
+
+def test_a_base_that_is_fresh_need_not_be_built(shop: Workshop) -> None:
+    shop.services = {
+        "app": {"dockerfile_inline": "FROM demo-root\nCOPY src /app/\n"},
+        "root": {"dockerfile_inline": TEXT},
+    }
+    assert set(with_bases(shop.bench, ["app"])) == {"app", "root"}
+
+    shop.build("root")
+    assert with_bases(shop.bench, ["app"]) == ("app",)
+
+
+# --- What lies over it ---
+
+
+def test_a_bind_mount_of_the_copied_folder_masks_its_changes(shop: Workshop) -> None:
+    shop.build()
+    source = str(shop.checkout.root / "src")
+    shop.more["app"] = {"volumes": [{"type": "bind", "source": source, "target": "/app"}]}
+    shop.checkout.write({"src/app.py": "v2"})
+
+    found = status(shop)
+
+    assert found.verdict == Fresh()
+    assert [(r.path, r.masked) for r in found.masked] == [("src/app.py", True)]
+
+
+# --- Commits ---
+
+
+class Log:
+    """A history, newest first."""
+
+    def __init__(self, none: Git, *commits: CommitFact) -> None:
+        self._none = none
+        self._commits = commits
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._none, name)
+
+    def log(self, since: datetime | None = None, limit: int = 50) -> tuple[CommitFact, ...]:
+        found = (c for c in self._commits if since is None or c.committed_at > since)
+        return tuple(found)[:limit]
+
+    def last_commits(self, paths: Sequence[Path]) -> Mapping[Path, CommitFact]:
+        return dict.fromkeys(paths, self._commits[0])
+
+
+def commit(number: int, hours: float) -> CommitFact:
+    return CommitFact(f"{number}" * 40, f"{number}" * 7, BUILT + timedelta(hours=hours), "s")
+
+
+def test_commits_and_hours_are_counted_from_the_images_creation(shop: Workshop) -> None:
+    shop.build()
+    replaced(shop, created=BUILT)
+    git = Log(shop.ports.git, commit(3, 4.5), commit(2, 1), commit(1, -1))
+    shop.ports = replace(shop.ports, git=git)
+    shop.checkout.write({"src/app.py": "v2"})
+
+    found = status(shop)
+
+    assert (found.commits_behind, found.hours_behind) == (2, 4.5)
+    assert isinstance(found.verdict, Stale)
+    assert [(r.path, r.commit) for r in found.verdict.reasons] == [("src/app.py", "3333333")]
+
+
+def test_an_image_without_a_time_is_behind_nothing_that_is_known(shop: Workshop) -> None:
+    shop.build()
+    shop.ports = replace(shop.ports, git=Log(shop.ports.git, commit(1, 1)))
+
+    assert (status(shop).commits_behind, status(shop).hours_behind) == (0, 0.0)
+
+
+# --- What is accepted ---
+
+
+def told(shop: Workshop, verdict: Any) -> ImageStatus:
+    return replace(status(shop), verdict=verdict)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "error", "says"),
+    [
+        (Unknown("why"), CouldNotTell, "can't be told whether 'app' is fresh"),
+        (Stale((Reason("a", "added"), Reason("b", "removed"))), Mismatch, "its build: a, b"),
+        (Missing(), NotReady, "'app' has no image"),
+    ],
+)
+def test_only_a_fresh_image_is_accepted_after_a_build(
+    shop: Workshop, verdict: Any, error: type[UnstaleError], says: str
+) -> None:
+    assert needs_build(told(shop, verdict))
+    with pytest.raises(error, match=says) as caught:
+        require_fresh([told(shop, Fresh()), told(shop, verdict)])
+
+    assert caught.value.hint
+
+
+def test_fresh_images_are_accepted_and_described(shop: Workshop) -> None:
+    fresh = told(shop, Fresh())
+    require_fresh([fresh])
+
+    assert not needs_build(fresh)
+    assert describe([fresh, replace(fresh, service="jobs", verdict=Missing())]) == (
+        "app fresh, jobs missing"
+    )
+    assert describe([]) == "nothing is built here"
+
+
+def test_a_stack_is_not_started_with_an_image_that_was_never_built(shop: Workshop) -> None:
+    with pytest.raises(NotReady, match="'app' has no image yet"):
+        require_present(shop.ports, shop.bench.site)
+
+    shop.build()
+    require_present(shop.ports, shop.bench.site)
+
+
+# --- A look into an image ---
+
+
+def test_a_text_is_looked_for_in_the_image_and_the_proof_of_the_build_cited(
+    shop: Workshop,
+) -> None:
+    shop.build()
+    found = verify(shop.bench, "app", grep="v1")
+
+    assert (found.verdict, found.is_cited, found.compared) == (Fresh(), True, 1)
+    assert [(str(m.path), m.line) for m in found.matches] == [("/app/app.py", 1)]
+    require_verified(found)
+
+
+def test_a_text_that_is_not_there_is_a_mismatch(shop: Workshop) -> None:
+    shop.build()
+
+    with pytest.raises(Mismatch, match="pattern not found"):
+        require_verified(verify(shop.bench, "app", grep="v2"))
+
+
+def test_a_path_is_looked_at_and_not_cited(shop: Workshop) -> None:
+    shop.build()
+    shop.docker.archives[shop.image().id] = [member("/app/app.py", "v0")]
+
+    found = verify(shop.bench, "app", path="/app/app.py")
+
+    assert not found.is_cited
+    assert found.finding.startswith("bytes differ")
+
+
+def test_an_image_of_another_tree_is_compared_and_not_cited(shop: Workshop) -> None:
+    shop.build()
+    shop.checkout.write({"src/app.py": "v2"})
+
+    assert verify(shop.bench, "app").finding == "bytes differ: 1 of 1 copied files"
+
+
+def test_what_is_not_built_here_or_not_yet_can_not_be_looked_at(shop: Workshop) -> None:
+    shop.more["db"] = {"image": "postgres:17"}
+
+    for service in ("db", "nobody"):
+        with pytest.raises(Mismatch, match=f"'{service}' is not built here"):
+            verify(shop.bench, service)
+    with pytest.raises(NotReady, match="'app' has no image yet"):
+        verify(shop.bench, "app")
+
+
+# --- The bench ---
+
+
+def test_the_images_of_all_services_are_asked_for_in_one_question(shop: Workshop) -> None:
+    asked: list[Sequence[str]] = []
+    ask = shop.docker.images_called
+    shop.docker.images_called = lambda names: (asked.append(names), ask(names))[1]  # type: ignore[func-returns-value,method-assign]
+    shop.services["jobs"] = {}
+
+    statuses(shop.bench)
+
+    assert asked == [("demo-app", "demo-jobs"), ("base",)]
+
+
+def test_without_a_ledger_there_are_no_records(shop: Workshop) -> None:
+    assert shop.bench.records() == ()
