@@ -114,12 +114,33 @@ def test_what_an_image_only_says_of_itself_is_its_configuration(tree: Checkout) 
 
 
 @pytest.mark.parametrize(
-    "fact", [image_fact("sha256:moved"), image_fact("sha256:base", Entrypoint=["x"])]
+    "fact",
+    [
+        image_fact("sha256:moved"),
+        image_fact("sha256:base", Entrypoint=["x"]),
+        image_fact("sha256:base", labels={"a": "b"}),
+        image_fact("sha256:moved", Env=["VERSION=2"]),
+    ],
+    ids=["layers", "entrypoint", "label", "variable"],
 )
-def test_a_base_image_that_moved_is_named(tree: Checkout, fact: Any) -> None:
+def test_a_base_image_that_moved_is_named_and_not_the_dockerfile(tree: Checkout, fact: Any) -> None:
     found = reasons(tree, lambda t: t.images.update(base=fact))
 
-    assert Reason("base:base", "modified") in found
+    assert found == (Reason("base:base", "modified"),)
+
+
+def test_a_base_image_that_moved_hides_no_file_and_no_other_base(tree: Checkout) -> None:
+    def edit(tree: Checkout) -> None:
+        tree.images["new"] = image_fact("sha256:new", Env=["VERSION=2"])
+        tree.write({"lock": "2", "Dockerfile": TEXT.replace("FROM base\n", "FROM new\n")})
+
+    found = [(r.path, r.change) for r in reasons(tree, edit)]
+
+    assert found == [
+        ("lock", "modified"),
+        ("Dockerfile", "configuration"),
+        ("base:new", "modified"),
+    ]
 
 
 def test_what_no_manifest_may_hold_is_the_builds_arguments(tree: Checkout) -> None:
