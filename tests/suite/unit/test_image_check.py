@@ -111,6 +111,32 @@ def test_another_stamp_is_stale_by_what_it_was_made_of(judging: Judging) -> None
     assert judging.docker.looked == []
 
 
+def test_a_digest_that_lacks_the_base_image_is_not_compared_with_one_that_has_it(
+    judging: Judging,
+) -> None:
+    image, stamped = judging.image(), manifest(judging.inputs)
+    judging.checkout.images.clear()
+
+    expected = Judgement(Unknown("the base image base is not on this machine"), "digest")
+    assert judging(image, OLD) == expected
+    judging.stamped = stamped
+    assert judging(image, OLD) == expected
+    judging.text = "FROM another\nCOPY src /app/\n"
+    assert isinstance(judging(image).verdict, Stale)
+
+
+def test_why_a_missing_base_image_keeps_a_dockerfile_from_being_followed(judging: Judging) -> None:
+    judging.checkout.images["base"] = image_fact("sha256:base", Env=["SOURCE=src"])
+    judging.text = "FROM base\nCOPY $SOURCE/app.py /app/\n"
+    image = judging.image()
+    judging.checkout.images.clear()
+
+    found = judging(image).verdict
+
+    assert isinstance(found, Unknown)
+    assert found.why.startswith("the base image base is not on this machine; app.py is not in")
+
+
 def test_another_stamp_of_unknown_making_is_stale_by_bytes(judging: Judging) -> None:
     image = judging.image("v1:sha256:old")
 

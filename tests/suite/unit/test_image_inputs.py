@@ -706,8 +706,11 @@ def test_the_tag_of_an_image_does_not_count(tree: Checkout) -> None:
 def test_the_tag_of_a_pulled_image_may_move_in_its_registry(tree: Checkout) -> None:
     assert tree.inputs(SRC).not_covered == ()
 
+    pinned = f"base@sha256:{'0' * 64}"
     tree.images["base"] = image_fact("sha256:base", is_pulled=True)
+    tree.images[pinned] = tree.images["base"]
     assert tree.inputs(SRC).not_covered == ("whether the tag base has moved in its registry",)
+    assert tree.inputs(SRC.replace("base", pinned)).not_covered == ()
 
 
 def test_the_frontend_that_is_named_counts(tree: Checkout) -> None:
