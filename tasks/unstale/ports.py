@@ -339,7 +339,6 @@ class BuildOptions:
     """How `docker compose build` is to run."""
 
     no_cache: bool = False
-    pull: bool = False
     arguments: tuple[str, ...] = ()
     """``KEY=value``, laid over the compose file's."""
     deadline_s: float = 1800.0

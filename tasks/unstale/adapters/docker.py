@@ -215,10 +215,7 @@ class DockerCli:
         self, target: ComposeTarget, services: Sequence[str], options: BuildOptions, on_line: Line
     ) -> None:
         """Build *services*; lines of the build go to *on_line*."""
-        flags = [
-            *(["--no-cache"] if options.no_cache else []),
-            *(["--pull"] if options.pull else []),
-        ]
+        flags = ["--no-cache"] if options.no_cache else []
         pairs = [argument.partition("=") for argument in options.arguments]
         arguments, env = _pass_on("--build-arg", ((key, value) for key, _, value in pairs))
         argv = _compose(

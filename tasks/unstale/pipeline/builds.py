@@ -70,12 +70,12 @@ def waves(bench: Bench, services: Sequence[str]) -> Iterator[tuple[Service, ...]
 
 
 def _bases(bench: Bench, service: Service) -> frozenset[str]:
-    plan = bench.inputs(service).plan
-    return frozenset(map(familiar, plan.images if plan else ()))
+    return frozenset(map(familiar, bench.inputs(service).images))
 
 
 def _build_wave(bench: Bench, wave: Sequence[Service], choice: Build, line: Line) -> Iterator[str]:
     _pull_bases(bench, wave, choice, line)
+    bench.rescan()
     before = {s.name: bench.inputs(s) for s in wave}
     sends = _sends(bench, wave, before)
     for name, (_, why) in sends.items():
@@ -130,17 +130,38 @@ def _pull_bases(bench: Bench, wave: Sequence[Service], choice: Build, line: Line
     """Bring base images into the local store, where they can be looked at.
 
     Those that are missing, or with ``--pull`` all that are not built here:
-    BuildKit would fetch them for itself alone. What can't be pulled is left to
-    the build, which fails with its own words or takes it from its cache.
+    BuildKit would fetch them for itself alone, and then perhaps others. It takes
+    what is in the local store as it is. A base that came may name more images,
+    in its triggers.
+
+    Raises:
+        BuildFailed: a registry that had an image does not give it any more.
+
     """
-    plans = (bench.inputs(service).plan for service in wave)
-    used = {reference for plan in plans if plan for reference in plan.images}
     ours = {familiar(service.image) for service in bench.services}
-    for reference in sorted(used):
-        if bench.image(reference) is None or (choice.pull and familiar(reference) not in ours):
-            line(f"pulling {reference}")
-            bench.ports.docker.pull(reference)
-    bench.rescan()
+    seen: set[str] = set()
+    while new := {name for s in wave for name in bench.inputs(s).images} - seen:
+        for reference in sorted(new):
+            here = bench.image(reference)
+            if here is None or (choice.pull and familiar(reference) not in ours):
+                line(f"pulling {reference}")
+                _pull(bench, reference, here, line)
+        seen |= new
+
+
+def _pull(bench: Bench, reference: str, here: ImageFact | None, line: Line) -> None:
+    if bench.ports.docker.pull(reference):
+        bench.rescan()
+    elif here is None:
+        pass  # the build says why, or has it in its cache
+    elif here.is_pulled:
+        raise BuildFailed(
+            f"The base image {reference} can't be pulled.",
+            cause="Its registry does not answer, wants a login, or does not have it any more.",
+            hint=f"docker pull {reference}; without --pull the one that is here is used",
+        )
+    else:
+        line(f"{reference} can't be pulled: the one that is here is used")
 
 
 # Sending
@@ -217,7 +238,7 @@ def _compose_build(
     path = bench.site.state_folder / "build" / f"{bench.site.environment.name}.override.yml"
     bench.files.write_atomic(path, override.for_build(overlays))
     target = replace(bench.site.target, files=(*bench.site.target.files, path))
-    options = BuildOptions(choice.no_cache, choice.pull, choice.arguments)
+    options = BuildOptions(choice.no_cache, choice.arguments)
     bench.ports.docker.build(target, [s.name for s in wave], options, line)
     bench.rescan()
     images = {s.name: _built(bench, s) for s in wave}

@@ -209,8 +209,7 @@ def with_bases(bench: Bench, wanted: Sequence[str]) -> tuple[str, ...]:
 
 def _built_on(bench: Bench, service: Service, names: Mapping[str, str]) -> tuple[str, ...]:
     """The services whose images the build of *service* starts from or copies from."""
-    plan = bench.inputs(service).plan
-    used = map(familiar, plan.images if plan else ())
+    used = map(familiar, bench.inputs(service).images)
     return tuple(names[i] for i in used if i in names and names[i] != service.name)
 
 

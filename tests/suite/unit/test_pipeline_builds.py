@@ -2,144 +2,29 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-from checkout import Checkout, image_fact, member
+from checkout import image_fact, member
+from workshop import BASE, TEXT, Workshop
 
-from unstale.compose import parse
-from unstale.config import Environment, RunnerSettings, SchemaSettings, Settings
 from unstale.errors import BuildFailed, CouldNotTell, Mismatch
 from unstale.image import manifest
 from unstale.image.check import LABEL_INPUTS, LABEL_MANIFEST
-from unstale.mask import Mask
-from unstale.pipeline.builds import Build, build, waves
-from unstale.pipeline.images import Bench, statuses
-from unstale.pipeline.site import Ports, Site
-from unstale.ports import ArchiveMember, BuildOptions, CommitFact, ComposeTarget, ImageFact
+from unstale.pipeline.builds import waves
+from unstale.ports import BuildOptions, CommitFact
 from unstale.verdict import Fresh, Unknown
 
 if TYPE_CHECKING:
-    from conftest import FakeDocker, FakeFiles, FakeGit
+    from conftest import FakeGit
 
 APP = "/app/app.py"
-TEXT = "FROM base\nCOPY src /app/\n"
-BASE = image_fact("sha256:base", image_id="sha256:b", tags=("base",))
 AT = (1_000_000_000, 1_000_000_000)
-
-
-class Workshop:
-    """A project with built services, and an engine whose builder can be told to err."""
-
-    def __init__(
-        self, checkout: Checkout, ports: Ports, docker: FakeDocker, files: FakeFiles
-    ) -> None:
-        self.checkout = checkout
-        self.ports = ports
-        self.docker = docker
-        self.files = files
-        self.services: dict[str, dict[str, Any]] = {"app": {}}
-        self.held: list[Sequence[ArchiveMember]] = []
-        """What the images of the next builds hold; then what the tree has."""
-        self.during: Callable[[], object] = lambda: None
-        """What happens while a build goes on."""
-        self.builds: list[tuple[str, Mapping[str, Any], BuildOptions]] = []
-        """Each service that was built, with its overlay."""
-        self.notes: tuple[str, ...] = ()
-        docker.on_build = self._build
-        docker.local_images.append(BASE)
-
-    @property
-    def bench(self) -> Bench:
-        """The bench of a new command."""
-        root = self.checkout.root
-        model = {
-            "name": "demo",
-            "services": {
-                name: {"build": {"context": str(root), "dockerfile": "Dockerfile", **section}}
-                for name, section in self.services.items()
-            },
-        }
-        environment = Environment("test", (), ())
-        settings = Settings(
-            root, "test", {"test": environment}, RunnerSettings(), {}, SchemaSettings(), (), ()
-        )
-        site = Site(
-            settings=settings,
-            environment=environment,
-            stack=parse(model),
-            target=ComposeTarget("demo", (root / "compose.yml",)),
-            runner="app",
-            database=None,
-            values=(),
-            mask=Mask(),
-            owner="me",
-        )
-        return Bench(self.ports, self.files, site, {})
-
-    def _build(self, target: ComposeTarget, services: Sequence[str], options: BuildOptions) -> None:
-        overlay = json.loads(self.files.texts[target.files[-1]])["services"]
-        for name in services:
-            section = overlay[name].get("build", {})
-            self.builds.append((name, section, options))
-            self.docker.local_images = [
-                i for i in self.docker.local_images if f"demo-{name}" not in i.tags
-            ]
-            fact = image_fact(
-                "sha256:base",
-                "sha256:copy",
-                image_id=f"sha256:{len(self.builds)}",
-                tags=(f"demo-{name}",),
-                labels=section.get("labels", {}),
-            )
-            self.docker.local_images.append(fact)
-            self.docker.archives[fact.id] = list(self.held.pop(0) if self.held else self.right())
-        self.during()
-
-    def right(self) -> list[ArchiveMember]:
-        """What an image holds that was built from the tree as it is."""
-        root = self.checkout.root / "src"
-        return [member(f"/app/{p.relative_to(root)}", p.read_bytes()) for p in root.rglob("*.py")]
-
-    def build(self, *services: str, **choice: Any) -> None:
-        self.notes = build(
-            self.bench, services or tuple(self.services), Build(**choice), lambda _: None
-        )
-
-    def verdict(self, service: str = "app") -> object:
-        return next(s.verdict for s in statuses(self.bench) if s.service == service)
-
-    def image(self, service: str = "app") -> ImageFact:
-        found = self.docker.image(f"demo-{service}")
-        assert found is not None
-        return found
-
-    def ledger(self) -> list[dict[str, Any]]:
-        text = self.files.texts.get(self.bench.ledger_path, "")
-        return [json.loads(line) for line in text.splitlines()]
-
-    def links(self) -> list[str]:
-        """The names that the contexts of the builds so far were sent under."""
-        return [Path(section["context"]).name for _, section, _ in self.builds]
-
-
-@pytest.fixture
-def shop(
-    checkout: Checkout,
-    ports: Ports,
-    docker: FakeDocker,
-    files: Callable[[Mapping[Path, str]], FakeFiles],
-) -> Workshop:
-    checkout.write({"src/app.py": "v1", "Dockerfile": TEXT, ".dockerignore": ".unstale\n"})
-    return Workshop(checkout, ports, docker, files({}))
-
-
 OLD = (member(APP, "v0"),)
 
 
@@ -451,9 +336,9 @@ def test_an_image_with_an_input_from_elsewhere_is_built_once_and_unknown(shop: W
 
 
 def test_options_of_a_build_are_handed_on(shop: Workshop) -> None:
-    shop.build(no_cache=True, pull=True)
+    shop.build(no_cache=True, arguments=("A=1",))
 
-    assert (shop.builds[0][2].no_cache, shop.builds[0][2].pull) == (True, True)
+    assert shop.builds[0][2] == BuildOptions(no_cache=True, arguments=("A=1",))
 
 
 # --- Base images ---
@@ -489,6 +374,40 @@ def test_a_base_image_that_moves_when_it_is_pulled_is_in_the_stamp(shop: Worksho
     shop.build(pull=True)
 
     assert shop.image().labels[LABEL_INPUTS] != before
+
+
+def test_a_base_image_that_no_registry_ever_had_is_used_as_it_is(shop: Workshop) -> None:
+    shop.build(pull=True)
+
+    assert shop.docker.pulled == ["base"]
+    assert shop.verdict() == Fresh()
+
+
+def test_a_base_image_that_its_registry_does_not_give_any_more_is_an_error(shop: Workshop) -> None:
+    shop.docker.local_images = [replace(BASE, is_pulled=True)]
+
+    with pytest.raises(BuildFailed, match="base can't be pulled"):
+        shop.build(pull=True)
+
+
+def test_a_base_image_is_pulled_before_its_variables_say_what_is_copied(shop: Workshop) -> None:
+    shop.checkout.write({"Dockerfile": "FROM base\nCOPY $SOURCE/app.py /app/\n"})
+    shop.docker.local_images.clear()
+    shop.docker.registry["base"] = image_fact("sha256:base", tags=("base",), Env=["SOURCE=src"])
+    shop.build()
+
+    assert shop.docker.pulled == ["base"]
+    assert shop.verdict() == Fresh()
+
+
+def test_an_image_that_a_trigger_of_a_pulled_one_names_is_pulled_too(shop: Workshop) -> None:
+    shop.docker.local_images.clear()
+    shop.docker.registry["other"] = image_fact("sha256:other", tags=("other",))
+    triggers = ["COPY --from=other /a /a"]
+    shop.docker.registry["base"] = image_fact("sha256:base", tags=("base",), OnBuild=triggers)
+    shop.build()
+
+    assert shop.docker.pulled == ["base", "other"]
 
 
 def test_a_base_image_that_can_not_be_pulled_is_left_to_the_build(shop: Workshop) -> None:
