@@ -44,7 +44,8 @@ def next_send(before: Sent | None, now: Mapping[str, tuple[str, str]]) -> tuple[
         return _fresh(now), ""
     for path, (compared, content) in now.items():
         if before.files.get(path, {}).get(compared, content) != content:
-            return _fresh(now), f"{path} changed, and its size and time did not"
+            named = path.removeprefix(":")  # of the build context, which has no name
+            return _fresh(now), f"{named} changed, and its size and time did not"
     files = {**before.files}
     for path, (compared, content) in now.items():
         files[path] = {**files.get(path, {}), compared: content}

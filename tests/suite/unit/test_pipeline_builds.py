@@ -233,7 +233,7 @@ def test_what_the_builder_could_not_notice_is_sent_under_a_new_name(shop: Worksh
 
     assert len(set(shop.links())) == 2
     assert shop.notes == (
-        "app is sent under a new name: :src/app.py changed, and its size and time did not",
+        "app is sent under a new name: src/app.py changed, and its size and time did not",
     )
 
 
