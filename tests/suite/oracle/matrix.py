@@ -721,7 +721,7 @@ LANGUAGE: tuple[Case, ...] = (
     ),
     text("c-label", "LABEL", f"{SRC}LABEL a=1\n", f"{SRC}LABEL a=2\n", "stale"),
     *(
-        text("c-label", one.split()[0], f"{SRC}{one}\n", f"{SRC}{two}\n", "stale")
+        text("c-label", one, f"{SRC}{one}\n", f"{SRC}{two}\n", "stale")
         for one, two in (
             ('CMD ["a"]', 'CMD ["b"]'),
             ("CMD a", 'CMD ["a"]'),

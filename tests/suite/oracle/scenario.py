@@ -177,8 +177,8 @@ class Site:
 
     def __init__(self, root: Path, tag: str) -> None:
         self.tag = tag
-        self.moves = False
-        """Whether the tag exists."""
+        self.tagged = ""
+        """The variant that the tag points to; empty: there is no such tag yet."""
         self._root = root
         self._written: dict[str, dict[str, Node]] = {}
         self._sent: dict[str, Path] = {}

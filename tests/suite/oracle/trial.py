@@ -94,9 +94,9 @@ def states(
     """Show each scenario at its site, ask us, with each of *faults* too, and build all."""
     sent, answers, others = [], [], []
     for site, scenario in pairs:
-        if scenario.moving:
+        if scenario.moving not in ("", site.tagged):
             engine.move(site.tag, scenario.moving)
-            site.moves = True
+            site.tagged = scenario.moving
         images = library.lookup({site.tag: scenario.moving})
         shown = site.show(scenario)
         answers.append(answer(shown, images, site.state))
@@ -116,6 +116,6 @@ def sites(engine: Engine, root: Path, count: int) -> Iterator[list[Site]]:
     names = [uuid.uuid4().hex[:12] for _ in range(count)]
     found = [Site(root / name, f"unstale-oracle-{engine.run}:{name}") for name in names]
     yield found
-    engine.remove_tags([site.tag for site in found if site.moves])
+    engine.remove_tags([site.tag for site in found if site.tagged])
     for site in found:
         site.remove()
