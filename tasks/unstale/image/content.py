@@ -6,7 +6,7 @@ import hashlib
 import os
 import posixpath
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -112,7 +112,7 @@ def compare(
 _Seen = Mapping[PurePosixPath, tuple[int, str, bytes]]
 
 
-def _seen(docker: Docker, image_id: str, wanted: Iterable[Placed]) -> _Seen:
+def _seen(docker: Docker, image_id: str, wanted: Sequence[Placed]) -> _Seen:
     names: dict[PurePosixPath, PurePosixPath] = {}
     for one in wanted:
         # `COPY a /b` lands in /b/a where the base image has a folder /b.
@@ -124,19 +124,33 @@ def _seen(docker: Docker, image_id: str, wanted: Iterable[Placed]) -> _Seen:
             dest = names.get(member.path)
             if dest is not None and (member.path == dest or dest not in found):
                 found[dest] = _held(member)
-    # A link in the image may lead there; a folder that is asked for is followed.
-    folders = {one.dest.parent for one in wanted if one.dest not in found} - {_ROOT}
-    for folder in sorted(folders) if len(folders) <= _MOST_ASKED_SINGLY else ():
-        for member in docker.files_in_image(image_id, folder):
-            dest = names.get(member.path)
-            if dest is not None and member.path == dest:
-                found[dest] = _held(member)
+    for place in _behind_links(wanted, found):
+        for member in docker.files_in_image(image_id, place):
+            if names.get(member.path) == member.path:
+                found[member.path] = _held(member)
     return found
+
+
+def _behind_links(wanted: Iterable[Placed], found: _Seen) -> Iterator[PurePosixPath]:
+    """Where links of the image may lead: what is asked for by name is followed.
+
+    The file itself, where the builder wrote through a link; and the folder, where
+    the file was not found.
+    """
+    files = [one.dest for one in wanted if not one.is_link and _is_link(found.get(one.dest))]
+    folders = {one.dest.parent for one in wanted if one.dest not in found} - {_ROOT}
+    for places in (files, sorted(folders)):
+        if len(places) <= _MOST_ASKED_SINGLY:
+            yield from places
 
 
 def _place(one: Placed) -> PurePosixPath:
     """Where to look for *one*: asked for by name, a link would be followed."""
     return one.dest.parent if one.is_link else one.dest
+
+
+def _is_link(held: tuple[int, str, bytes] | None) -> bool:
+    return held is not None and held[1] == "link"
 
 
 def _held(member: ArchiveMember) -> tuple[int, str, bytes]:

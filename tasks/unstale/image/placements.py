@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import posixpath
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -12,6 +13,8 @@ from unstale.image.inputs import BuildInputs, found
 from unstale.image.plan import Copy, Plan, Reading, StagePlan, Step
 
 __all__ = ["Placed", "placements"]
+
+_MOST_LINKS = 40  # as many as Linux follows
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +34,13 @@ class Placed:
     """Whether a later RUN could have read the copy, or rewritten it."""
     staged: bool = False
     """Whether another stage reads files of the one that it was copied to."""
-    is_link: bool = False
+    target: str | None = None
+    """Where a link points; None for a file."""
+
+    @property
+    def is_link(self) -> bool:
+        """Whether it is a symbolic link."""
+        return self.target is not None
 
 
 def placements(inputs: BuildInputs) -> tuple[Placed, ...]:
@@ -56,19 +65,51 @@ class _Layout:
 
     files: dict[PurePosixPath, Placed]
     folders: set[PurePosixPath]
+    links: set[PurePosixPath]
+    """Where *files* had a link at some time."""
 
     def drop(self, place: PurePosixPath) -> None:
         """Forget what is at or below *place*."""
         for path in [p for p in self.files if p == place or place in p.parents]:
             del self.files[path]
 
+    def followed(self, place: PurePosixPath) -> PurePosixPath:
+        """Where the builder writes *place*: it follows links, those that were copied too."""
+        if not self.links:
+            return place
+        for _ in range(_MOST_LINKS):
+            at = next((p for p in (place, *place.parents) if p in self.links), None)
+            target = self.files[at].target if at in self.files else None
+            if at is None or target is None:
+                return place
+            leads = at.parent / target / place.relative_to(at)
+            place = PurePosixPath(posixpath.normpath(leads))
+        return PurePosixPath("/")  # a circle: anything, but the build fails
+
+    def overwrite(self, place: PurePosixPath) -> None:
+        """Forget what is at or below *place*, and where the links there lead."""
+        links = (link for link in self.links if place in link.parents)
+        for real in {self.followed(path) for path in (place, *links)} | {place}:
+            self.drop(real)
+
+    def is_led_away(self, place: PurePosixPath) -> bool:
+        """Whether a link leads *place* elsewhere; then nothing is known of both any more."""
+        is_led = self.followed(place) != place
+        if is_led:
+            self.overwrite(place)
+        return is_led
+
     def put(self, one: Placed) -> None:
+        if self.is_led_away(one.dest):
+            return
         for folder in one.dest.parents:
             file = self.files.pop(folder, None)
             if file is not None:  # it was copied into a folder of the base image, then
                 self.files[folder / file.name] = replace(file, dest=folder / file.name)
         self.files[one.dest] = one
         self.folders.update(one.dest.parents)
+        if one.is_link:
+            self.links.add(one.dest)
 
 
 class _Placing:
@@ -83,10 +124,10 @@ class _Placing:
         return self._done[number]
 
     def _layout(self, stage: StagePlan) -> _Layout:
-        layout = _Layout({}, {PurePosixPath("/")})
+        layout = _Layout({}, {PurePosixPath("/")}, set())
         if stage.parent is not None:
             above = self.stage(stage.parent)
-            layout = _Layout(dict(above.files), set(above.folders))
+            layout = _Layout(dict(above.files), set(above.folders), set(above.links))
         for step in stage.steps:
             self._apply(step, layout)
         return layout
@@ -104,7 +145,7 @@ class _Placing:
 
     def _copy(self, step: Step, copy: Copy, layout: _Layout) -> None:
         if copy.writes_more or copy.unpacks:
-            layout.drop(copy.dest)
+            layout.overwrite(copy.dest)
         if copy.writes_more and not step.reads:
             return
         if copy.stage is not None:
@@ -133,7 +174,7 @@ class _Placing:
                             dest=dest / inner,
                             keeps_mode=copy.keeps_mode,
                             name=name,
-                            is_link=one.kind == "link",
+                            target=os.fsdecode(one.content) if one.kind == "link" else None,
                         )
                     )
 
@@ -155,8 +196,9 @@ class _Placing:
             yield self._file_dest(copy, root.name, layout), replace(one, name=root.name)
             return
         # A folder may hold more than what was copied there, and a link leads anywhere.
-        layout.drop(copy.dest)
-        if one is not None or goglob.has_magic(source):
+        is_led = layout.followed(copy.dest) != copy.dest
+        layout.overwrite(copy.dest)
+        if is_led or one is not None or goglob.has_magic(source):
             return
         for path, inner in above.files.items():
             if root in path.parents:

@@ -130,7 +130,7 @@ class Linked:
         behind = [PurePosixPath(link) for link in self.links if link != str(path)]
         for file in self.files:
             if file.path.is_relative_to(path) and not set(behind) & set(file.path.parents):
-                yield ArchiveMember(file.path, file.mode, None, file.content)
+                yield file
 
 
 def test_a_file_behind_a_link_of_the_image_is_asked_for_by_its_folder(tree: Checkout) -> None:
@@ -142,6 +142,25 @@ def test_a_file_behind_a_link_of_the_image_is_asked_for_by_its_folder(tree: Chec
 
     assert [d.source for d in found.differences] == ["src/sub/more.py"]
     assert docker.asked == ["/app", "/app/sub"]
+
+
+@pytest.mark.parametrize(("behind", "differs"), [("one", False), ("old", True)])
+def test_a_file_that_was_written_through_a_link_of_the_image_is_looked_at_behind_it(
+    tree: Checkout, behind: str, differs: bool
+) -> None:
+    class Behind(Linked):
+        def files_in_image(self, image: str, path: PurePosixPath) -> Iterator[ArchiveMember]:
+            for file in super().files_in_image(image, path):
+                is_asked = path == file.path == APP
+                yield member(str(APP), behind) if is_asked else file
+
+    tree.write({"src/more.py": ""})
+    docker = Behind((ArchiveMember(APP, 0o777, "/real", b""), member("/app/more.py")))
+
+    found = compare(cast("Docker", docker), "sha256:1", tree.inputs(TEXT))
+
+    assert bool(found.differences) == differs
+    assert docker.asked == ["/app", str(APP)]
 
 
 def test_many_folders_without_their_files_are_not_asked_for_one_by_one(tree: Checkout) -> None:

@@ -138,6 +138,36 @@ def test_a_link_of_a_stage_is_followed_by_a_copy_and_so_left_out(tree: Checkout)
     assert places(tree, text.format("/s"))["src/link"] == ["/o/link"]
 
 
+@pytest.mark.parametrize(
+    ("line", "left"),
+    [
+        ("COPY run.sh /l/link", {"src/pkg/mod.py"}),  # through the link onto app.py
+        ("COPY docs/index.md /l/way/f", {"src/app.py", "src/link", "src/pkg/mod.py"}),
+        ("COPY <<EOF /l/link\nx\nEOF", {"src/pkg/mod.py"}),
+        ("COPY --from=s /run.sh /l/link", {"src/pkg/mod.py"}),
+        ("COPY --from=s /made /l/way", {"src/app.py", "src/link"}),
+        ("COPY --from=s /made /l", set()),
+        ("COPY docs /l/away/", {"src/app.py", "src/link", "src/pkg/mod.py"}),
+    ],
+)
+def test_what_is_written_through_a_copied_link_is_not_known(
+    tree: Checkout, line: str, left: set[str]
+) -> None:
+    (tree.root / "src/link").symlink_to("app.py")
+    (tree.root / "src/way").symlink_to("/l/pkg")
+    (tree.root / "src/away").symlink_to("../elsewhere")
+    text = f"FROM base AS s\nCOPY run.sh /\nFROM base\nCOPY src /l\n{line}\n"
+
+    assert {one.source for one in placed(tree, text)} - {"src/way", "src/away"} == left
+
+
+def test_links_in_a_circle_lead_anywhere(tree: Checkout) -> None:
+    (tree.root / "src/link").symlink_to("again")
+    (tree.root / "src/again").symlink_to("link")
+
+    assert places(tree, "COPY src /o\nCOPY run.sh /o/link/x") == {}
+
+
 def test_a_file_of_a_stage_may_lie_in_a_folder_under_its_own_name(tree: Checkout) -> None:
     text = "FROM base AS s\nCOPY run.sh /s/start\nFROM base\nCOPY --from=s /s/start /etc\n"
     (one,) = placed(tree, text)
