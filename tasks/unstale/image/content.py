@@ -23,6 +23,16 @@ _MOST_ASKED_SINGLY = 20
 
 _ROOT = PurePosixPath("/")
 
+# The engine puts its own into every container, one that is only looked at too:
+# moby/moby, daemon/initlayer.
+_ENGINES = frozenset(
+    PurePosixPath(path)
+    for path in (
+        *("/.dockerenv", "/dev/console", "/dev/pts", "/dev/shm"),
+        *("/etc/hostname", "/etc/hosts", "/etc/mtab", "/etc/resolv.conf", "/proc", "/sys"),
+    )
+)
+
 # Folders in which a base image has much that nobody copied.
 _CROWDED = frozenset(
     {"/etc", "/home", "/lib", "/opt", "/root", "/srv", "/usr", "/var"}
@@ -92,8 +102,9 @@ def compare(
     """Compare each copied file, or those at or below *below*, with the tree.
 
     The image is not run and needs no shell; bytes are hashed as they stream by.
-    Modes are compared where nothing after the copy may have changed them. Links
-    right below the root are left out: all of the image would be read for them.
+    Modes are compared where nothing after the copy may have changed them. Left
+    out is what can't be seen: files that the engine makes, and links right below
+    the root, for which all of the image would be read.
 
     Raises:
         CouldNotTell: a file of the tree can't be read.
@@ -102,7 +113,7 @@ def compare(
     wanted = tuple(
         one
         for one in placements(inputs)
-        if (below is None or below in (one.dest, *one.dest.parents)) and _place(one) != _ROOT
+        if (below is None or below in (one.dest, *one.dest.parents)) and _can_be_seen(one)
     )
     seen = _seen(docker, image_id, wanted)
     return Comparison(len(wanted), tuple(_differences(inputs, wanted, seen)))
@@ -142,6 +153,10 @@ def _behind_links(wanted: Iterable[Placed], found: _Seen) -> Iterator[PurePosixP
     for places in (files, sorted(folders)):
         if len(places) <= _MOST_ASKED_SINGLY:
             yield from places
+
+
+def _can_be_seen(one: Placed) -> bool:
+    return _place(one) != _ROOT and not _ENGINES & {one.dest, *one.dest.parents}
 
 
 def _place(one: Placed) -> PurePosixPath:

@@ -193,6 +193,17 @@ def test_a_link_right_below_the_root_is_not_looked_for(tree: Checkout, docker: F
     assert docker.looked == [("sha256:1", PurePosixPath("/index.md"))]
 
 
+@pytest.mark.parametrize("place", ["/etc/hosts", "/etc/mtab", "/.dockerenv", "/dev/shm/x"])
+def test_a_file_in_whose_place_the_engine_puts_its_own_is_not_looked_for(
+    tree: Checkout, docker: FakeDocker, place: str
+) -> None:
+    text = f"FROM scratch\nCOPY docs/index.md {place}\nCOPY docs/index.md /etc/host\n"
+
+    found = compared(tree, docker, member(place), member("/etc/host", "hello"), text=text)
+
+    assert found == Comparison(1, ())
+
+
 def test_few_places_are_read_and_never_the_root() -> None:
     paths = map(PurePosixPath, ["/app/a/x", "/app/b/y", "/entry.sh", "/etc/app/conf"])
 
