@@ -6,6 +6,8 @@ exit code 1, and Ctrl-C is 1 as well. So every task's body runs inside `entry`.
 
 from __future__ import annotations
 
+import atexit
+import gc
 import os
 import shlex
 import sys
@@ -54,6 +56,9 @@ def entry(document: str, *, as_json: bool = False) -> Iterator[Project]:
     # Invoke switches .pyc files off before it loads tasks.py, for good reason,
     # and forgets to switch them on: every later import would compile anew.
     sys.dont_write_bytecode = bool(sys.flags.dont_write_bytecode)
+    # At its end Python looks once more through all that is about to go: measured
+    # at a tenth of a look's processor time.
+    atexit.register(gc.freeze)
     from unstale.adapters.signals import Signals
     from unstale.mask import Mask
 
