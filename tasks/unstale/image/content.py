@@ -26,10 +26,12 @@ _ROOT = PurePosixPath("/")
 # The engine puts its own into every container, one that is only looked at too:
 # moby/moby, daemon/initlayer.
 _ENGINES = frozenset(
-    PurePosixPath(path)
-    for path in (
-        *("/.dockerenv", "/dev/console", "/dev/pts", "/dev/shm"),
-        *("/etc/hostname", "/etc/hosts", "/etc/mtab", "/etc/resolv.conf", "/proc", "/sys"),
+    map(
+        PurePosixPath,
+        (
+            *("/.dockerenv", "/dev", "/etc/hostname", "/etc/hosts", "/etc/mtab"),
+            *("/etc/resolv.conf", "/proc", "/sys"),
+        ),
     )
 )
 
