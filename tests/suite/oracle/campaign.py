@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import difflib
 import json
-import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -76,6 +76,8 @@ class Court:
 
     engine: Engine
     library: Library
+    work: Path
+    """A folder for scenarios."""
     faults: Sequence[str] = ()
     """Planted beside our own answer."""
 
@@ -90,17 +92,16 @@ def court(jobs: int = 2, faults: Sequence[str] = ()) -> Iterator[Court]:
         engine = Engine(uuid.uuid4().hex[:8], Path(work), jobs)
         engine.prepare()
         try:
-            yield Court(engine, Library(), faults)
+            yield Court(engine, Library(), Path(work), faults)
         finally:
             engine.remove_images()
 
 
 def round_of(judges: Court, seed: int, number: int, *, chains: int = CHAINS) -> Iterator[Case]:
     """The cases of round *number*: *chains* scenarios, `STEPS` mutations of each."""
-    root = Path(tempfile.mkdtemp(prefix="unstale-oracle-"))
     names = [f"{seed}.{number * CHAINS + at}" for at in range(chains)]
     drafts = [chain(name) for name in names]
-    with sites(judges.engine, root, chains) as places:
+    with sites(judges.engine, judges.work, chains) as places:
         first = judges.states(
             (place, one.draft.scenario()) for place, one in zip(places, drafts, strict=True)
         )
@@ -110,7 +111,6 @@ def round_of(judges: Court, seed: int, number: int, *, chains: int = CHAINS) -> 
         yield from _stillborn(tracks)
         for step in range(STEPS):
             yield from _step(judges, live, step)
-    shutil.rmtree(root)
     judges.engine.remove_images()
 
 
@@ -297,8 +297,7 @@ def again(name: str, ledger: Ledger, *, jobs: int = 2) -> Finding:
     refused = {int(case.name.rpartition(".")[2]) for case in earlier}
     before, after, mutation = replay(name, sorted(refused - {int(step)}))
     _tell("\n\n".join((mutation, _dockerfile(before), _difference(before, after))))
-    root = Path(tempfile.mkdtemp(prefix="unstale-oracle-"))
-    with court(jobs) as judges, sites(judges.engine, root, 1) as (site,):
+    with court(jobs) as judges, sites(judges.engine, judges.work, 1) as (site,):
         one, two = (judges.states([(site, scenario)])[0] for scenario in (before, after))
     return judge(one, two)
 
@@ -328,6 +327,9 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--planted", action="store_true")
     parser.add_argument("--folder", type=Path, required=True, help="where the ledgers are")
     given = parser.parse_args(arguments)
+    signal.signal(
+        signal.SIGTERM, lambda *_: sys.exit(143)
+    )  # what was built is removed all the same
     if given.planted:
         found = hunt(given.seed, given.cases, _tell, jobs=given.jobs)
         lost = [name for name in FAULTS if name not in found]

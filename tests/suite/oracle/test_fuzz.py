@@ -12,7 +12,6 @@ from campaign import Court, Ledger, disagreements, judged, replay, report, round
 from engine import Engine
 from generator import chain, mutate
 from images import Library
-from planted import FAULTS
 from scenario import from_json, to_json
 
 # Its cases were chosen for none of their answers.
@@ -20,8 +19,8 @@ _SEED = 20
 
 
 @pytest.fixture(scope="session")
-def court(judge_engine: Engine) -> Court:
-    return Court(judge_engine, Library(), tuple(FAULTS))
+def court(judge_engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Court:
+    return Court(judge_engine, Library(), tmp_path_factory.mktemp("fuzz"))
 
 
 def test_a_slice_of_random_mutations_is_judged_as_the_engine_does(court: Court) -> None:

@@ -115,7 +115,9 @@ def sites(engine: Engine, root: Path, count: int) -> Iterator[list[Site]]:
     """Places for *count* scenarios, whose own tags are gone afterwards."""
     names = [uuid.uuid4().hex[:12] for _ in range(count)]
     found = [Site(root / name, f"unstale-oracle-{engine.run}:{name}") for name in names]
-    yield found
-    engine.remove_tags([site.tag for site in found if site.tagged])
-    for site in found:
-        site.remove()
+    try:
+        yield found
+    finally:
+        engine.remove_tags([site.tag for site in found if site.tagged])
+        for site in found:
+            site.remove()
