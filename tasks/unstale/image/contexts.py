@@ -39,13 +39,13 @@ class Contexts:
 
         """
         root = Path(build.context)
-        text = _text(ignore_file(build), root)
+        text = _text(ignore_file(build))
         return self.tree(root, dockerignore.parse(f"{text}\n{self._own_line(root, text)}"))
 
     def lacks(self, build: BuildSpec) -> str:
         """The line that the ignore file of *build* lacks; empty if it lacks none."""
         root = Path(build.context)
-        return self._own_line(root, _text(ignore_file(build), root))
+        return self._own_line(root, _text(ignore_file(build)))
 
     def _own_line(self, root: Path, text: str) -> str:
         if self._hidden is None or not self._hidden.is_relative_to(root):
@@ -57,7 +57,7 @@ class Contexts:
 
     def additional(self, root: Path) -> ContextTree:
         """An additional context: its own root's .dockerignore applies, no other."""
-        return self.tree(root, dockerignore.parse(_text(root / ".dockerignore", root)))
+        return self.tree(root, dockerignore.parse(_text(followed(root / ".dockerignore"))))
 
     def whole(self, root: Path) -> ContextTree:
         """The folder *root* with all that is in it."""
@@ -89,17 +89,30 @@ class Contexts:
             cache.save()
 
 
-def ignore_file(build: BuildSpec) -> Path:
+def ignore_file(build: BuildSpec) -> Path | None:
     """The ignore file that counts: the Dockerfile's own, even an empty one, wins."""
-    common = Path(build.context) / ".dockerignore"
+    common = followed(Path(build.context) / ".dockerignore")
     if build.dockerfile_inline is not None:
         return common
     own = build.dockerfile_path.with_name(build.dockerfile_path.name + ".dockerignore")
-    return own if own.exists() else common
+    return followed(own) or common
 
 
-def _text(path: Path, root: Path) -> str:
-    if not path.is_file() or _leads_out(path, root):
+def followed(path: Path) -> Path | None:
+    """The file that the builder finds for *path*; None: it goes by no rules, in silence.
+
+    A link is followed inside of its folder, as if that were all there is: an
+    absolute target begins there.
+    """
+    if not path.is_symlink():
+        return path if path.is_file() else None
+    place = ContextTree(path.parent, dockerignore.parse("")).resolve(path.name)
+    found = None if place is None else path.parent / place
+    return found if found is not None and found.is_file() else None
+
+
+def _text(path: Path | None) -> str:
+    if path is None:
         return ""
     try:
         return path.read_bytes().decode(errors="surrogateescape")
@@ -115,8 +128,3 @@ def _is_left_out(path: str, rules: Rules) -> bool:
     for end in range(1, len(parts) + 1):
         out, said = dockerignore.step("/".join(parts[:end]), rules, said)
     return out
-
-
-def _leads_out(path: Path, root: Path) -> bool:
-    # A link out of the context: the builder then goes by no rules, in silence.
-    return path.is_symlink() and not path.resolve().is_relative_to(root.resolve())

@@ -71,7 +71,7 @@ def _fresh(now: Mapping[str, tuple[str, str]]) -> Sent:
     return Sent(_name(), {path: {compared: content} for path, (compared, content) in now.items()})
 
 
-def entries(inputs: BuildInputs, ignore_file: Path) -> dict[str, tuple[str, str]]:
+def entries(inputs: BuildInputs, ignore_file: Path | None) -> dict[str, tuple[str, str]]:
     """What a build of *inputs* sends: path -> what is compared, what it stands for."""
     own = (inputs.dockerfile, ignore_file)
     files = {str(path): _plain(path) for path in own if path is not None and path.is_file()}

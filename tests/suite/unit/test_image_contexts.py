@@ -26,6 +26,8 @@ def test_the_ignore_file_is_the_contexts_unless_the_dockerfile_has_its_own(
     tree: Checkout,
 ) -> None:
     spec = tree.spec(dockerfile="docker/Dockerfile")
+    assert ignore_file(spec) is None
+    tree.write({".dockerignore": "a\n"})
     assert ignore_file(spec) == tree.root / ".dockerignore"
 
     tree.write({"docker/Dockerfile.dockerignore": ""})
@@ -141,3 +143,16 @@ def test_what_was_learnt_is_kept_for_the_next_command(tree: Checkout, tmp_path: 
 
     assert len(list((tmp_path / "stat").iterdir())) == 1
     assert Contexts(tmp_path / "stat").main(tree.spec()).digest(".") == digest
+
+
+@pytest.mark.parametrize(
+    ("target", "counts"),
+    [("rules", True), ("/rules", True), ("sub/../rules", True), ("/etc/hostname", False)],
+)
+def test_a_linked_ignore_file_is_followed_inside_of_the_context(
+    tree: Checkout, target: str, *, counts: bool
+) -> None:
+    tree.write({"rules": "a\n"})
+    (tree.root / ".dockerignore").symlink_to(target)
+
+    assert ("a" not in sent(tree)) == counts
