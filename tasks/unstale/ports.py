@@ -431,12 +431,12 @@ class Docker(Protocol):
         """Local images that carry all *labels*, dangling ones included."""
         ...
 
-    def pull(self, reference: str) -> bool:
-        """Fetch an image from its registry; False if it can't be had."""
+    def pull(self, reference: str, platform: str = "") -> bool:
+        """Fetch an image, for the engine's platform if none is given; False if it can't be had."""
         ...
 
     def platform(self) -> str:
-        """What the engine builds for if nobody says: ``linux/amd64``."""
+        """What the engine runs on, and builds for if nobody says: ``linux/amd64``."""
         ...
 
     def history(self, image: str) -> tuple[str, ...]:

@@ -317,17 +317,16 @@ class DockerCli:
         facts = map(_image_fact, self._inspect("image", tuple(dict.fromkeys(ids))))
         return tuple(sorted(facts, key=lambda fact: fact.id))
 
-    def pull(self, reference: str) -> bool:
+    def pull(self, reference: str, platform: str = "") -> bool:
         """Fetch an image from its registry; False if it can't be had."""
-        result = self._run(("docker", "pull", "--quiet", reference), _PULL_S)
+        flags = ("--platform", platform) if platform else ()
+        result = self._run(("docker", "pull", "--quiet", *flags, reference), _PULL_S)
         if result.returncode != 0:
             self._raise_if_gone(result.stderr)
         return result.returncode == 0
 
     def platform(self) -> str:
-        """What the engine builds for if nobody says."""
-        if name := self._environ.get("DOCKER_DEFAULT_PLATFORM"):
-            return name
+        """What the engine runs on, and builds for if nobody says."""
         result = self._docker("version", "--format", "{{.Server.Os}}/{{.Server.Arch}}")
         _raise_unless_done(result, "The engine does not say what it builds for.")
         return result.stdout.strip()

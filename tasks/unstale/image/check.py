@@ -147,8 +147,12 @@ def _by_content(
 ) -> Judgement:
     """Without a stamp to compare with: bytes can tell stale, and never fresh."""
     seen = compare(docker, fact.id, inputs)
+    wrong = [one for one in seen.differences if one.change == "modified" or not inputs.absent]
+    if wrong:
+        return Judgement(Stale(difference_reasons(wrong, inputs, root)), "content")
     if seen.differences:
-        return Judgement(Stale(difference_reasons(seen.differences, inputs, root)), "content")
+        # The absent image's WORKDIR and variables decide where files are: all may be well.
+        return Judgement(Unknown("; ".join(inputs.unknown)), "content")
     if seen.compared:
         equal = f"the {seen.compared} files it copied are equal"
         return Judgement(Unknown(f"{equal}, but {why}: build it with inv image.build"), "content")

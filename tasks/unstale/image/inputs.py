@@ -13,8 +13,9 @@ import hashlib
 import json
 import posixpath
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 
 from unstale.compose import BuildSpec
 from unstale.errors import CouldNotTell, MissingFile
@@ -61,8 +62,9 @@ class BuildInputs:
     bases: Mapping[str, ImageFact]
     """The local images it starts from or copies from, by reference."""
     arguments: Mapping[str, str]
-    images: tuple[str, ...] = ()
-    """Every image that it names, here or not, and also without a plan."""
+    images: Mapping[str, str] = field(default_factory=dict)
+    """Every image that it names, here or not, and also without a plan; and for which
+    platform, if one is named."""
 
     @property
     def absent(self) -> tuple[str, ...]:
@@ -76,11 +78,13 @@ def build_inputs(
     images: Images,
     contexts: Contexts | None = None,
     platform: Callable[[], str] = lambda: "linux/amd64",
+    remembered: Mapping[str, ImageFact] = MappingProxyType({}),
 ) -> BuildInputs:
     """Read the inputs of *build*.
 
-    *environ* gives the values of build args that the compose file only names,
-    *platform* the engine's own, where the build names none.
+    *environ* gives the values of build args that the compose file only names, and
+    ``DOCKER_DEFAULT_PLATFORM``; *platform* is the engine's own. *remembered* are
+    the images that an earlier build had, for those that are not on this machine.
 
     Raises:
         MissingFile: the context or the Dockerfile is not there.
@@ -102,17 +106,27 @@ def build_inputs(
         }
     except CouldNotTell as error:
         return _unreadable(build, error.what, text)
-    asked: dict[str, ImageFact | None] = {}
+    asked: dict[str, tuple[str, ImageFact | None]] = {}
+    default = environ.get("DOCKER_DEFAULT_PLATFORM", "")
+    target = build.platforms[0] if len(build.platforms) == 1 else default
 
-    def image(reference: str) -> ImageFact | None:
-        asked[reference] = images(reference)
-        return asked[reference]
+    def image(reference: str, wanted: str) -> ImageFact | None:
+        wanted = wanted or target
+        before, fact = asked.get(reference, (wanted, images(reference)))
+        if before != wanted and (before or platform()) != (wanted or platform()):
+            # The engine keeps one of them; the other would have to be in the stamp.
+            raise Unresolved(f"{reference} is used for {before or wanted} and for another platform")
+        if fact is None or not _is_for(fact, wanted):
+            fact = remembered.get(reference)
+        asked[reference] = (before, fact)
+        return fact
 
     given = Given(
         target=build.target,
         arguments=arguments,
         images=image,
-        platform=lambda: build.platforms[0] if len(build.platforms) == 1 else platform(),
+        platform=lambda: target or platform(),
+        build_platform=platform,
         contexts=named,
         # It is what RUN gets from `hostname`.
         run_options=(*build.run_options, arguments.get("BUILDKIT_SANDBOX_HOSTNAME", "")),
@@ -139,9 +153,16 @@ def build_inputs(
         return _coarse(_on(start, asked), build, text, why)
 
 
-def _on(start: BuildInputs, asked: Mapping[str, ImageFact | None]) -> BuildInputs:
-    bases = {name: fact for name, fact in asked.items() if fact is not None}
-    return replace(start, images=tuple(asked), bases=bases)
+def _is_for(fact: ImageFact, platform: str) -> bool:
+    """Whether a build for *platform* takes *fact*, and not that of the registry."""
+    system, _, rest = platform.partition("/")
+    architecture = rest.partition("/")[0]
+    return not rest or (fact.os, fact.architecture) == (system, architecture)
+
+
+def _on(start: BuildInputs, asked: Mapping[str, tuple[str, ImageFact | None]]) -> BuildInputs:
+    bases = {name: fact for name, (_, fact) in asked.items() if fact is not None}
+    return replace(start, images={n: platform for n, (platform, _) in asked.items()}, bases=bases)
 
 
 def _refuse_syntax(source: Dockerfile, arguments: Mapping[str, str]) -> None:

@@ -27,10 +27,12 @@ class Given:
 
     target: str | None
     arguments: Mapping[str, str]
-    images: Callable[[str], ImageFact | None]
-    """The local image of a reference."""
+    images: Callable[[str, str], ImageFact | None]
+    """The local image of a reference, for a platform; empty: the one built for."""
     platform: Callable[[], str]
     """The platform that is built for, such as ``linux/amd64``; asked if it matters."""
+    build_platform: Callable[[], str]
+    """The engine's own."""
     contexts: Mapping[str, NamedContext] = field(default_factory=dict)
     run_options: tuple[str, ...] = ()
     """Options of the build that every RUN sees: its network, hosts, limits."""

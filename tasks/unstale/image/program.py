@@ -24,7 +24,6 @@ from unstale.image.dockerfile import (
     Dockerfile,
     Heredoc,
     Instruction,
-    Stage,
     Unresolved,
     csv_fields,
     name_values,
@@ -109,10 +108,12 @@ class _Interpreter:
             return None
         if name in self.given.arguments:
             return self.given.arguments[name]
-        system, _, rest = self.given.platform().partition("/")
+        is_target = name.startswith("TARGET")
+        platform = self.given.platform() if is_target else self.given.build_platform()
+        system, _, rest = platform.partition("/")
         architecture, _, variant = rest.partition("/")
         parts = {"OS": system, "ARCH": architecture, "VARIANT": variant}
-        return parts.get(name.removeprefix("TARGET").removeprefix("BUILD"), self.given.platform())
+        return parts.get(name.removeprefix("TARGET").removeprefix("BUILD"), platform)
 
     def _expand(self, word: str, variables: Mapping[str, str]) -> str:
         return expand(word, variables, self.source.escape)
@@ -155,27 +156,27 @@ class _Interpreter:
             raise Unresolved(f"stage {number} needs itself")
         self._open.append(number)
         stage = self.source.stages[number]
+        platform = self._expand(stage.platform, self._outside) if stage.platform else ""
         named = self._context(stage.name) if stage.name else None
         if named is not None:  # its name is an additional context's: that replaces it
-            state, image = self._start(number, *self._named_base(named, stage.name))
-            plan = self._plan(stage, state, None, image)
+            state, image = self._start(number, *self._named_base(named, stage.name, platform))
+            plan = self._plan(state, platform, None, image)
         else:
             base = self._expand(stage.base, self._outside)
             parent = self._find(base, before=number)
-            state, image = self._begin(number, base, parent)
+            state, image = self._begin(number, base, platform, parent)
             triggers = state.config.pop("OnBuild", ())
             for text in triggers:
                 line = 0 if parent is None else stage.line
                 self._run(state, parse_instruction(text, self.source.escape, line))
             for one in stage.instructions:
                 self._run(state, one)
-            plan = self._plan(stage, state, parent, image)
+            plan = self._plan(state, platform, parent, image)
         self._open.pop()
         self.done[number] = (plan, state)
         return state
 
-    def _plan(self, stage: Stage, state: _State, parent: int | None, image: str) -> StagePlan:
-        platform = self._expand(stage.platform, self._outside) if stage.platform else ""
+    def _plan(self, state: _State, platform: str, parent: int | None, image: str) -> StagePlan:
         return StagePlan(
             number=state.number,
             parent=parent,
@@ -186,7 +187,9 @@ class _Interpreter:
             workdirs=tuple(state.workdirs),
         )
 
-    def _begin(self, number: int, base: str, parent: int | None) -> tuple[_State, str]:
+    def _begin(
+        self, number: int, base: str, platform: str, parent: int | None
+    ) -> tuple[_State, str]:
         if parent is not None:
             above = self.stage(parent)
             state = _State(number, dict(above.env), imageconfig.copied(above.config))
@@ -194,21 +197,25 @@ class _Interpreter:
         if base == "scratch":
             return self._start(number, "", None)
         named = self._context(base)
-        return self._start(number, *(self._named_base(named, base) if named else self._image(base)))
+        if named is not None:
+            return self._start(number, *self._named_base(named, base, platform))
+        return self._start(number, *self._image(base, platform))
 
     def _context(self, name: str) -> NamedContext | None:
         return self.given.contexts.get(familiar(name))
 
-    def _named_base(self, named: NamedContext, name: str) -> tuple[str, ImageFact | None]:
+    def _named_base(
+        self, named: NamedContext, name: str, platform: str
+    ) -> tuple[str, ImageFact | None]:
         if named.kind != "image":
             # A stage on a folder is keyed by the client's session: never the same.
             raise Unresolved(f"FROM {name}, an additional context that is no image")
-        return self._image(named.place)
+        return self._image(named.place, platform)
 
-    def _image(self, reference: str) -> tuple[str, ImageFact | None]:
+    def _image(self, reference: str, platform: str = "") -> tuple[str, ImageFact | None]:
         if not reference:
             raise Unresolved("FROM an empty name")
-        found = self.given.images(reference)
+        found = self.given.images(reference, platform)
         if found is None:
             self.unknown.append(absent(reference))
         return reference, found

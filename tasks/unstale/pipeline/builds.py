@@ -76,7 +76,7 @@ def _bases(bench: Bench, service: Service) -> frozenset[str]:
 def _build_wave(bench: Bench, wave: Sequence[Service], choice: Build, line: Line) -> Iterator[str]:
     _pull_bases(bench, wave, choice, line)
     bench.rescan()
-    before = {s.name: bench.inputs(s) for s in wave}
+    before = {s.name: bench.inputs(s, to_build=True) for s in wave}
     sends = _sends(bench, wave, before)
     for name, (_, why) in sends.items():
         if why:
@@ -139,18 +139,24 @@ def _pull_bases(bench: Bench, wave: Sequence[Service], choice: Build, line: Line
 
     """
     ours = {familiar(service.image) for service in bench.services}
-    seen: set[str] = set()
-    while new := {name for s in wave for name in bench.inputs(s).images} - seen:
-        for reference in sorted(new):
-            here = bench.image(reference)
+    seen: set[tuple[str, str]] = set()
+    while new := _named(bench, wave).keys() - seen:
+        for reference, platform in sorted(new):
+            here = _named(bench, wave).get((reference, platform))
             if here is None or (choice.pull and familiar(reference) not in ours):
                 line(f"pulling {reference}")
-                _pull(bench, reference, here, line)
+                _pull(bench, reference, platform, here, line)
         seen |= new
 
 
-def _pull(bench: Bench, reference: str, here: ImageFact | None, line: Line) -> None:
-    if bench.ports.docker.pull(reference):
+def _named(bench: Bench, wave: Sequence[Service]) -> dict[tuple[str, str], ImageFact | None]:
+    """The images that *wave* names, by reference and platform."""
+    found = (bench.inputs(service, to_build=True) for service in wave)
+    return {pair: one.bases.get(pair[0]) for one in found for pair in one.images.items()}
+
+
+def _pull(bench: Bench, reference: str, platform: str, here: ImageFact | None, line: Line) -> None:
+    if bench.ports.docker.pull(reference, platform):
         bench.rescan()
     elif here is None:
         pass  # the build says why, or has it in its cache
@@ -244,7 +250,7 @@ def _compose_build(
     images = {s.name: _built(bench, s) for s in wave}
     # Without a stamp, nothing is vouched for that could have changed.
     stamped = () if choice.arguments else wave
-    changed = [s for s in stamped if bench.inputs(s).digest != inputs[s.name].digest]
+    changed = [s for s in stamped if _is_changed(bench, s, inputs[s.name])]
     if changed:
         # A stamp may not outlive the doubt: without their names they are nobody's.
         bench.ports.docker.remove_images([s.image for s in changed])
@@ -256,6 +262,10 @@ def _compose_build(
         )
     _record(bench, wave, inputs, images, is_stamped=not choice.arguments)
     return images
+
+
+def _is_changed(bench: Bench, service: Service, inputs: BuildInputs) -> bool:
+    return bench.inputs(service, to_build=True).digest != inputs.digest
 
 
 def _built(bench: Bench, service: Service) -> ImageFact:
@@ -294,7 +304,7 @@ def _dockerfile(bench: Bench, service: Service, inputs: BuildInputs) -> Path | N
     folder = bench.site.state_folder / "build"
     copy = folder / f"{bench.site.environment.name}.{service.name}.Dockerfile"
     own = ignore_file(service.build)
-    text = own.read_bytes().decode(errors="surrogateescape") if own.is_file() else ""
+    text = own.read_bytes().decode(errors="surrogateescape") if own else ""
     bench.files.write_atomic(copy, inputs.dockerfile.read_bytes().decode(errors="surrogateescape"))
     ignored = copy.with_name(f"{copy.name}.dockerignore")
     bench.files.write_atomic(ignored, f"{text}\n{lacking}\n")

@@ -78,23 +78,24 @@ class Bench:
             self._images |= {name: found.get(name) for name in names}
         return self._images[reference]
 
-    def inputs(self, service: Service) -> BuildInputs:
+    def inputs(self, service: Service, *, to_build: bool = False) -> BuildInputs:
         """What the build of *service* reads now.
 
         A base image that is not on this machine is taken from the stamp of the
-        service's own image: it was there when that was built.
+        service's own image: it was there when that was built. Not *to_build*: the
+        builder may get another one.
         """
         if service.build is None:
             message = f"BUG: {service.name} is not built here. Please report it."
             raise AssertionError(message)
-        stamped = self.stamped(service)
-        recorded = manifest.base_facts(stamped) if stamped else {}
+        stamped = None if to_build else self.stamped(service)
         return build_inputs(
             service.build,
             self.environ,
-            lambda reference: self.image(reference) or recorded.get(reference),
+            self.image,
             self.contexts,
             self._platform,
+            manifest.base_facts(stamped) if stamped else {},
         )
 
     def _platform(self) -> str:

@@ -715,10 +715,10 @@ def test_the_engine_says_what_it_builds_for(docker: DockerCli) -> None:
     assert machine in ("amd64", "arm64")
 
 
-def test_a_default_platform_is_the_environments() -> None:
-    environ = {**os.environ, "DOCKER_DEFAULT_PLATFORM": "linux/arm64"}
+def test_a_default_platform_is_not_what_the_engine_runs_on(docker: DockerCli) -> None:
+    environ = {**os.environ, "DOCKER_DEFAULT_PLATFORM": "linux/s390x"}
 
-    assert DockerCli(SystemProcess(), environ).platform() == "linux/arm64"
+    assert DockerCli(SystemProcess(), environ).platform() == docker.platform()
 
 
 def test_an_absent_image_is_an_error(docker: DockerCli) -> None:

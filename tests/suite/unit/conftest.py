@@ -236,8 +236,8 @@ class FakeDocker:
     def images(self, labels: Mapping[str, str]) -> tuple[ImageFact, ...]:
         return tuple(i for i in self.local_images if _carries(i.labels, labels))
 
-    def pull(self, reference: str) -> bool:
-        self.pulled.append(reference)
+    def pull(self, reference: str, platform: str = "") -> bool:
+        self.pulled.append(f"{reference} {platform}".strip())
         if reference in self.registry:
             self.local_images = [i for i in self.local_images if reference not in i.tags]
             self.local_images.append(self.registry[reference])

@@ -125,6 +125,15 @@ def test_a_digest_that_lacks_the_base_image_is_not_compared_with_one_that_has_it
     assert isinstance(judging(image).verdict, Stale)
 
 
+def test_without_the_base_image_a_file_that_is_not_there_proves_nothing(judging: Judging) -> None:
+    image = judging.image(None)
+    judging.checkout.images.clear()
+
+    gone = judging(image)
+    assert gone == Judgement(Unknown("the base image base is not on this machine"), "content")
+    assert isinstance(judging(image, OLD).verdict, Stale)
+
+
 def test_why_a_missing_base_image_keeps_a_dockerfile_from_being_followed(judging: Judging) -> None:
     judging.checkout.images["base"] = image_fact("sha256:base", Env=["SOURCE=src"])
     judging.text = "FROM base\nCOPY $SOURCE/app.py /app/\n"

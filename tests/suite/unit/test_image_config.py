@@ -30,7 +30,7 @@ BASE = image_fact(
 
 
 def config(text: str, base: ImageFact = BASE, **arguments: str) -> dict[str, Any]:
-    given = Given(None, arguments, {"base": base}.get, lambda: "linux/amd64")
+    given = Given(None, arguments, lambda _name, _platform: base, str, str)
     found = program.resolve(dockerfile.parse(text), given)
     held: dict[str, Any] = json.loads(found.stages[found.target].config)
     return held

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -673,6 +674,9 @@ def test_a_platform_counts_where_the_build_names_it_and_where_it_is_asked(
     arm = {"platform": "linux/arm64/v8"}
     text = "FROM base\nARG TARGETARCH\nRUN x\n"
 
+    before = tree.digest(SRC)
+    tree.images["base"] = replace(tree.images["base"], architecture="arm64")
+    assert tree.digest(SRC) == before
     assert tree.digest(SRC, platforms=("linux/arm64",)) != tree.digest(SRC)
     assert tree.digest("FROM --platform=linux/arm64 base\nCOPY src /o/\n") != tree.digest(SRC)
     assert tree.digest(text, **arm) != tree.digest(text)
@@ -701,6 +705,46 @@ def test_an_image_counts_by_its_layers(tree: Checkout, text: str) -> None:
 
 def test_the_tag_of_an_image_does_not_count(tree: Checkout) -> None:
     assert tree.digest(SRC) == tree.digest(SRC.replace("base", "base:latest"))
+
+
+@pytest.mark.parametrize(
+    ("text", "platforms"),
+    [
+        (SRC, ("linux/arm64",)),
+        (SRC.replace("base", "--platform=linux/arm64 base"), ()),
+        ("FROM scratch\nCOPY --from=base /a /a\n", ("linux/arm64/v8",)),
+    ],
+    ids=["the build", "the stage", "copied from"],
+)
+def test_an_image_of_another_platform_is_not_the_one_built_on(
+    tree: Checkout, text: str, platforms: tuple[str, ...]
+) -> None:
+    found = tree.inputs(text, platforms=platforms)
+
+    assert found.unknown == ("the base image base is not on this machine",)
+    assert found.absent == ("base",)
+    tree.images["base"] = replace(tree.images["base"], architecture="arm64")
+    assert tree.inputs(text, platforms=platforms).unknown == ()
+
+
+def test_what_runs_on_the_engine_is_of_its_platform_and_not_of_the_target(tree: Checkout) -> None:
+    stage = "FROM --platform=$BUILDPLATFORM base AS build\nCOPY src /o/\n"
+    text = f"{stage}FROM scratch\nCOPY --from=build /o /o\n"
+
+    assert tree.inputs(text, platforms=("linux/arm64",)).images == {"base": "linux/amd64"}
+    both = text.replace("scratch", "base")
+    assert tree.inputs(both).unknown == ()
+    tree.images["base"] = replace(tree.images["base"], architecture="arm64")
+    assert tree.inputs(both, platforms=("linux/arm64",)).unknown == (
+        "base is used for linux/arm64 and for another platform",
+    )
+
+
+def test_the_platform_may_be_set_for_all_that_docker_does(tree: Checkout) -> None:
+    found = tree.inputs(SRC, environ={"DOCKER_DEFAULT_PLATFORM": "linux/arm64"})
+
+    assert found.images == {"base": "linux/arm64"}
+    assert found.unknown == ("the base image base is not on this machine",)
 
 
 def test_the_tag_of_a_pulled_image_may_move_in_its_registry(tree: Checkout) -> None:

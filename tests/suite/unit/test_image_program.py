@@ -37,8 +37,9 @@ def plan(
     given = Given(
         target=target,
         arguments=arguments or {},
-        images=IMAGES.get,
+        images=lambda name, _: IMAGES.get(name),
         platform=lambda: platform,
+        build_platform=lambda: "linux/amd64",
         contexts=contexts or {},
     )
     return program.resolve(dockerfile.parse(text), given)
@@ -247,7 +248,8 @@ def test_variables_are_not_handed_on_to_a_stage_on_an_image() -> None:
         ("TARGETOS", "linux"),
         ("TARGETARCH", "arm64"),
         ("TARGETVARIANT", "v8"),
-        ("BUILDARCH", "arm64"),
+        ("BUILDPLATFORM", "linux/amd64"),
+        ("BUILDARCH", "amd64"),
     ],
 )
 def test_a_platform_variable_has_to_be_declared_in_a_stage(name: str, value: str) -> None:
@@ -260,6 +262,9 @@ def test_a_platform_variable_has_to_be_declared_in_a_stage(name: str, value: str
 
 def test_a_platform_variable_before_the_stages_need_not_be_declared() -> None:
     found = plan("FROM --platform=$BUILDPLATFORM base\n", platform="linux/arm64")
+    assert found.stages[0].platform == "linux/amd64"
+
+    found = plan("FROM --platform=$TARGETPLATFORM base\n", platform="linux/arm64")
     assert found.stages[0].platform == "linux/arm64"
 
     found = plan(

@@ -400,6 +400,26 @@ def test_a_base_image_is_pulled_before_its_variables_say_what_is_copied(shop: Wo
     assert shop.verdict() == Fresh()
 
 
+def test_a_base_image_is_pulled_for_the_platform_that_is_built_for(shop: Workshop) -> None:
+    shop.services["app"] = {"platforms": ["linux/arm64"]}
+    shop.docker.registry["base"] = replace(BASE, architecture="arm64")
+    shop.build()
+
+    assert shop.docker.pulled == ["base linux/arm64"]
+    assert shop.verdict() == Fresh()
+
+
+def test_a_build_may_get_another_base_than_the_last_one_had(shop: Workshop) -> None:
+    shop.build()
+    shop.docker.local_images = [i for i in shop.docker.local_images if i != BASE]
+    assert shop.verdict() == Fresh()
+    shop.checkout.write({"src/app.py": "two"})
+    shop.build()
+
+    assert shop.docker.pulled == ["base"]
+    assert shop.verdict() == Unknown("the base image base is not on this machine")
+
+
 def test_an_image_that_a_trigger_of_a_pulled_one_names_is_pulled_too(shop: Workshop) -> None:
     shop.docker.local_images.clear()
     shop.docker.registry["other"] = image_fact("sha256:other", tags=("other",))
