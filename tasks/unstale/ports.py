@@ -174,6 +174,10 @@ class Files(Protocol):
         """Write *text* at the end of *path*, which is made if it is not there."""
         ...
 
+    def remove(self, path: Path) -> None:
+        """Remove the file or link *path*; nothing happens if there is none."""
+        ...
+
     def link(self, path: Path, target: Path) -> None:
         """Make *path* a symbolic link to *target*, in place of an earlier link."""
         ...

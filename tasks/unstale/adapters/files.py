@@ -65,6 +65,10 @@ class DiskFiles:
         with path.open("a", encoding="utf-8", newline="") as file:
             file.write(text)
 
+    def remove(self, path: Path) -> None:
+        """Remove the file or link *path*; nothing happens if there is none."""
+        path.unlink(missing_ok=True)
+
     def link(self, path: Path, target: Path) -> None:
         """Make *path* a symbolic link to *target*, in place of an earlier link."""
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -216,7 +216,10 @@ def _read_sent(bench: Bench, path: Path) -> transfer.Sent | None:
 def _keep_sends(bench: Bench, wave: Sequence[Service], sends: _Sends) -> None:
     for path, group in _by_context(bench, wave).items():
         sent, _ = sends[group[0].name]
+        before = _read_sent(bench, path)
         bench.files.write_atomic(path, transfer.encode(sent))
+        if before is not None and before.name != sent.name:
+            bench.files.remove(path.with_name(before.name))
         for service in group:
             if service.build is not None:
                 bench.files.link(path.with_name(sent.name), Path(service.build.context))

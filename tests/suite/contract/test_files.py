@@ -98,3 +98,14 @@ def test_a_link_may_lead_to_what_is_not_there(tmp_path: Path) -> None:
 
     assert (tmp_path / "link").is_symlink()
     assert not DiskFiles().exists(tmp_path / "link")
+
+
+def test_removing_takes_the_link_and_not_its_target_and_may_be_done_twice(tmp_path: Path) -> None:
+    (tmp_path / "target").write_text("kept")
+    DiskFiles().link(tmp_path / "link", tmp_path / "target")
+
+    DiskFiles().remove(tmp_path / "link")
+    DiskFiles().remove(tmp_path / "link")
+
+    assert not (tmp_path / "link").is_symlink()
+    assert (tmp_path / "target").read_text() == "kept"

@@ -85,6 +85,10 @@ class FakeFiles:
     def append(self, path: Path, text: str) -> None:
         self.texts[path] = self.texts.get(path, "") + text
 
+    def remove(self, path: Path) -> None:
+        self.links.pop(path, None)
+        self.texts.pop(path, None)
+
     def link(self, path: Path, target: Path) -> None:
         self.links[path] = target
 

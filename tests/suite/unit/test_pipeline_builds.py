@@ -184,6 +184,7 @@ def test_old_bytes_are_sent_anew_under_another_name(shop: Workshop) -> None:
 
     assert len(shop.builds) == 2
     assert len(set(shop.links())) == 2
+    assert [link.name for link in shop.files.links] == shop.links()[-1:]
     assert [options.no_cache for _, _, options in shop.builds] == [False, False]
     assert shop.notes == ("the builder used old bytes for app, or a RUN rewrote them: sent anew",)
     assert shop.verdict() == Fresh()
