@@ -364,6 +364,16 @@ IGNORING: tuple[Case, ...] = (
     ),
     files(
         "b-symlink",
+        "the rules behind an absolute link",
+        build(
+            SRC,
+            {"src/a": "a", "src/b": "b", ".dockerignore": link("/rules"), "rules": "src/b\n"},
+        ),
+        {"rules": "src/a\n"},
+        "stale",
+    ),
+    files(
+        "b-symlink",
         "an ignore file that is a folder",
         build(SRC, {"src/a": "a", ".dockerignore/x": "src\n"}),
         {"src/a": "new"},
@@ -739,6 +749,23 @@ LANGUAGE: tuple[Case, ...] = (
     ),
     text("c-run", "RUN", _ONE_STAGE, _ONE_STAGE.replace("/w/r", "/w/s"), "stale"),
     text("c-run", "its spaces", _ONE_STAGE, _ONE_STAGE.replace("cat ", "cat  "), "stale"),
+    *(
+        text(
+            "c-run",
+            f"its folder, {path}",
+            f"{SHELL}WORKDIR /o/one\n{RERUN}",
+            f"{SHELL}WORKDIR {path}\n{RERUN}",
+            "stale",
+        )
+        for path in ("/o//one", "/o/./one", "/o/one/", "/o/two/../one")
+    ),
+    text(
+        "c-run",
+        "a relative folder",
+        f"{SHELL}WORKDIR /o\nWORKDIR one\n{RERUN}",
+        f"{SHELL}WORKDIR /o\nWORKDIR ./one/\n{RERUN}",
+        "fresh",
+    ),
     text(
         "c-run",
         "an ENV before it",
@@ -1015,6 +1042,13 @@ LANGUAGE: tuple[Case, ...] = (
         "c-inline",
         build(SRC, _TREES),
         build("", _TREES, inline=SRC),
+        "fresh",
+    ),
+    Case(
+        "the engine's own platform, named",
+        "c-platform",
+        build(SRC, _TREES),
+        build(SRC, _TREES, platforms=("linux/amd64",)),
         "fresh",
     ),
     Case(
