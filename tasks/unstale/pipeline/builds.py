@@ -140,13 +140,12 @@ def _pull_bases(bench: Bench, wave: Sequence[Service], choice: Build, line: Line
     """
     ours = {familiar(service.image) for service in bench.services}
     seen: set[tuple[str, str]] = set()
-    while new := _named(bench, wave).keys() - seen:
-        for reference, platform in sorted(new):
-            here = _named(bench, wave).get((reference, platform))
+    while new := {k: here for k, here in _named(bench, wave).items() if k not in seen}:
+        for (reference, platform), here in new.items():
             if here is None or (choice.pull and familiar(reference) not in ours):
                 line(f"pulling {reference}")
                 _pull(bench, reference, platform, here, line)
-        seen |= new
+        seen |= new.keys()
 
 
 def _named(bench: Bench, wave: Sequence[Service]) -> dict[tuple[str, str], ImageFact | None]:
