@@ -246,6 +246,53 @@ def test_what_is_copied_from_an_image_that_is_gone_is_taken_from_the_stamp(
     assert f"the base image {reference} is not on this machine" in found["why"]
 
 
+def test_without_stamp_and_base_a_file_at_another_place_is_not_called_stale(
+    make: Make, registry: Registry, name: str
+) -> None:
+    reference = registry.publish(name, base())
+    checkout = make(f"FROM {reference}\nCOPY src here/\n")
+    project = status(checkout, code=3)["image"].removesuffix("-app")
+    docker("compose", "-p", project, "-f", str(checkout.root / "stack.yml"), "build")
+    assert image_id(reference) == ""
+
+    found = status(checkout, code=4)
+    assert f"the base image {reference} is not on this machine" in found["why"]
+    docker("pull", "--quiet", reference)
+    assert "1 files it copied are equal" in status(checkout, code=4)["why"]
+
+
+# A platform that is not the engine's
+
+
+@pytest.mark.parametrize("is_named_by_the_stage", [False, True], ids=["service", "stage"])
+def test_a_base_of_another_platform_is_pulled_and_looked_at(
+    make: Make, registry: Registry, name: str, is_named_by_the_stage: bool
+) -> None:
+    own = docker("version", "--format", "{{.Server.Os}}/{{.Server.Arch}}").out.strip()
+    foreign = "linux/arm64" if own == "linux/amd64" else "linux/amd64"
+    parts = [
+        registry.publish(
+            f"{platform.replace('/', '-')}-{name}", base(platform), "--platform", platform
+        )
+        for platform in (own, foreign)
+    ]
+    reference = registry.name(name)
+    docker("buildx", "imagetools", "create", "--tag", reference, *parts)
+    docker("pull", "--quiet", reference)  # the engine's own
+    flag = f"--platform={foreign} " if is_named_by_the_stage else ""
+    service = {} if is_named_by_the_stage else {"platform": foreign}
+    checkout = make(f"FROM {flag}{reference}\nCOPY $SOURCE here/\n", service)
+
+    checkout.inv("image.build").must(0)
+
+    found = status(checkout)
+    assert found["verdict"] == "fresh"
+    docker("pull", "--quiet", "--platform", own, reference)
+    assert status(checkout)["verdict"] == "fresh"
+    checkout.append("src/app.txt", "two\n")
+    assert reasons(checkout) == ["src/app.txt"]
+
+
 # A tag that moves
 
 
