@@ -30,6 +30,8 @@ class BuildOverlay:
 
     labels: Mapping[str, str]
     """The stamp; empty for a build that is not what the compose files say."""
+    name: str
+    """What the image is called until it is proven."""
     context: Path | None = None
     """The link through which the context is sent."""
     dockerfile: Path | None = None
@@ -41,7 +43,8 @@ class BuildOverlay:
 
 def for_build(overlays: Mapping[str, BuildOverlay]) -> str:
     """An override for building, by service."""
-    return _yaml({"services": {name: {"build": _build(one)} for name, one in overlays.items()}})
+    services = {n: {"image": one.name, "build": _build(one)} for n, one in overlays.items()}
+    return _yaml({"services": services})
 
 
 def _build(overlay: BuildOverlay) -> dict[str, Any]:

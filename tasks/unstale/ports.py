@@ -435,6 +435,10 @@ class Docker(Protocol):
         """Local images that carry all *labels*, dangling ones included."""
         ...
 
+    def tag(self, image: str, name: str) -> None:
+        """Give the image with the id *image* the name *name*, which another one loses."""
+        ...
+
     def pull(self, reference: str, platform: str = "") -> bool:
         """Fetch an image, for the engine's platform if none is given; False if it can't be had."""
         ...

@@ -165,6 +165,7 @@ class Project:
             values=tuple((k, v) for k, v in values.items() if v is not None),
             mask=mask_for(secrets),
             owner=self.leases.owner,
+            machine_folder=self.leases.folder,
             model=model,
         )
 

@@ -61,6 +61,8 @@ _QUICK_S = 20.0
 _REMOVE_S = 60.0
 _CONFIG_S = 30.0
 _PULL_S = 900.0
+# The digest is that of BuildKit: the classic builder reads other things.
+_BUILDKIT = {"DOCKER_BUILDKIT": "1", "COMPOSE_DOCKER_CLI_BUILD": "1"}
 _ARCHIVE_S = 300.0
 _FOREVER_S = 7 * 24 * 3600.0
 _MAX_BYTES = 1 << 30
@@ -222,7 +224,9 @@ class DockerCli:
             target, "build", *flags, *arguments, *services, options=("--progress", "plain")
         )
         lines: list[str] = []
-        result = self._run(argv, options.deadline_s, _both(lines.append, on_line), env=env)
+        result = self._run(
+            argv, options.deadline_s, _both(lines.append, on_line), env={**env, **_BUILDKIT}
+        )
         if result.returncode != 0:
             self._raise_if_gone(result.stderr)
             raise BuildFailed(
@@ -316,6 +320,11 @@ class DockerCli:
         ids = self._ids(("image", "ls", "--no-trunc", "--quiet"), labels)
         facts = map(_image_fact, self._inspect("image", tuple(dict.fromkeys(ids))))
         return tuple(sorted(facts, key=lambda fact: fact.id))
+
+    def tag(self, image: str, name: str) -> None:
+        """Give the image with the id *image* the name *name*, which another one loses."""
+        result = self._docker("image", "tag", image, name)
+        _raise_unless_done(result, f"{image} can't be called {name}.")
 
     def pull(self, reference: str, platform: str = "") -> bool:
         """Fetch an image from its registry; False if it can't be had."""

@@ -17,14 +17,15 @@ class Leases:
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         home = environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
-        self._folder = Path(home) / "unstale"
+        self.folder = Path(home) / "unstale"
+        """What is true of this user on this machine is kept here."""
 
     @property
     def owner(self) -> str:
         """The label that marks this machine's and user's objects."""
-        path = self._folder / "machine"
+        path = self.folder / "machine"
         if not path.exists():
-            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             new = path.with_name(f"machine.{uuid.uuid4().hex}")
             new.write_text(uuid.uuid4().hex[:16])
             # The first of two writers wins, so that both read one name.
@@ -39,7 +40,7 @@ class Leases:
     @contextmanager
     def held(self, run: str) -> Iterator[None]:
         """Hold the lease of *run*; taken before the run makes its first object."""
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         path = self._path(run)
         with path.open("w") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -72,4 +73,4 @@ class Leases:
         return self._path(run).with_suffix(".kept").exists()
 
     def _path(self, run: str) -> Path:
-        return self._folder / f"{run}.lease"
+        return self.folder / f"{run}.lease"

@@ -14,6 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
+from unstale.image import imageconfig
 from unstale.image.content import Comparison, Difference, compare
 from unstale.image.inputs import BuildInputs
 from unstale.image.manifest import Manifest
@@ -111,6 +112,8 @@ def _stamped(
         return Judgement(Unknown("; ".join(inputs.unknown)), "digest")
     if proofs.of(fact.id, inputs.digest) is not None:
         return Judgement(Fresh(), "digest")
+    if more := _is_more(fact, inputs):
+        return Judgement(Unknown(f"its stamp may be inherited: {more}"), "digest")
     seen = compare(docker, fact.id, inputs)
     return Judgement(settle(fact.id, inputs, seen, proofs, root), "content")
 
@@ -195,6 +198,20 @@ def _moved_base(fact: ImageFact, inputs: BuildInputs) -> str:
     if base is None or fact.layers[: len(base.layers)] == base.layers:
         return ""
     return start
+
+
+def _is_more(fact: ImageFact, inputs: BuildInputs) -> str:
+    """What *fact* has that its build does not make: it was built or committed on that."""
+    if inputs.plan is None:
+        return ""
+    chain = inputs.plan.chain
+    base = inputs.bases.get(chain[0].image)
+    most = (len(base.layers) if base else 0) + sum(len(stage.steps) for stage in chain)
+    if len(fact.layers) > most:
+        return f"it has {len(fact.layers)} layers, and its build makes {most} at most"
+    if imageconfig.commands(fact.config) != imageconfig.commands(chain[-1].config):
+        return "it does not say of itself what its build says"
+    return ""
 
 
 def _scheme(digest: str) -> str:

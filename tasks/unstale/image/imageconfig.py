@@ -14,7 +14,7 @@ from unstale.image.dockerfile import Instruction, Unresolved, name_values
 from unstale.image.statements import health
 from unstale.ports import ImageFact
 
-__all__ = ["Config", "command", "configure", "copied", "key", "start"]
+__all__ = ["Config", "command", "commands", "configure", "copied", "key", "start"]
 
 # Any: the values are of as many shapes as Config has fields.
 Config = dict[str, Any]
@@ -56,6 +56,22 @@ def key(config: Config) -> str:
     # ENV is a list in Config, so its order shows; labels are a mapping.
     found = {k: list(v.items()) if k == "Env" else v for k, v in config.items() if v}
     return json.dumps(found, sort_keys=True)
+
+
+def commands(config: str) -> dict[str, object]:
+    """How an image whose Config is *config* is run: the part that is written one way only."""
+    found: Config = json.loads(config)
+    # A list of lines in an image, of pairs where a Dockerfile is followed.
+    lines = (_pair(one) if isinstance(one, str) else tuple(one) for one in found.get("Env") or ())
+    # The builder adds the default PATH or not, as the base image has one or not.
+    variables = {n: v for n, v in lines if (n, v) != ("PATH", _DEFAULT_PATH)}
+    names = ("Cmd", "Entrypoint", "User")
+    folder = found.get("WorkingDir") or "/"
+    return {
+        "Env": variables,
+        "WorkingDir": folder,
+        **{name: found.get(name) or None for name in names},
+    }
 
 
 def configure(

@@ -62,6 +62,8 @@ class BuildInputs:
     bases: Mapping[str, ImageFact]
     """The local images it starts from or copies from, by reference."""
     arguments: Mapping[str, str]
+    options: tuple[object, ...] = ()
+    """What the digest covers besides the plan: frontend, platforms, labels."""
     images: Mapping[str, str] = field(default_factory=dict)
     """Every image that it names, here or not, and also without a plan; and for which
     platform, if one is named."""
@@ -108,7 +110,8 @@ def build_inputs(
         return _unreadable(build, error.what, text)
     asked: dict[str, tuple[str, ImageFact | None]] = {}
     default = environ.get("DOCKER_DEFAULT_PLATFORM", "")
-    target = build.platforms[0] if len(build.platforms) == 1 else default
+    platforms = build.platforms or ((default,) if default else ())
+    target = platforms[0] if len(platforms) == 1 else ""
 
     def image(reference: str, wanted: str) -> ImageFact | None:
         wanted = wanted or target
@@ -142,12 +145,16 @@ def build_inputs(
         trees=trees,
         bases={},
         arguments=arguments,
+        # To name the engine's own platform is to name none.
+        options=((), build.labels)
+        if platforms and platforms == (platform(),)
+        else (platforms, build.labels),
     )
     try:
         source = dockerfile.parse(text)
         _refuse_syntax(source, arguments)
         plan = program.resolve(source, given)
-        return _exact(_on(start, asked), plan, build, source)
+        return _exact(_on(start, asked), plan, source)
     except (Unresolved, CouldNotTell) as error:
         why = error.what if isinstance(error, CouldNotTell) else str(error)
         return _coarse(_on(start, asked), build, text, why)
@@ -270,11 +277,11 @@ def _coarse(start: BuildInputs, build: BuildSpec, text: str, why: str) -> BuildI
     return replace(start, digest=digest, dependencies=digest, unknown=unknown)
 
 
-def _exact(start: BuildInputs, plan: Plan, build: BuildSpec, source: Dockerfile) -> BuildInputs:
-    inputs = replace(start, plan=plan)
+def _exact(start: BuildInputs, plan: Plan, source: Dockerfile) -> BuildInputs:
+    inputs = replace(start, plan=plan, options=(source.syntax, *start.options))
     keys = _Keys(inputs, plan)
-    config = (plan.stages[plan.target].config, build.labels)
-    digest = _digest("exact", source.syntax, build.platforms, config, keys.stage(plan.target))
+    config = plan.stages[plan.target].config
+    digest = _digest("exact", inputs.options, config, keys.stage(plan.target))
     before = _Keys(inputs, _dependencies(plan))
     moving = [f"the frontend of # syntax={source.syntax}, which may move"] if source.syntax else []
     pulled = [n for n in plan.images if n in start.bases and start.bases[n].is_pulled]
@@ -283,7 +290,7 @@ def _exact(start: BuildInputs, plan: Plan, build: BuildSpec, source: Dockerfile)
     return replace(
         inputs,
         digest=digest,
-        dependencies=_digest("dependencies", build.platforms, before.stage(plan.target)),
+        dependencies=_digest("dependencies", start.options[0], before.stage(plan.target)),
         unknown=plan.unknown,
         not_covered=(*plan.not_covered, *moving, *tags),
     )

@@ -22,15 +22,17 @@ from unstale.image.tree import Record
 from unstale.mask import Mask, is_secret, mask_for
 from unstale.ports import ImageFact
 
-__all__ = ["Manifest", "base_facts", "decode", "encode", "manifest", "to_json"]
+__all__ = ["Manifest", "base_facts", "decode", "encode", "has_secrets", "manifest", "to_json"]
 
 _VERSION = 1
 
 # A label is part of what every `docker inspect` prints.
 _LARGEST_LABEL = 32 * 1024
 
-# A name's reason may be missed once in 2^40; a verdict never depends on it.
+# A file's reason may be missed once in 2^40, which costs a name and no verdict.
 _DIGITS = 10
+# That all the rest is equal makes a masked change sound, so these are longer.
+_MORE_DIGITS = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,7 @@ class Manifest:
     steps: tuple[tuple[int, str], ...]
     """The line of each step that is needed, and a digest of what it does."""
     config: str
+    options: str
     bases: Mapping[str, tuple[tuple[str, ...], str]]
     """Each image that is built on or copied from: its layers, and its Config, which
     is empty if a secret is in it."""
@@ -53,7 +56,8 @@ def manifest(inputs: BuildInputs) -> Manifest:
     return Manifest(
         files={_path(name, path): _record(one) for name, path, one in records(inputs)},
         steps=() if plan is None else tuple((s.line, _step(s, hide)) for s in _steps(plan)),
-        config="" if plan is None else _short(hide(plan.stages[plan.target].config)),
+        config="" if plan is None else _rest(hide(plan.stages[plan.target].config)),
+        options=_rest(hide(json.dumps(inputs.options))),
         bases={
             name: (fact.layers, "" if _has_secret(fact) else fact.config)
             for name, fact in sorted(inputs.bases.items())
@@ -76,9 +80,15 @@ def _mask(inputs: BuildInputs) -> Mask:
     return Mask(tuple({s for name, value in pairs for s in mask_for({name: value}).secrets}))
 
 
+def has_secrets(inputs: BuildInputs) -> bool:
+    """Whether a step sees a variable that no manifest may tell of."""
+    steps = _steps(inputs.plan) if inputs.plan else ()
+    return any(is_secret(*pair) for step in steps for pair in step.env)
+
+
 def _step(step: Step, hide: Mask) -> str:
     shown = [pair for pair in step.env if not is_secret(*pair)]
-    return _short(hide(json.dumps([step.key, shown], sort_keys=True)))
+    return _rest(hide(json.dumps([step.key, shown], sort_keys=True)))
 
 
 def _steps(plan: Plan) -> Iterable[Step]:
@@ -95,8 +105,15 @@ def _record(record: Record) -> str:
 
 
 def _short(value: object) -> str:
-    text = json.dumps(value, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:_DIGITS]
+    return _sha256(value)[:_DIGITS]
+
+
+def _rest(value: object) -> str:
+    return _sha256(value)[:_MORE_DIGITS]
+
+
+def _sha256(value: object) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def to_json(one: Manifest) -> str:
@@ -106,6 +123,7 @@ def to_json(one: Manifest) -> str:
         "files": dict(one.files),
         "steps": one.steps,
         "config": one.config,
+        "options": one.options,
         "bases": {name: [layers, config] for name, (layers, config) in one.bases.items()},
     }
     return json.dumps(document, sort_keys=True, separators=(",", ":"))
@@ -132,6 +150,7 @@ def decode(text: str) -> Manifest | None:
             files={str(path): str(record) for path, record in document["files"].items()},
             steps=tuple((int(line), str(digest)) for line, digest in document["steps"]),
             config=str(document["config"]),
+            options=str(document["options"]),
             bases={
                 str(name): (tuple(map(str, layers)), str(config))
                 for name, (layers, config) in document["bases"].items()

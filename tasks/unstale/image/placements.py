@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from unstale.image import goglob
-from unstale.image.inputs import BuildInputs, found
+from unstale.image.inputs import BuildInputs, found, reads
 from unstale.image.plan import Copy, Plan, Reading, StagePlan, Step
 
 __all__ = ["Placed", "placements"]
@@ -33,7 +33,7 @@ class Placed:
     derived: bool = False
     """Whether a later RUN could have read the copy, or rewritten it."""
     staged: bool = False
-    """Whether another stage reads files of the one that it was copied to."""
+    """Whether another stage, or a mount of a RUN, reads the file as well."""
     target: str | None = None
     """Where a link points; None for a file."""
 
@@ -54,9 +54,21 @@ def placements(inputs: BuildInputs) -> tuple[Placed, ...]:
     placed = _Placing(inputs, inputs.plan).stage(inputs.plan.target).files.values()
     used = {n for stage in inputs.plan.stages.values() for s in stage.steps for n in s.stages}
     chain = {stage.number for stage in inputs.plan.chain}
-    staged = bool(used & chain)
-    found = (replace(one, staged=staged) for one in placed) if staged else placed
-    return tuple(sorted(found, key=lambda one: (one.source, one.dest)))
+    others = tuple(
+        (reading.context, place)
+        for stage, step, reading in reads(inputs)
+        if step.verb == "run" or stage.number not in chain
+        for _, place in found(inputs, reading)
+    )
+    is_used = bool(used & chain)
+    marked = (replace(one, staged=is_used or _is_read(one, others)) for one in placed)
+    return tuple(sorted(marked, key=lambda one: (one.source, one.dest)))
+
+
+def _is_read(one: Placed, places: tuple[tuple[str, str], ...]) -> bool:
+    """Whether *one* is at or below one of *places*, each in its context."""
+    mine = (place for context, place in places if context == one.context)
+    return any(p in (".", one.source) or one.source.startswith(f"{p}/") for p in mine)
 
 
 @dataclass(slots=True)

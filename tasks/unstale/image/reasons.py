@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from unstale.image import goglob
 from unstale.image.dockerfile import Unresolved
 from unstale.image.inputs import BuildInputs, found, reads
-from unstale.image.manifest import Manifest, manifest
+from unstale.image.manifest import Manifest, has_secrets, manifest
 from unstale.image.plan import Reading
 from unstale.verdict import Change, Reason
 
-__all__ = ["Readers", "differences"]
+__all__ = ["Readers", "differences", "maskable"]
 
 
 def differences(stamped: Manifest, inputs: BuildInputs, root: Path) -> tuple[Reason, ...]:
@@ -28,6 +28,25 @@ def differences(stamped: Manifest, inputs: BuildInputs, root: Path) -> tuple[Rea
     # An argument's or a secret's value, or an option of the build: the manifest,
     # which anybody may read, has none of them.
     return found or (Reason("build arguments", "configuration"),)
+
+
+def maskable(stamped: Manifest | None, inputs: BuildInputs, root: Path) -> frozenset[str]:
+    """The reasons' paths that a mount could make harmless: plain files, if all else is equal.
+
+    What a link leads to is an input of its own. Nothing is harmless where
+    something else may differ, or can't be told from the stamp.
+    """
+    if stamped is None or inputs.unknown or has_secrets(inputs):
+        return frozenset()
+    now = manifest(inputs)
+    if replace(stamped, files={}) != replace(now, files={}):
+        return frozenset()
+    known = Readers.of(inputs)
+    return frozenset(
+        known.reason(path, "modified", root).path
+        for path in {*stamped.files, *now.files}
+        if all(files.get(path, "f")[0] == "f" for files in (stamped.files, now.files))
+    )
 
 
 def _files(before: Manifest, now: Manifest, inputs: BuildInputs, root: Path) -> Iterator[Reason]:

@@ -11,6 +11,7 @@ a new name as soon as something changed that BuildKit could not notice.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
 import uuid
@@ -21,7 +22,7 @@ from pathlib import Path
 from unstale.image.inputs import BuildInputs, records
 from unstale.image.tree import Record
 
-__all__ = ["Sent", "decode", "encode", "entries", "key", "next_send", "renamed"]
+__all__ = ["Sent", "decode", "encode", "entries", "key", "moments", "next_send", "renamed"]
 
 _VERSION = 1
 
@@ -79,6 +80,17 @@ def entries(inputs: BuildInputs, ignore_file: Path | None) -> dict[str, tuple[st
         f"{context}:{path}": _entry(inputs.trees[context].root / path, record)
         for context, path, record in records(inputs)
     }
+
+
+def moments(inputs: BuildInputs, ignore_file: Path | None) -> str:
+    """A digest of when what is sent was written to last, whatever it holds."""
+    own = [path for path in (inputs.dockerfile, ignore_file) if path is not None]
+    read = (inputs.trees[context].root / path for context, path, _ in records(inputs))
+    total = hashlib.sha256()
+    for place in itertools.chain(own, read):
+        found = place.lstat()
+        total.update(b"%d %d %d\n" % (found.st_ino, found.st_mtime_ns, found.st_ctime_ns))
+    return total.hexdigest()
 
 
 def _entry(place: Path, record: Record) -> tuple[str, str]:

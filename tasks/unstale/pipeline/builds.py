@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -26,6 +27,9 @@ __all__ = ["Build", "build", "waves"]
 _REVISION = "org.opencontainers.image.revision"
 _CREATED = "org.opencontainers.image.created"
 _IMAGE = "docker-image://"
+
+# An editor, or tests that run meanwhile, may touch files without changing them.
+_ATTEMPTS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +56,10 @@ def build(bench: Bench, services: Sequence[str], choice: Build, line: Line) -> t
     """
     notes: list[str] = []
     for wave in waves(bench, services):
-        notes += _build_wave(bench, wave, choice, line)
+        try:
+            notes += _build_wave(bench, wave, choice, line)
+        finally:
+            bench.ports.docker.remove_images([_unproven(bench, s) for s in wave])
     return tuple(notes)
 
 
@@ -82,20 +89,21 @@ def _build_wave(bench: Bench, wave: Sequence[Service], choice: Build, line: Line
         if why:
             yield f"{name} is sent under a new name: {why}"
     images = _compose_build(bench, wave, before, sends, choice, line)
-    if choice.arguments:
-        return  # not what the compose files describe: no stamp, nothing to prove
-    wrong = [s for s in wave if _needs_resend(bench, s, images[s.name], before[s.name])]
-    if not wrong:
-        return
+    # With other arguments the image is not what the compose files describe: it
+    # has no stamp, and there is nothing to prove.
+    checked = () if choice.arguments else wave
+    wrong = [s for s in checked if _needs_resend(bench, s, images[s.name], before[s.name])]
     for service in wrong:
         yield f"the builder used old bytes for {service.name}, or a RUN rewrote them: sent anew"
-    images = _send_anew(bench, wrong, before, sends, choice, line)
+    if wrong:
+        images |= _send_anew(bench, wrong, before, sends, choice, line)
     if _stubborn(bench, wrong, images, before):
         yield "and built without the layer cache, which holds old bytes as well"
         again = replace(choice, no_cache=True)
-        images = _send_anew(bench, wrong, before, sends, again, line)
+        images |= _send_anew(bench, wrong, before, sends, again, line)
     for service in wrong:
         _require_proof(bench, service, images[service.name], before[service.name])
+    _give_names(bench, wave, images)
 
 
 def _send_anew(
@@ -173,8 +181,17 @@ def _pull(bench: Bench, reference: str, platform: str, here: ImageFact | None, l
 
 
 def _send_path(bench: Bench, service: Service) -> Path:
-    context = service.build.context if service.build else ""
-    return bench.site.state_folder / "contexts" / f"{transfer.key(context)}.json"
+    """Where it is written down what was sent of the context.
+
+    Not in the checkout: a copy of that, or one that is restored from a CI cache,
+    would speak of sends that were not the last.
+    """
+    context = os.path.realpath(service.build.context if service.build else "")
+    return bench.site.machine_folder / "contexts" / f"{transfer.key(context)}.json"
+
+
+def _link(bench: Bench, sent: transfer.Sent) -> Path:
+    return bench.site.state_folder / "contexts" / sent.name
 
 
 _Sends = Mapping[str, tuple[transfer.Sent, str]]
@@ -218,10 +235,10 @@ def _keep_sends(bench: Bench, wave: Sequence[Service], sends: _Sends) -> None:
         before = _read_sent(bench, path)
         bench.files.write_atomic(path, transfer.encode(sent))
         if before is not None and before.name != sent.name:
-            bench.files.remove(path.with_name(before.name))
+            bench.files.remove(_link(bench, before))
         for service in group:
             if service.build is not None:
-                bench.files.link(path.with_name(sent.name), Path(service.build.context))
+                bench.files.link(_link(bench, sent), Path(service.build.context))
 
 
 # Building
@@ -235,11 +252,11 @@ def _compose_build(
     choice: Build,
     line: Line,
 ) -> dict[str, ImageFact]:
-    """Build *wave* with its stamp; returns the new images.
+    """Build *wave* with its stamp; returns the new images, which have no name of worth yet.
 
     Raises:
         BuildFailed: compose's build failed.
-        CouldNotTell: the tree changed; the stamped images are gone again.
+        CouldNotTell: the tree does not stand still.
 
     """
     overlays = {s.name: _overlay(bench, s, inputs[s.name], sends, choice) for s in wave}
@@ -247,38 +264,70 @@ def _compose_build(
     bench.files.write_atomic(path, override.for_build(overlays))
     target = replace(bench.site.target, files=(*bench.site.target.files, path))
     options = BuildOptions(choice.no_cache, choice.arguments)
-    bench.ports.docker.build(target, [s.name for s in wave], options, line)
-    bench.rescan()
-    images = {s.name: _built(bench, s) for s in wave}
     # Without a stamp, nothing is vouched for that could have changed.
     stamped = () if choice.arguments else wave
-    changed = [s for s in stamped if _is_changed(bench, s, inputs[s.name])]
-    if changed:
-        # A stamp may not outlive the doubt: without their names they are nobody's.
-        bench.ports.docker.remove_images([s.image for s in changed])
-        raise CouldNotTell(
-            f"Files of {', '.join(s.name for s in changed)} changed while the build was going on.",
-            cause="It can't be told whether the image holds the old or the new ones,"
-            " so it was not kept.",
-            hint="inv image.build",
-        )
+    for _ in range(_ATTEMPTS):
+        moments = {s.name: _moments(s, inputs[s.name]) for s in stamped}
+        bench.ports.docker.build(target, [s.name for s in wave], options, line)
+        bench.rescan()
+        _require_still(bench, stamped, inputs)
+        # Equal bytes again, and yet written to: the builder may have seen others.
+        if all(_moments(s, inputs[s.name]) == moments[s.name] for s in stamped):
+            break
+    else:
+        raise _moved(stamped)
+    images = _built(bench, wave)
     _record(bench, wave, inputs, images, is_stamped=not choice.arguments)
     return images
 
 
-def _is_changed(bench: Bench, service: Service, inputs: BuildInputs) -> bool:
-    return bench.inputs(service, to_build=True).digest != inputs.digest
+def _moments(service: Service, inputs: BuildInputs) -> str:
+    return transfer.moments(inputs, ignore_file(service.build) if service.build else None)
 
 
-def _built(bench: Bench, service: Service) -> ImageFact:
-    found = bench.image(service.image)
-    if found is None:
-        raise BuildFailed(
-            f"{service.name!r} was built, and the engine has no image {service.image}.",
-            cause="Something removed it, or the builder does not load what it builds.",
-            hint="docker buildx ls; use a builder of the driver docker",
-        )
-    return found
+def _require_still(
+    bench: Bench, wave: Sequence[Service], inputs: Mapping[str, BuildInputs]
+) -> None:
+    changed = [s for s in wave if bench.inputs(s, to_build=True).digest != inputs[s.name].digest]
+    if changed:
+        raise _moved(changed)
+
+
+def _moved(services: Sequence[Service]) -> CouldNotTell:
+    return CouldNotTell(
+        f"Files of {', '.join(s.name for s in services)} changed while the build was going on.",
+        cause="It can't be told whether the image holds the old or the new ones,"
+        " so it was not kept.",
+        hint="inv image.build",
+    )
+
+
+def _unproven(bench: Bench, service: Service) -> str:
+    """The name of an image until its bytes are proven: only then it gets its own.
+
+    So whatever ends the command in between, no name leads to an image that
+    nobody looked into.
+    """
+    return f"unstale-unproven:{bench.site.target.project}-{service.name}"
+
+
+def _built(bench: Bench, wave: Sequence[Service]) -> dict[str, ImageFact]:
+    names = {s.name: _unproven(bench, s) for s in wave}
+    found = bench.ports.docker.images_called(tuple(names.values()))
+    for service, name in names.items():
+        if name not in found:
+            raise BuildFailed(
+                f"{service!r} was built, and the engine has no image of it.",
+                cause="Something removed it, or the builder does not load what it builds.",
+                hint="docker buildx ls; use a builder of the driver docker",
+            )
+    return {service: found[name] for service, name in names.items()}
+
+
+def _give_names(bench: Bench, wave: Sequence[Service], images: Mapping[str, ImageFact]) -> None:
+    for service in wave:
+        bench.ports.docker.tag(images[service.name].id, service.image)
+    bench.rescan()
 
 
 def _overlay(
@@ -288,10 +337,12 @@ def _overlay(
     # digest describes: it gets no stamp.
     labels = {} if choice.arguments else _labels(bench, inputs)
     if service.build is None or service.name not in sends:
-        return BuildOverlay(labels)
-    link = _send_path(bench, service).with_name(sends[service.name][0].name)
+        return BuildOverlay(labels, name=_unproven(bench, service))
+    link = _link(bench, sends[service.name][0])
     images = {n: p for n, p in service.build.additional_contexts if p.startswith(_IMAGE)}
-    return BuildOverlay(labels, link, _dockerfile(bench, service, inputs), images)
+    return BuildOverlay(
+        labels, _unproven(bench, service), link, _dockerfile(bench, service, inputs), images
+    )
 
 
 def _dockerfile(bench: Bench, service: Service, inputs: BuildInputs) -> Path | None:
@@ -390,7 +441,6 @@ def _require_proof(bench: Bench, service: Service, image: ImageFact, inputs: Bui
     root = bench.site.settings.root
     match settle(image.id, inputs, seen, bench.proofs, root, rewritten):
         case Stale(reasons):
-            bench.ports.docker.remove_images([service.image])
             raise Mismatch(
                 f"{service.name!r} does not hold the files it was built from: "
                 f"{', '.join(r.path for r in reasons[:5])}.",

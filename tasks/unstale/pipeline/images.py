@@ -20,9 +20,10 @@ from unstale.image.manifest import Manifest
 from unstale.image.placements import placements
 from unstale.image.program import familiar
 from unstale.image.proof import Proofs
+from unstale.image.reasons import maskable
 from unstale.pipeline.site import Ports, Site
 from unstale.ports import BuildRecord, Files, ImageFact, MountFact, Placement
-from unstale.stack.mounts import chain, findings
+from unstale.stack.mounts import Finding, chain, findings
 from unstale.verdict import Fresh, Missing, Reason, Stale, Unknown, combine, word
 
 if TYPE_CHECKING:
@@ -144,11 +145,12 @@ def statuses(bench: Bench, only: Sequence[str] | None = None) -> tuple[ImageStat
     """
     found = {s.name: _status(bench, s) for s in bench.services}
     names = {familiar(s.image): s.name for s in bench.services}
-    linked = {
-        s.name: _with_bases(found[s.name], [found[n] for n in _built_on(bench, s, names)])
-        for s in bench.services
-    }
-    wanted = tuple(s for name, s in linked.items() if only is None or name in only)
+    # As often as a chain of services can be long: what is built on what is built on...
+    for _ in bench.services:
+        for service in bench.services:
+            bases = [found[name] for name in _built_on(bench, service, names)]
+            found[service.name] = _with_bases(found[service.name], bases)
+    wanted = tuple(s for name, s in found.items() if only is None or name in only)
     bench.contexts.save()
     return _explained(bench, wanted)
 
@@ -157,12 +159,10 @@ def _status(bench: Bench, service: Service) -> ImageStatus:
     fact = bench.image(service.image)
     inputs = bench.inputs(service)
     root = bench.site.settings.root
-    judged = judge(bench.ports.docker, fact, inputs, bench.stamped(service), bench.proofs, root)
-    seen = (
-        findings(placed(inputs), _mounts(service), cache(_real))
-        if isinstance(judged.verdict, Stale)
-        else ()
-    )
+    stamped = bench.stamped(service)
+    judged = judge(bench.ports.docker, fact, inputs, stamped, bench.proofs, root)
+    is_stale = isinstance(judged.verdict, Stale) and judged.method == "digest"
+    seen = _soundly_seen(service, inputs, stamped, root) if is_stale else ()
     one = chain(judged.verdict, (), seen, root)
     return ImageStatus(
         service=service.name,
@@ -178,6 +178,16 @@ def _status(bench: Bench, service: Service) -> ImageStatus:
         masked=one.masked,
         not_covered=inputs.not_covered,
     )
+
+
+def _soundly_seen(
+    service: Service, inputs: BuildInputs, stamped: Manifest | None, root: Path
+) -> tuple[Finding, ...]:
+    """What the mounts of *service* do to files whose change they could make harmless."""
+    is_bound = any(mount.kind == "bind" for mount in service.mounts)
+    harmless = maskable(stamped, inputs, root) if is_bound else ()
+    found = findings(placed(inputs), _mounts(service), cache(_real)) if harmless else ()
+    return tuple(f for f in found if os.path.relpath(f.placement.source, root) in harmless)
 
 
 def _real(path: Path) -> Path:
@@ -219,8 +229,10 @@ def _built_on(bench: Bench, service: Service, names: Mapping[str, str]) -> tuple
 def _with_bases(status: ImageStatus, bases: Sequence[ImageStatus]) -> ImageStatus:
     if isinstance(status.verdict, Missing):
         return status
-    wrong = [Stale((Reason(f"base:{b.service}", "modified"),)) for b in bases if needs_build(b)]
-    return replace(status, verdict=combine((status.verdict, *wrong))) if wrong else status
+    known = status.verdict.reasons if isinstance(status.verdict, Stale) else ()
+    reasons = (Reason(f"base:{b.service}", "modified") for b in bases if needs_build(b))
+    wrong = tuple(reason for reason in reasons if reason not in known)
+    return replace(status, verdict=combine((status.verdict, Stale(wrong)))) if wrong else status
 
 
 def _explained(bench: Bench, found: Sequence[ImageStatus]) -> tuple[ImageStatus, ...]:

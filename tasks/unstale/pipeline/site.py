@@ -46,6 +46,8 @@ class Site:
     """The env files' variables, for a runner on the host."""
     mask: Mask
     owner: str
+    machine_folder: Path
+    """Where is kept what is true of this machine and user, and of no checkout."""
     model: Mapping[str, object] = field(default_factory=dict, repr=False)
     """What compose resolved, whole; it has secrets in it."""
 

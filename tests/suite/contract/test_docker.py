@@ -724,3 +724,19 @@ def test_a_default_platform_is_not_what_the_engine_runs_on(docker: DockerCli) ->
 def test_an_absent_image_is_an_error(docker: DockerCli) -> None:
     with pytest.raises(Unavailable, match="contract-none"):
         list(docker.files_in_image("contract-none:1", PurePosixPath("/")))
+
+
+def test_a_name_moves_to_the_image_that_gets_it(docker: DockerCli, scratch: ComposeTarget) -> None:
+    docker.build(scratch, ["app"], BuildOptions(), silent)
+    name = f"{scratch.project}/app:1"
+    fact = docker.image(name)
+    assert fact is not None
+
+    docker.tag(fact.id, f"{scratch.project}/app:2")
+    docker.remove_images([name])
+
+    assert docker.image(name) is None
+    moved = docker.image(f"{scratch.project}/app:2")
+    assert moved is not None
+    assert moved.id == fact.id
+    docker.remove_images([f"{scratch.project}/app:2"])

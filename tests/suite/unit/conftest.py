@@ -240,6 +240,15 @@ class FakeDocker:
     def images(self, labels: Mapping[str, str]) -> tuple[ImageFact, ...]:
         return tuple(i for i in self.local_images if _carries(i.labels, labels))
 
+    def tag(self, image: str, name: str) -> None:
+        self.local_images = [
+            replace(
+                i,
+                tags=tuple({*(t for t in i.tags if t != name), *([name] if i.id == image else [])}),
+            )
+            for i in self.local_images
+        ]
+
     def pull(self, reference: str, platform: str = "") -> bool:
         self.pulled.append(f"{reference} {platform}".strip())
         if reference in self.registry:
@@ -277,8 +286,16 @@ class FakeDocker:
             self.live_volumes.pop(name, None)
 
     def remove_images(self, references: Sequence[str]) -> None:
-        gone = {i.id for name in references if (i := self.image(name))}
-        self.local_images = [i for i in self.local_images if i.id not in gone]
+        """By a name an image loses that, and is gone with its last one."""
+        names = set(references)
+        left = [
+            replace(i, tags=tuple(t for t in i.tags if t not in names)) for i in self.local_images
+        ]
+        self.local_images = [
+            now
+            for now, before in zip(left, self.local_images, strict=True)
+            if now.id not in names and (now.tags or not before.tags)
+        ]
 
     def logs(self, container: str, tail: int) -> tuple[str, ...]:
         return self.printed.get(container, ())[-tail:]

@@ -72,6 +72,24 @@ def test_the_right_stamp_and_equal_bytes_are_fresh(judging: Judging) -> None:
     assert judging(judging.image(), SAME) == Judgement(Fresh(), "content")
 
 
+def test_an_image_with_more_layers_than_its_build_makes_only_inherits_the_stamp(
+    judging: Judging,
+) -> None:
+    found = judging(judging.image("now", "sha256:base", "sha256:copy", "sha256:committed"), SAME)
+
+    assert isinstance(found.verdict, Unknown)
+    assert "3 layers" in found.verdict.why
+
+
+def test_an_image_with_another_command_than_its_build_gives_only_inherits_the_stamp(
+    judging: Judging,
+) -> None:
+    labels = {LABEL_INPUTS: judging.inputs.digest}
+    found = judging(image_fact("sha256:base", "sha256:copy", labels=labels, Cmd=["other"]), SAME)
+
+    assert isinstance(found.verdict, Unknown)
+
+
 def test_bytes_that_were_proven_are_not_read_again(judging: Judging) -> None:
     judging(judging.image(), SAME)
     looked = list(judging.docker.looked)

@@ -71,7 +71,7 @@ def test_what_is_too_large_for_a_label_is_not_packed() -> None:
     digests = (hashlib.sha256(b"%d" % n).hexdigest() for n in range(6000))
     files = {f"src/{one[10:16]}": f"f644:{one[:10]}" for one in digests}
 
-    assert encode(Manifest(files, (), "", {})) is None
+    assert encode(Manifest(files, (), "", "", {})) is None
 
 
 def packed(content: bytes) -> str:

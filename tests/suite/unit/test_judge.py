@@ -218,6 +218,7 @@ def site(tmp_path: Path) -> Sites:
             values=(("APP_MODE", "test"),),
             mask=Mask(),
             owner="me",
+            machine_folder=tmp_path / "machine",
         )
 
     return build

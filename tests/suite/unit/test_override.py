@@ -42,39 +42,43 @@ def _run(stack: Stack = STACK, *, unique: bool = True) -> Any:
     return _read(for_run(stack, PROVEN, LABELS, unique=unique))
 
 
-def test_a_build_gets_its_labels_and_nothing_else() -> None:
-    text = for_build({"app": BuildOverlay({"dev.unstale.inputs": "v1:sha256:ab"})})
+def test_a_build_gets_its_labels_and_a_name_and_nothing_else() -> None:
+    text = for_build({"app": BuildOverlay({"dev.unstale.inputs": "v1:sha256:ab"}, "new:app")})
 
     assert json.loads(text) == {
-        "services": {"app": {"build": {"labels": {"dev.unstale.inputs": "v1:sha256:ab"}}}}
+        "services": {
+            "app": {"image": "new:app", "build": {"labels": {"dev.unstale.inputs": "v1:sha256:ab"}}}
+        }
     }
 
 
 def test_a_build_is_sent_through_its_link_with_the_dockerfile_by_its_place() -> None:
     overlay = BuildOverlay(
         {"a": "1"},
+        "new:app",
         Path("/srv/demo/.unstale/contexts/unstale-1"),
         Path("/srv/demo/Dockerfile"),
         {"base": "docker-image://demo-base"},
     )
 
-    assert json.loads(for_build({"app": overlay, "jobs": BuildOverlay({})})) == {
+    assert json.loads(for_build({"app": overlay, "jobs": BuildOverlay({}, "new:jobs")})) == {
         "services": {
             "app": {
+                "image": "new:app",
                 "build": {
                     "labels": {"a": "1"},
                     "context": "/srv/demo/.unstale/contexts/unstale-1",
                     "dockerfile": "/srv/demo/Dockerfile",
                     "additional_contexts": {"base": "docker-image://demo-base"},
-                }
+                },
             },
-            "jobs": {"build": {}},
+            "jobs": {"image": "new:jobs", "build": {}},
         }
     }
 
 
 def test_a_dollar_sign_in_a_path_is_no_variable_of_composes() -> None:
-    text = for_build({"app": BuildOverlay({}, Path("/srv/a$b/$c"))})
+    text = for_build({"app": BuildOverlay({}, "new:app", Path("/srv/a$b/$c"))})
 
     assert json.loads(text)["services"]["app"]["build"] == {"context": "/srv/a$$b/$$c"}
 

@@ -127,9 +127,9 @@ def test_an_ignore_file_that_lets_the_state_in_gets_a_line_in_a_copy(shop: Works
 
 
 def test_an_image_that_the_engine_does_not_have_was_not_built(shop: Workshop) -> None:
-    shop.during = lambda: shop.docker.remove_images(["demo-app"])
+    shop.during = lambda: shop.docker.remove_images(["unstale-unproven:demo-app"])
 
-    with pytest.raises(BuildFailed, match="has no image demo-app"):
+    with pytest.raises(BuildFailed, match="has no image of it"):
         shop.build()
 
 
@@ -168,11 +168,54 @@ def test_what_changes_during_a_build_costs_the_image(
 def test_what_is_no_input_may_change_during_a_build(
     shop: Workshop, edit: Callable[[Path], object]
 ) -> None:
-    shop.during = lambda: edit(shop.checkout.root)
+    edits = iter((edit, lambda _: None))
+    shop.during = lambda: next(edits)(shop.checkout.root)
 
     shop.build()
 
     assert shop.verdict() == Fresh()
+
+
+def test_a_file_that_is_changed_and_changed_back_costs_another_build(shop: Workshop) -> None:
+    app = shop.checkout.root / "src/app.py"
+    moves = iter((("v2", "v1"), ()))
+
+    def there_and_back() -> None:
+        for text in next(moves):
+            app.write_text(text)
+
+    shop.checkout.write({"src/app.py": "v1"})
+    shop.during = there_and_back
+
+    shop.build()
+
+    assert len(shop.builds) == 2
+    assert shop.verdict() == Fresh()
+
+
+def test_a_tree_that_is_touched_without_end_is_not_vouched_for(shop: Workshop) -> None:
+    shop.during = lambda: os.utime(shop.checkout.root / "src/app.py")
+
+    with pytest.raises(CouldNotTell, match="app changed while the build was going on"):
+        shop.build()
+
+    assert shop.docker.image("demo-app") is None
+
+
+def test_no_name_leads_to_an_image_that_nobody_looked_into(shop: Workshop) -> None:
+    shop.build()
+    before = shop.image().id
+    shop.checkout.write({"src/app.py": "v2"})
+
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    shop.docker.files_in_image = die  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        shop.build()
+
+    assert shop.image().id == before
+    assert shop.docker.image("unstale-unproven:demo-app") is None
 
 
 # --- The builder uses old bytes ---
@@ -394,7 +437,9 @@ def test_a_base_image_that_its_registry_does_not_give_any_more_is_an_error(shop:
 def test_a_base_image_is_pulled_before_its_variables_say_what_is_copied(shop: Workshop) -> None:
     shop.checkout.write({"Dockerfile": "FROM base\nCOPY $SOURCE/app.py /app/\n"})
     shop.docker.local_images.clear()
-    shop.docker.registry["base"] = image_fact("sha256:base", tags=("base",), Env=["SOURCE=src"])
+    shop.docker.registry["base"] = image_fact(
+        "sha256:base", image_id="sha256:b", tags=("base",), Env=["SOURCE=src"]
+    )
     shop.build()
 
     assert shop.docker.pulled == ["base"]

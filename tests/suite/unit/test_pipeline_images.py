@@ -140,6 +140,76 @@ def test_a_bind_mount_of_the_copied_folder_masks_its_changes(shop: Workshop) -> 
     assert [(r.path, r.masked) for r in found.masked] == [("src/app.py", True)]
 
 
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("FROM base\nCOPY src /app/\nRUN x\n", "a RUN that was not there"),
+        ("FROM base\nCOPY src /app/\nCMD x\n", "another command"),
+        ("FROM base\nCOPY src /app/\nRUN --mount=type=bind,source=src,target=/s x\n", "a mount"),
+    ],
+)
+def test_a_mount_masks_no_change_of_anything_else(shop: Workshop, text: str, why: str) -> None:
+    shop.build()
+    source = str(shop.checkout.root / "src")
+    shop.more["app"] = {"volumes": [{"type": "bind", "source": source, "target": "/app"}]}
+    shop.checkout.write({"src/app.py": "v2", "Dockerfile": text})
+
+    found = status(shop)
+
+    assert isinstance(found.verdict, Stale), why
+    assert found.masked == ()
+
+
+def test_a_mount_masks_nothing_that_a_run_reads_in_another_way(shop: Workshop) -> None:
+    run = "RUN --mount=type=bind,source=src,target=/s cp /s/app.py /derived\n"
+    shop.checkout.write({"Dockerfile": f"FROM base\n{run}COPY src /app/\n"})
+    shop.build()
+    source = str(shop.checkout.root / "src")
+    shop.more["app"] = {"volumes": [{"type": "bind", "source": source, "target": "/app"}]}
+    shop.checkout.write({"src/app.py": "v2"})
+
+    assert isinstance(status(shop).verdict, Stale)
+
+
+def test_a_mount_masks_nothing_where_a_secret_could_differ_as_well(shop: Workshop) -> None:
+    text = "FROM base\nARG API_TOKEN\nRUN x\nCOPY src /app/\n"
+    shop.checkout.write({"Dockerfile": text})
+    shop.services["app"] = {"args": {"API_TOKEN": "first-heron"}}
+    shop.build()
+    source = str(shop.checkout.root / "src")
+    shop.more["app"] = {"volumes": [{"type": "bind", "source": source, "target": "/app"}]}
+    shop.services["app"] = {"args": {"API_TOKEN": "second-heron"}}
+    shop.checkout.write({"src/app.py": "v2"})
+
+    assert isinstance(status(shop).verdict, Stale)
+
+
+def test_a_mount_makes_no_image_fresh_that_has_no_stamp(shop: Workshop) -> None:
+    shop.build(arguments=("FLAVOUR=sweet",))
+    source = str(shop.checkout.root / "src")
+    shop.more["app"] = {"volumes": [{"type": "bind", "source": source, "target": "/app"}]}
+    shop.checkout.write({"src/app.py": "v2"})
+
+    assert isinstance(status(shop).verdict, Stale)
+
+
+def test_what_is_built_on_what_is_stale_is_stale_at_any_distance(shop: Workshop) -> None:
+    shop.checkout.write({"lib/x": "1"})
+    shop.services = {
+        "app": {"dockerfile_inline": "FROM demo-middle\nCOPY src /app/\n"},
+        "middle": {"dockerfile_inline": "FROM demo-root\nRUN y\n"},
+        "root": {"dockerfile_inline": "FROM base\nCOPY lib /lib/\nRUN x\n"},
+    }
+    shop.held = [[member("/lib/x", "1")]]
+    shop.build()
+    assert [s.verdict for s in statuses(shop.bench)] == [Fresh()] * 3
+
+    shop.checkout.write({"lib/x": "2"})
+
+    assert [isinstance(s.verdict, Stale) for s in statuses(shop.bench)] == [True] * 3
+    assert set(with_bases(shop.bench, ["app"])) == {"app", "middle", "root"}
+
+
 # --- Commits ---
 
 

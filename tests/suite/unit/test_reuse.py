@@ -66,6 +66,7 @@ def bench(tmp_path: Path, docker: FakeDocker, ports: Ports) -> Benches:
             values=(),
             mask=Mask(),
             owner="me",
+            machine_folder=tmp_path / "machine",
             model=model or MODEL,
         )
         return Bench(ports, FakeFiles({}), site, {})

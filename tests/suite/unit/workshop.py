@@ -79,6 +79,7 @@ class Workshop:
             values=(),
             mask=Mask(),
             owner="me",
+            machine_folder=root.parent / "machine",
         )
         return Bench(self.ports, self.files, site, {})
 
@@ -87,17 +88,14 @@ class Workshop:
         for name in services:
             section = overlay[name].get("build", {})
             self.builds.append((name, section, options))
-            self.docker.local_images = [
-                i for i in self.docker.local_images if f"demo-{name}" not in i.tags
-            ]
             fact = image_fact(
                 "sha256:base",
                 "sha256:copy",
                 image_id=f"sha256:{len(self.builds)}",
-                tags=(f"demo-{name}",),
                 labels=section.get("labels", {}),
             )
             self.docker.local_images.append(fact)
+            self.docker.tag(fact.id, overlay[name]["image"])
             self.docker.archives[fact.id] = list(self.held.pop(0) if self.held else self.right())
         self.during()
 
