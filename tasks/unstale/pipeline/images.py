@@ -145,10 +145,11 @@ def statuses(bench: Bench, only: Sequence[str] | None = None) -> tuple[ImageStat
     """
     found = {s.name: _status(bench, s) for s in bench.services}
     names = {familiar(s.image): s.name for s in bench.services}
+    built_on = {s.name: _built_on(bench, s, names) for s in bench.services}
     # As often as a chain of services can be long: what is built on what is built on...
     for _ in bench.services:
         for service in bench.services:
-            bases = [found[name] for name in _built_on(bench, service, names)]
+            bases = [found[name] for name in built_on[service.name]]
             found[service.name] = _with_bases(found[service.name], bases)
     wanted = tuple(s for name, s in found.items() if only is None or name in only)
     bench.contexts.save()
@@ -159,7 +160,9 @@ def _status(bench: Bench, service: Service) -> ImageStatus:
     fact = bench.image(service.image)
     inputs = bench.inputs(service)
     root = bench.site.settings.root
-    stamped = bench.stamped(service)
+    # What a stamp was made of is read only where it differs.
+    is_claimed = fact is not None and fact.labels.get(LABEL_INPUTS) == inputs.digest
+    stamped = None if is_claimed else bench.stamped(service)
     judged = judge(bench.ports.docker, fact, inputs, stamped, bench.proofs, root)
     is_stale = isinstance(judged.verdict, Stale) and judged.method == "digest"
     seen = _soundly_seen(service, inputs, stamped, root) if is_stale else ()
