@@ -215,7 +215,7 @@ def run(
     return ledger.cases
 
 
-_ROUNDS_A_PRUNE = 20
+_ROUNDS_A_PRUNE = 2
 
 
 def hunt(seed: int, most: int, tell: Callable[[str], None], *, jobs: int = 2) -> dict[str, int]:
