@@ -236,7 +236,14 @@ def _with_parents(entries: Entries) -> dict[str, Node]:
         parts = path.split("/")
         for end in range(1, len(parts)):
             found.setdefault("/".join(parts[:end]), folder())
-    return found | dict(entries)
+    found |= dict(entries)
+    # What was below a folder that became a file or a link is gone with it.
+    return {path: node for path, node in found.items() if _has_place(path, found)}
+
+
+def _has_place(path: str, entries: Entries) -> bool:
+    above = path.rpartition("/")[0]
+    return not above or (entries[above].kind == "folder" and _has_place(above, entries))
 
 
 def _sync(root: Path, old: Entries, new: Entries) -> None:
