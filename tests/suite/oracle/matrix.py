@@ -951,6 +951,14 @@ LANGUAGE: tuple[Case, ...] = (
     ),
     args(
         "c-heredoc",
+        "an escaped variable in a body",
+        "FROM scratch\nARG N=1\nCOPY <<E /f\n\\$N\nE\n",
+        {},
+        {"N": "2"},
+        "fresh",
+    ),
+    args(
+        "c-heredoc",
         "a variable in a quoted body",
         'FROM scratch\nARG N\nCOPY <<"E" /f\n$N\nE\n',
         {"N": "1"},

@@ -77,8 +77,8 @@ def _bind_mounts() -> AbstractContextManager[object]:
 def _unreached_stages() -> AbstractContextManager[object]:
     exact = inputs._exact
 
-    def with_all(start: Any, plan: Any, build: Any, source: Any) -> Any:
-        found = exact(start, plan, build, source)
+    def with_all(start: Any, plan: Any, source: Any) -> Any:
+        found = exact(start, plan, source)
         every = [[one.name, one.text] for s in source.stages for one in s.instructions]
         return replace(found, digest=f"{found.digest} {every}")
 
