@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import version
 
 from invoke import Program
 from invoke.exceptions import Exit, ParseError
@@ -17,6 +16,13 @@ __all__ = ["main"]
 
 class _Unstale(Program):
     """Invoke's program with the bundled tasks; a checkout's tasks.py stays unread."""
+
+    def print_version(self) -> None:
+        """Say which release it is; looked up only here, among all that is installed."""
+        from importlib.metadata import version
+
+        self.version = version("unstale")
+        super().print_version()
 
     def parse_core(self, argv: list[str] | None) -> None:
         """Parse Invoke's own options; a mistyped one is a usage error."""
@@ -41,7 +47,7 @@ def _usage() -> Iterator[None]:
 
 def main() -> None:
     """Run the command line."""
-    _Unstale(name="unstale", binary="unstale", namespace=ns, version=version("unstale")).run()
+    _Unstale(name="unstale", binary="unstale", namespace=ns).run()
 
 
 if __name__ == "__main__":

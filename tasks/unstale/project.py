@@ -135,6 +135,7 @@ class Project:
             profiles=("*",),
         )
         values: dict[str, str | None] = {}
+        known = root / ".unstale" / "docker.json" if is_look else None
 
         def meanwhile() -> None:
             if environment.env_files:
@@ -142,9 +143,9 @@ class Project:
 
                 values.update(envfile.merged(environment.env_files))
             # Its error comes first: without its plugin, compose seems to refuse the files.
-            self.docker.check(_load, root / ".unstale" / "docker.json" if is_look else None)
+            self.docker.check(_load, known)
 
-        model = self.docker.config(target, meanwhile)
+        model = self.docker.config(target, meanwhile, known)
         from unstale import compose
         from unstale.pipeline.site import Site
 

@@ -114,7 +114,7 @@ class DockerCli:
         """
         self._require_command()
         _check_socket(self._host())
-        if known is not None and self._are_known(known):
+        if self._noted(known):
             meanwhile()
             return
         # One call tells of the engine and of both plugins.
@@ -133,12 +133,15 @@ class DockerCli:
         if known is not None:
             self._note(known, (str(p.get("Path")) for p in needed))
 
-    def _are_known(self, known: Path) -> bool:
+    def _noted(self, known: Path | None) -> Sequence[str]:
+        """The paths that were noted in *known*, if none has changed since."""
+        if known is None:
+            return ()
         try:
             noted = json.loads(known.read_text())
-            return bool(noted) and noted == self._files(noted)
+            return tuple(noted) if noted == self._files(noted) else ()
         except (OSError, ValueError, TypeError):
-            return False
+            return ()
 
     def _note(self, known: Path, plugins: Iterable[str]) -> None:
         with contextlib.suppress(OSError):  # a read-only checkout: asked again next time
@@ -182,11 +185,18 @@ class DockerCli:
     # Compose
 
     def config(
-        self, target: ComposeTarget, meanwhile: Meanwhile = _nothing
+        self,
+        target: ComposeTarget,
+        meanwhile: Meanwhile = _nothing,
+        known: Path | None = None,
     ) -> Mapping[str, object]:
-        """The resolved compose model."""
+        """The resolved compose model; *known* is the file of `check`."""
         self._require_command()
         argv = _compose(target, "config", "--format", "json")
+        # Docker starts a plugin twice, to ask what it is and to run it; compose
+        # also runs alone.
+        for plugin in (p for p in self._noted(known) if Path(p).name == "docker-compose"):
+            argv = (plugin, *argv[2:])
         result = self._run_beside(argv, _CONFIG_S, meanwhile)
         if result.returncode != 0:
             raise ConfigError(

@@ -265,6 +265,26 @@ def test_a_look_at_plugins_that_will_not_do_is_not_kept(plugin: Path) -> None:
             looked(plugin, "2.20.0")[1]()
 
 
+def test_a_look_gets_the_model_that_compose_prints(
+    docker: DockerCli, scratch: ComposeTarget, tmp_path: Path
+) -> None:
+    known = tmp_path / "docker.json"
+    docker.check(known=known)
+    asked: list[Command] = []
+
+    class Watched(SystemProcess):
+        @contextmanager
+        def started(self, command: Command) -> Iterator[Callable[[], CommandResult]]:
+            asked.append(command)
+            with super().started(command) as result:
+                yield result
+
+    look = DockerCli(Watched(), os.environ).config(scratch, known=known)
+
+    assert look == docker.config(scratch)
+    assert [Path(command.argv[0]).name for command in asked] == ["docker-compose"]
+
+
 def test_every_call_tells_that_the_engine_is_gone(tmp_path: Path) -> None:
     host = f"unix://{tmp_path}/none.sock"
     gone = DockerCli(SystemProcess(), {**os.environ, "DOCKER_HOST": host})
