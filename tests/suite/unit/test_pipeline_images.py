@@ -89,6 +89,31 @@ def test_without_a_manifest_on_the_image_the_checkouts_own_names_the_reasons(
     assert status(shop).verdict == Stale((Reason("build inputs", "configuration"),))
 
 
+class Watched(dict[Path, str]):
+    """Texts that note which kept manifests are read."""
+
+    def __init__(self, texts: Mapping[Path, str]) -> None:
+        super().__init__(texts)
+        self.read: list[Path] = []
+
+    def __getitem__(self, path: Path) -> str:
+        if path.parent.name == "manifests":
+            self.read.append(path)
+        return super().__getitem__(path)
+
+
+def test_a_fresh_image_needs_no_manifest_and_a_stale_one_a_single_reading(shop: Workshop) -> None:
+    shop.build()
+    replaced(shop, labels={LABEL_INPUTS: shop.image().labels[LABEL_INPUTS]})
+    texts = shop.files.texts = Watched(shop.files.texts)
+    assert status(shop).verdict == Fresh()
+    assert texts.read == []
+
+    shop.checkout.write({"src/app.py": "v2"})
+    assert isinstance(status(shop).verdict, Stale)
+    assert len(texts.read) == 1
+
+
 def test_a_base_image_that_is_gone_is_taken_from_the_stamp(shop: Workshop) -> None:
     shop.build()
     shop.docker.remove_images(["base"])
