@@ -32,6 +32,7 @@ from unstale.errors import (
     Unavailable,
     UnstaleError,
 )
+from unstale.jsontext import read_json
 from unstale.mask import is_secret
 from unstale.ports import (
     ArchiveMember,
@@ -138,7 +139,7 @@ class DockerCli:
         if known is None:
             return ()
         try:
-            noted = json.loads(known.read_text())
+            noted = read_json(known.read_text())
             return tuple(noted) if noted == self._files(noted) else ()
         except (OSError, ValueError, TypeError):
             return ()

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from unstale.errors import UsageError
+from unstale.jsontext import read_json
 from unstale.ports import Files
 
 __all__ = ["Proof", "Proofs"]
@@ -36,7 +37,7 @@ class Proofs:
     def of(self, image_id: str, inputs: str) -> Proof | None:
         """The proof that the image *image_id* holds *inputs*, if one was made."""
         try:
-            document = json.loads(self._files.read_text(self._path(image_id)))
+            document = read_json(self._files.read_text(self._path(image_id)))
             found = Proof(
                 image_id=str(document["image_id"]),
                 inputs=str(document["inputs"]),

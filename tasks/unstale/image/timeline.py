@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from datetime import datetime, timedelta
 from unstale.image.check import ImageStatus
 from unstale.image.explain import Background, BuildTime, the_fix
 from unstale.image.local import LocalImage
+from unstale.jsontext import read_json
 from unstale.ports import BuildRecord, CommitFact
 from unstale.verdict import Reason, Stale, word
 
@@ -268,7 +268,7 @@ def parse_records(text: str) -> tuple[BuildRecord, ...]:
     found: list[BuildRecord] = []
     for line in text.splitlines():
         with suppress(ValueError, TypeError, KeyError):
-            found.append(_parse_record(json.loads(line)))
+            found.append(_parse_record(read_json(line)))
     return tuple(found)
 
 

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from unstale.image.inputs import BuildInputs, records
 from unstale.image.tree import Record
+from unstale.jsontext import read_json
 
 __all__ = ["Sent", "decode", "encode", "entries", "key", "moments", "next_send", "renamed"]
 
@@ -116,7 +117,7 @@ def encode(sent: Sent) -> str:
 def decode(text: str) -> Sent | None:
     """What `encode` wrote; None if it is something else."""
     try:
-        document = json.loads(text)
+        document = read_json(text)
         if document["version"] != _VERSION:
             return None
         files = {

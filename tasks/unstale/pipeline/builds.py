@@ -17,6 +17,7 @@ from unstale.image.content import compare
 from unstale.image.contexts import ignore_file
 from unstale.image.inputs import BuildInputs
 from unstale.image.program import familiar
+from unstale.jsontext import read_json
 from unstale.override import BuildOverlay
 from unstale.pipeline.images import Bench
 from unstale.ports import BuildOptions, BuildRecord, ImageFact, Line
@@ -415,7 +416,7 @@ def _rewritten(bench: Bench, service: Service) -> frozenset[str]:
     """The paths in the image that a RUN is known to rewrite."""
     try:
         text = bench.files.read_text(_rewritten_path(bench, service))
-        return frozenset(map(str, json.loads(text)))
+        return frozenset(map(str, read_json(text)))
     except (UsageError, ValueError, TypeError):
         return frozenset()
 
