@@ -60,8 +60,8 @@ class Contexts:
         return self.tree(root, dockerignore.parse(_text(followed(root / ".dockerignore"))))
 
     def whole(self, root: Path) -> ContextTree:
-        """The folder *root* with all that is in it."""
-        return self.tree(root, dockerignore.parse(""))
+        """The folder *root* with all that is in it, but for *hidden*."""
+        return self.tree(root, dockerignore.parse(self._own_line(root, "")))
 
     def tree(self, root: Path, rules: Rules) -> ContextTree:
         """The folder *root* as *rules* leave it; the same tree for the same question."""

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from unstale.compose import Mount
-from unstale.config import Settings
 from unstale.errors import CouldNotTell, UsageError
 from unstale.image.check import ImageStatus
 from unstale.jsontext import read_json
 from unstale.mask import is_secret
 from unstale.pipeline.images import Bench
+from unstale.pipeline.site import Site
 
 __all__ = ["Subject", "environment_digest", "find", "subject"]
 
@@ -30,6 +32,10 @@ class Subject:
     """Empty where something can't be digested."""
     why_not: str = ""
     """What that is."""
+    fixed: str = ""
+    """A digest of the part that no container of the run can write to."""
+    changed_ns: int = 0
+    """When a mounted file was changed last, even if it was changed back."""
 
 
 def subject(bench: Bench, statuses: Sequence[ImageStatus], arguments: Sequence[str]) -> Subject:
@@ -42,18 +48,25 @@ def subject(bench: Bench, statuses: Sequence[ImageStatus], arguments: Sequence[s
     if site.runner == "host":
         return Subject("", "the tests run on the host, in no image")
     try:
-        parts = (
-            [[s.service, s.inputs] for s in statuses],
-            _other_images(bench),
-            environment_digest(site.model),
-            sorted(_mounts(bench)),
-            _settings(site.settings),
-            list(arguments),
+        mounts = sorted(_mounts(bench))
+        fixed = _digest(
+            [
+                [[s.service, s.inputs] for s in statuses],
+                _other_images(bench),
+                environment_digest(site.model, _given(bench)),
+                [mount for mount in mounts if mount.read_only],
+                _settings(site),
+                list(arguments),
+            ]
         )
+        changed_ns = max(_changes(bench), default=0)
     except CouldNotTell as error:
         return Subject("", error.what)
-    text = json.dumps(parts, sort_keys=True, default=str)
-    return Subject(f"v1:sha256:{hashlib.sha256(text.encode()).hexdigest()}")
+    return Subject(f"v1:sha256:{_digest([fixed, mounts])}", "", fixed, changed_ns)
+
+
+def _digest(parts: object) -> str:
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def _other_images(bench: Bench) -> dict[str, str]:
@@ -68,12 +81,13 @@ def _other_images(bench: Bench) -> dict[str, str]:
     return found
 
 
-def environment_digest(model: Mapping[str, object]) -> str:
+def environment_digest(model: Mapping[str, object], given: Iterable[str] = ()) -> str:
     """A digest of what compose resolved; of a secret's value nothing can be guessed.
 
-    Values that are secret by name go through a slow hash, salted by the rest.
+    Values that are secret by name, and those *given* beside the model, go
+    through a slow hash, salted by the rest.
     """
-    secrets: list[str] = []
+    secrets = list(given)
     rest = _without_secrets(model, secrets)
     text = json.dumps(rest, sort_keys=True).encode()
     slow = hashlib.scrypt(
@@ -99,35 +113,113 @@ def _plain(name: str, value: object, secrets: list[str]) -> object:
     return _without_secrets(value, secrets)
 
 
-def _mounts(bench: Bench) -> Iterator[tuple[str, str, str]]:
-    """What services see of this machine's files: service, place, digest."""
+def _given(bench: Bench) -> Iterator[str]:
+    """What the stack's configs and secrets hold; the model only says where it is."""
+    for kind, name, entry in _entries(bench):
+        match entry:
+            case {"content": str()}:
+                continue  # it is in the model
+            case {"file": str(place)}:
+                yield _content(Path(_single(place)))
+            case {"environment": str(variable)}:
+                yield _value(bench, _single(variable))
+            case _:
+                raise CouldNotTell(f"What {kind}.{name} holds is not known here.")
+
+
+def _entries(bench: Bench) -> Iterator[tuple[str, str, object]]:
+    for kind in ("configs", "secrets"):
+        entries = bench.site.model.get(kind)
+        if isinstance(entries, Mapping):
+            yield from ((kind, name, entries[name]) for name in sorted(entries))
+
+
+def _single(text: str) -> str:
+    # The model can be read by compose again: it doubles dollar signs.
+    return text.replace("$$", "$")
+
+
+def _value(bench: Bench, variable: str) -> str:
+    """What compose takes for *variable*: the environment wins over env files."""
+    found = bench.environ.get(variable, dict(bench.site.values).get(variable))
+    if found is None:
+        raise CouldNotTell(f"The variable {variable} of a config or secret is not known here.")
+    return found
+
+
+class _Seen(NamedTuple):
+    """What a service sees of this machine's files."""
+
+    service: str
+    place: str
+    content: str
+    read_only: bool
+
+
+def _mounts(bench: Bench) -> Iterator[_Seen]:
     for service in bench.site.stack.services:
         for mount in service.mounts:
             if mount.kind == "bind":
-                yield service.name, mount.target, _content(bench, mount)
-            elif mount.kind == "volume" and _outlives(bench, mount):
+                content = _bound(bench, Path(mount.source))
+                yield _Seen(service.name, mount.target, content, mount.read_only)
+            elif mount.kind == "volume" and _outlives(bench.site, mount):
                 raise CouldNotTell(f"The volume {mount.source} outlives runs.")
 
 
-def _content(bench: Bench, mount: Mount) -> str:
-    path = Path(mount.source)
+def _bound(bench: Bench, path: Path) -> str:
     if path.is_file():
-        return hashlib.sha256(path.read_bytes()).hexdigest()
+        return _content(path)
     if path.is_dir() and path.is_relative_to(bench.site.settings.root):
         return bench.contexts.whole(path).digest(".").hex()
     raise CouldNotTell(f"What is mounted from {path} lies outside of the project.")
 
 
-def _outlives(bench: Bench, mount: Mount) -> bool:
-    return bool(mount.source) and mount.source not in bench.site.stack.own_volumes
+def _content(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise CouldNotTell(f"{path} can't be read: {error.strerror}.") from error
 
 
-def _settings(settings: Settings) -> list[object]:
-    runner, schema = settings.runner, settings.schema
+def _outlives(site: Site, mount: Mount) -> bool:
+    """Whether a run finds what an earlier one left in the volume."""
+    if mount.source and mount.source not in site.stack.own_volumes:
+        return True
+    match site.model.get("volumes"):
+        case {mount.source: {"driver_opts": _}}:
+            return True  # it may be a folder of this machine
+        case _:
+            return False
+
+
+def _changes(bench: Bench) -> Iterator[int]:
+    """When each file was changed that comes into a container by no image."""
+    services = bench.site.stack.services
+    bound = (Path(m.source) for s in services for m in s.mounts if m.kind == "bind")
+    named = (
+        Path(_single(entry["file"]))
+        for _, _, entry in _entries(bench)
+        if isinstance(entry, Mapping) and "file" in entry
+    )
+    try:
+        for path in itertools.chain(bound, named):
+            yield path.lstat().st_ctime_ns
+            yield path.stat().st_ctime_ns
+            if path.is_dir():
+                below = bench.contexts.whole(path).under(".")
+                yield from ((path / place).lstat().st_ctime_ns for place, _ in below)
+    except OSError as error:
+        raise CouldNotTell(f"A mounted file can't be read: {error.strerror}.") from error
+
+
+def _settings(site: Site) -> list[object]:
+    """What this project says on how its tests run."""
+    runner, schema = site.settings.runner, site.settings.schema
     return [
+        [site.runner, site.database, list(site.environment.profiles)],
         [runner.command, runner.mode, runner.junit],
-        [schema.setup, schema.migrate_command, schema.alembic_ini, schema.metadata],
-        [[rule.service, rule.path, rule.grep] for rule in settings.verify],
+        [schema.setup, schema.migrate_command, schema.alembic_ini, schema.metadata, schema.service],
+        [[rule.service, rule.path, rule.grep] for rule in site.settings.verify],
     ]
 
 

@@ -31,6 +31,7 @@ from unstale.verdict import word
 __all__ = ["Choices", "Run", "RunReport", "RunState", "walk"]
 
 _TESTS_S = 3600.0
+_NO_SUBJECT = reuse.Subject("")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +76,8 @@ class RunState:
     schema: SchemaStatus | None = None
     counts: Counts | None = None
     stale_allowed: bool = False
-    subject: str = ""
-    """A digest of all that the result depends on; empty if there is none."""
+    subject: reuse.Subject = _NO_SUBJECT
+    """All that the result depends on."""
     reused: Path | None = None
     """The receipt of an earlier run that proves the same."""
     notes: tuple[str, ...] = ()
@@ -169,7 +170,7 @@ def _find_receipt(run: Run, state: RunState) -> tuple[RunState, str]:
         return state, "not asked: --allow-stale"
     bench = _bench(run)
     wanted = reuse.subject(bench, state.statuses, run.choices.arguments)
-    state = replace(state, subject=wanted.digest)
+    state = replace(state, subject=wanted)
     if not run.choices.reuse:
         return state, "not asked: no --reuse" if wanted.digest else wanted.why_not
     if not wanted.digest:
@@ -263,7 +264,26 @@ def _inputs_unchanged(run: Run, state: RunState) -> tuple[RunState, str]:
             cause="What was tested is no longer what is here.",
             hint="run again",
         )
-    return state, "the tree is what it was at the start"
+    return _subject_unchanged(bench, run, state)
+
+
+def _subject_unchanged(bench: images.Bench, run: Run, state: RunState) -> tuple[RunState, str]:
+    """Let nobody reuse a run during which something that counts has changed."""
+    before = state.subject
+    if not before.digest:
+        return state, "the tree is what it was at the start"
+    now = reuse.subject(bench, state.statuses, run.choices.arguments)
+    if now == before:
+        return state, "the tree is what it was at the start"
+    with _reached(replace(state, subject=_NO_SUBJECT)):
+        if now.fixed and now.fixed != before.fixed:
+            raise CouldNotTell(
+                "What the tests depend on changed while the run was going on.",
+                cause="A mounted file, a config, a secret, or an image that is not built here.",
+                hint="run again",
+            )
+    why = now.why_not or "files in a writable mount changed"
+    return replace(state, subject=_NO_SUBJECT), f"no later run can cite this one: {why}"
 
 
 # In the order of the product's front page. The database and what it needs come
@@ -422,7 +442,7 @@ def _report(
         steps=state.results,
         started=started,
         more={
-            "subject": state.subject,
+            "subject": state.subject.digest,
             "environment_digest": reuse.environment_digest(run.site.model),
             "arguments": list(run.choices.arguments),
             "builder": list(state.notes),

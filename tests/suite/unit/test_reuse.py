@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -44,7 +45,17 @@ Benches = Callable[..., Bench]
 def bench(tmp_path: Path, docker: FakeDocker, ports: Ports) -> Benches:
     docker.local_images.append(image_fact("l1", image_id="sha256:pg", tags=("postgres:17",)))
 
-    def build(model: dict[str, Any] | None = None, runner: str = "tests", **stack: Any) -> Bench:
+    def build(
+        model: dict[str, Any] | None = None,
+        runner: str = "tests",
+        *,
+        database: str | None = None,
+        profiles: tuple[str, ...] = (),
+        schema: SchemaSettings | None = None,
+        values: tuple[tuple[str, str], ...] = (),
+        environ: dict[str, str] | None = None,
+        **stack: Any,
+    ) -> Bench:
         found = parse(model or MODEL)
         settings = Settings(
             root=tmp_path,
@@ -52,24 +63,24 @@ def bench(tmp_path: Path, docker: FakeDocker, ports: Ports) -> Benches:
             environments={},
             runner=RunnerSettings(),
             suites={},
-            schema=SchemaSettings(),
+            schema=schema or SchemaSettings(),
             verify=(),
             allow=(),
         )
         site = Site(
             settings=settings,
-            environment=Environment("test", (), ()),
+            environment=Environment("test", (), (), profiles=profiles),
             stack=replace(found, **stack),
             target=ComposeTarget("demo", ()),
             runner=runner,
-            database=None,
-            values=(),
+            database=database,
+            values=values,
             mask=Mask(),
             owner="me",
             machine_folder=tmp_path / "machine",
             model=model or MODEL,
         )
-        return Bench(ports, FakeFiles({}), site, {})
+        return Bench(ports, FakeFiles({}), site, environ or {})
 
     return build
 
@@ -163,10 +174,131 @@ def test_what_cannot_be_digested_is_never_reused(
     assert why in found.why_not
 
 
+def given(kind: str, **entry: Any) -> dict[str, Any]:
+    """The model with one config or secret that a service sees as a file."""
+    return {**MODEL, kind: {"one": {"name": "demo_one", **entry}}}
+
+
+@pytest.mark.parametrize("kind", ["configs", "secrets"])
+def test_the_bytes_of_a_config_or_secret_count(bench: Benches, tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "pay$one.key"
+    path.write_text("heron one")
+    # As compose prints it.
+    model = given(kind, file=str(path).replace("$", "$$"))
+    before = digest(bench(model))
+    path.write_text("heron two")
+
+    assert digest(bench(model)) != before
+
+
+@pytest.mark.parametrize("kind", ["configs", "secrets"])
+def test_the_variable_of_a_config_or_secret_counts_by_its_value(bench: Benches, kind: str) -> None:
+    model = given(kind, environment="SEED")
+    from_file = digest(bench(model, values=(("SEED", "1"),)))
+
+    assert digest(bench(model, values=(("SEED", "2"),))) != from_file
+    assert digest(bench(model, values=(("SEED", "2"),), environ={"SEED": "1"})) == from_file
+
+
+@pytest.mark.parametrize(
+    ("entry", "why"),
+    [
+        ({"external": True}, "configs.one"),
+        ({"environment": "SEED"}, "variable SEED"),
+        ({"file": "/nowhere/x"}, "/nowhere/x can't be read"),
+    ],
+    ids=["external", "variable", "file"],
+)
+def test_a_config_that_cannot_be_read_is_never_reused(
+    bench: Benches, entry: dict[str, Any], why: str
+) -> None:
+    found = subject(bench(given("configs", **entry)), [STATUS], ())
+
+    assert found.digest == ""
+    assert why in found.why_not
+
+
+def test_who_runs_the_tests_and_how_is_part_of_the_subject(bench: Benches) -> None:
+    subjects = {
+        digest(bench()),
+        digest(bench(runner="db")),
+        digest(bench(database="db")),
+        digest(bench(profiles=("debug",))),
+        digest(bench(schema=SchemaSettings(service="db"))),
+    }
+
+    assert len(subjects) == 5
+
+
+def test_what_unstale_writes_into_a_mounted_checkout_does_not_count(
+    bench: Benches, tmp_path: Path
+) -> None:
+    services = (mounted("bind", str(tmp_path)),)
+    (tmp_path / ".unstale").mkdir()
+    before = subject(bench(services=services), [STATUS], ())
+    (tmp_path / ".unstale" / "receipts").mkdir()
+
+    assert before.digest
+    assert subject(bench(services=services), [STATUS], ()) == before
+
+
+def test_a_mounted_file_that_is_changed_and_changed_back_is_told(
+    bench: Benches, tmp_path: Path
+) -> None:
+    path = tmp_path / "conf" / "x"
+    path.parent.mkdir()
+    path.write_text("bad")
+    services = (mounted("bind", str(path.parent)),)
+    before = subject(bench(services=services), [STATUS], ())
+    changed_at = path.stat().st_ctime_ns
+    while path.stat().st_ctime_ns == changed_at:  # the kernel's clock has ticks
+        path.write_text("good")
+        path.write_text("bad")
+
+    after = subject(bench(services=services), [STATUS], ())
+
+    assert after.digest == before.digest
+    assert after != before
+
+
+def test_a_file_that_a_container_can_write_is_no_fixed_part(bench: Benches, tmp_path: Path) -> None:
+    path = tmp_path / "report"
+    path.write_text("1")
+    fixed = mounted("bind", str(path))
+    writable = replace(fixed, mounts=(replace(fixed.mounts[0], read_only=False),))
+    before = [subject(bench(services=(s,)), [STATUS], ()) for s in (fixed, writable)]
+    path.write_text("2")
+
+    after = [subject(bench(services=(s,)), [STATUS], ()) for s in (fixed, writable)]
+
+    differs = [
+        (a.fixed != b.fixed, a.digest != b.digest) for a, b in zip(after, before, strict=True)
+    ]
+    assert differs == [(True, True), (False, True)]
+
+
+def test_an_own_volume_that_may_be_a_folder_of_this_machine_outlives_runs(bench: Benches) -> None:
+    options = {"type": "none", "o": "bind", "device": "/srv/data"}
+    model = {**MODEL, "volumes": {"data": {"name": "demo_data", "driver_opts": options}}}
+    services = (mounted("volume", "data"),)
+
+    found = subject(bench(model, services=services, own_volumes=("data",)), [STATUS], ())
+
+    assert "outlives runs" in found.why_not
+
+
 def test_the_stacks_own_volume_is_new_in_each_run(bench: Benches) -> None:
     services = (mounted("volume", "data"),)
 
     assert subject(bench(services=services, own_volumes=("data",)), [STATUS], ()).digest
+
+
+def test_what_is_given_beside_the_model_goes_through_the_slow_hash() -> None:
+    fast = {hashlib.sha256(text.encode()).hexdigest() for text in ("heron", '["heron"]')}
+    digests = {environment_digest(MODEL, one).rpartition(":")[2] for one in (["heron"], ["crane"])}
+
+    assert len(digests) == 2
+    assert not digests & fast
 
 
 def test_no_secret_and_no_fast_hash_of_one_is_in_the_environments_digest() -> None:
