@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,6 +86,9 @@ class Service:
     depends_on: tuple[str, ...]
     has_healthcheck: bool
     working_dir: str | None
+    covered: tuple[str, ...] = ()
+    """Places over which a tmpfs, a config or a secret lies."""
+    has_volumes_from: bool = False
 
     def variable(self, name: str) -> str | None:
         """The value the container gets for *name*, if compose sets one."""
@@ -155,7 +158,19 @@ def _service(name: str, raw: Json, images: Mapping[str, str]) -> Service:
         depends_on=tuple(sorted(raw.get("depends_on") or ())),
         has_healthcheck=bool(health.get("test")) and health["test"] != ["NONE"],
         working_dir=raw.get("working_dir"),
+        covered=tuple(_covered(raw)),
+        has_volumes_from=bool(raw.get("volumes_from")),
     )
+
+
+def _covered(raw: Json) -> Iterator[str]:
+    tmpfs = raw.get("tmpfs") or ()
+    for place in [tmpfs] if isinstance(tmpfs, str) else tmpfs:
+        yield str(place).partition(":")[0]
+    for kind, folder in (("configs", "/"), ("secrets", "/run/secrets/")):
+        for one in raw.get(kind) or ():
+            target = str(one.get("target") or one["source"])
+            yield target if target.startswith("/") else folder + target
 
 
 def _unescaped(value: Any) -> Any:  # noqa: ANN401 - see Json

@@ -21,7 +21,7 @@ UnstaleError
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from enum import Enum
 from typing import ClassVar
 
@@ -102,6 +102,10 @@ class UnstaleError(Exception):
         self.what = what
         self.cause = cause
         self.hint = hint
+
+    def hide(self, mask: Callable[[str], str]) -> None:
+        """Let *mask* go over all that it says, in place."""
+        self.what, self.cause, self.hint = mask(self.what), mask(self.cause), mask(self.hint)
 
     def __str__(self) -> str:
         parts = (self.what, self.cause, self.hint and f"Next: {self.hint}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import quote
 
@@ -77,10 +77,10 @@ def _forms(secret: str) -> tuple[str, ...]:
     return (secret, json.dumps(secret)[1:-1], quote(secret, safe=""), encoded)
 
 
-def mask_for(values: Mapping[str, str | None]) -> Mask:
-    """A mask for the secret ones among *values* (key to value)."""
+def mask_for(values: Mapping[str, str | None] | Iterable[tuple[str, str | None]]) -> Mask:
+    """A mask for the secret ones among *values* (key to value; as pairs, keys may recur)."""
     secrets: set[str] = set()
-    for key, value in values.items():
+    for key, value in values.items() if isinstance(values, Mapping) else values:
         if value is None or not is_secret(key, value):
             continue
         secrets.update(_in_urls(value) or (value,))

@@ -36,6 +36,8 @@ class BuildOverlay:
     """The link through which the context is sent."""
     dockerfile: Path | None = None
     """Absolute, since it would be looked for below *context*."""
+    was_inline: bool = False
+    """Whether *dockerfile* has what the compose file has inline."""
     images: Mapping[str, str] = field(default_factory=dict)
     """Additional contexts that are images: older releases of compose do not know
     the form ``service:NAME``."""
@@ -52,6 +54,8 @@ def _build(overlay: BuildOverlay) -> dict[str, Any]:
     if overlay.context is not None:
         found["context"] = str(overlay.context)
     if overlay.dockerfile is not None:
+        if overlay.was_inline:
+            found["dockerfile_inline"] = _RESET  # compose refuses both
         found["dockerfile"] = str(overlay.dockerfile)
     if overlay.images:
         found["additional_contexts"] = dict(overlay.images)

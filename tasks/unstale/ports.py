@@ -166,12 +166,17 @@ class Files(Protocol):
     def write_atomic(self, path: Path, text: str) -> None:
         """Write *text* so that a reader sees the old file or the new one.
 
-        Bytes that are not UTF-8 are carried by ``surrogateescape``.
+        Bytes that are not UTF-8 are carried by ``surrogateescape``. Like whatever
+        writes, it raises `Unavailable` where it can't.
         """
         ...
 
     def append(self, path: Path, text: str) -> None:
         """Write *text* at the end of *path*, which is made if it is not there."""
+        ...
+
+    def locked(self, path: Path) -> AbstractContextManager[None]:
+        """Hold a lock that *path* stands for; wait for whoever has it."""
         ...
 
     def remove(self, path: Path) -> None:

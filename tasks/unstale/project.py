@@ -15,7 +15,8 @@ from __future__ import annotations
 import os
 import sys
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -155,7 +156,9 @@ class Project:
                 f"The stack of {environment.name!r} has no service.",
                 hint="look at compose-files in [tool.unstale]",
             )
-        secrets = {**values, **{k: v for s in stack.services for k, v in s.environment}}
+        passed = [pair for s in stack.services for pair in (*s.environment, *_arguments(s))]
+        given = [(k, self.environ.get(k) if v is None else v) for k, v in passed]
+        secrets = [*values.items(), *given]
         return Site(
             settings=self.settings,
             environment=environment,
@@ -262,8 +265,12 @@ class Project:
             return chosen
         bench = self._bench(site)
         choice = builds.Build(no_cache=no_cache, pull=pull, arguments=tuple(arguments))
-        for note in builds.build(bench, images.with_bases(bench, wanted), choice, line):
-            line(note)
+        typed = (argument.partition("=") for argument in arguments)
+        new = mask_for((key, value) for key, _, value in typed)
+        hide = Mask((*site.mask.secrets, *new.secrets))
+        with _hidden(hide):
+            for note in builds.build(bench, wanted, choice, lambda text: line(hide(text))):
+                line(note)
         after = images.statuses(self._bench(site), services or None)
         if not arguments:
             images.require_fresh([s for s in after if images.needs_build(s)])
@@ -668,7 +675,7 @@ class Project:
 
         with self.leases.held(run):
             try:
-                return walk(
+                report = walk(
                     Run(
                         id=run,
                         ports=self.ports,
@@ -691,6 +698,9 @@ class Project:
                         record.unlink()
                     self.leases.forget(run)
                 raise
+        for error in report.errors:
+            error.hide(site.mask)
+        return report
 
     # --- environments ------------------------------------------------------------
 
@@ -726,6 +736,20 @@ class Project:
 def _load() -> None:
     """Import what comes next in the time that docker takes to answer."""
     from unstale.pipeline import images  # noqa: F401 (its import is the purpose)
+
+
+@contextmanager
+def _hidden(mask: Mask) -> Iterator[None]:
+    """Errors that come out of here quote no secret that *mask* knows."""
+    try:
+        yield
+    except UnstaleError as error:
+        error.hide(mask)
+        raise
+
+
+def _arguments(service: compose.Service) -> tuple[tuple[str, str | None], ...]:
+    return service.build.args if service.build else ()
 
 
 def find_root(start: Path) -> Path:

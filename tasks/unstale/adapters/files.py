@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import tempfile
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from unstale.errors import ConfigError, MissingFile
+from unstale.errors import ConfigError, MissingFile, Unavailable
 
 __all__ = ["DiskFiles"]
 
@@ -45,33 +48,59 @@ class DiskFiles:
 
     def write_atomic(self, path: Path, text: str) -> None:
         """Write *text* beside *path*, then rename it over *path*."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(
-                descriptor, "w", encoding="utf-8", errors="surrogateescape", newline=""
-            ) as file:
-                file.write(text)
-                # mkstemp makes a file that only its owner reads.
-                os.fchmod(file.fileno(), _MODE)
-            Path(name).replace(path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
+        with _told(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+            try:
+                with os.fdopen(
+                    descriptor, "w", encoding="utf-8", errors="surrogateescape", newline=""
+                ) as file:
+                    file.write(text)
+                    # mkstemp makes a file that only its owner reads.
+                    os.fchmod(file.fileno(), _MODE)
+                Path(name).replace(path)
+            except BaseException:
+                Path(name).unlink(missing_ok=True)
+                raise
 
     def append(self, path: Path, text: str) -> None:
         """Write *text* at the end of *path*, in one write."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a", encoding="utf-8", newline="") as file:
-            file.write(text)
+        with _told(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("a", encoding="utf-8", newline="") as file:
+                file.write(text)
+
+    @contextmanager
+    def locked(self, path: Path) -> Iterator[None]:
+        """Hold a lock on the file *path*, which the kernel frees on any death."""
+        with _told(path):
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            file = path.open("w")
+        with file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
 
     def remove(self, path: Path) -> None:
         """Remove the file or link *path*; nothing happens if there is none."""
-        path.unlink(missing_ok=True)
+        with _told(path):
+            path.unlink(missing_ok=True)
 
     def link(self, path: Path, target: Path) -> None:
         """Make *path* a symbolic link to *target*, in place of an earlier link."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-        fresh.symlink_to(target)
-        fresh.replace(path)
+        with _told(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            fresh = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+            fresh.symlink_to(target)
+            fresh.replace(path)
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise Unavailable(
+            f"{path} can't be written.",
+            cause=f"{error.strerror}.",
+            hint=f"ls -ld {path.parent}; df {path.parent}",
+        ) from error

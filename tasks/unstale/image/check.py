@@ -9,11 +9,13 @@ image id; its answer is a `Proof`.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
+from unstale.errors import Unavailable
 from unstale.image import imageconfig
 from unstale.image.content import Comparison, Difference, compare
 from unstale.image.inputs import BuildInputs
@@ -141,7 +143,8 @@ def settle(
             "and a RUN after their COPY may have rewritten them: inv image.build settles it"
         )
     rewritten = tuple(str(one.path) for one in seen.differences)
-    proofs.keep(Proof(image_id, inputs.digest, seen.compared, rewritten))
+    with suppress(Unavailable):  # a place that can't be written: it is asked again
+        proofs.keep(Proof(image_id, inputs.digest, seen.compared, rewritten))
     return Fresh()
 
 

@@ -57,7 +57,12 @@ class Contexts:
 
     def additional(self, root: Path) -> ContextTree:
         """An additional context: its own root's .dockerignore applies, no other."""
-        return self.tree(root, dockerignore.parse(_text(followed(root / ".dockerignore"))))
+        text = _text(followed(root / ".dockerignore"))
+        return self.tree(root, dockerignore.parse(f"{text}\n{self._own_line(root, text)}"))
+
+    def lets_in(self, root: Path) -> bool:
+        """Whether the ignore file of the additional context *root* lets *hidden* in."""
+        return bool(self._own_line(root, _text(followed(root / ".dockerignore"))))
 
     def whole(self, root: Path) -> ContextTree:
         """The folder *root* with all that is in it, but for *hidden*."""

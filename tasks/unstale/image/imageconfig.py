@@ -31,6 +31,8 @@ def start(fact: ImageFact | None) -> Config:
     """What a stage inherits from its base image; None: from scratch."""
     base: Config = {} if fact is None else json.loads(fact.config)
     found = {name: base[name] for name in _INHERITED if base.get(name)}
+    labels = {k: v for k, v in (found.pop("Labels", None) or {}).items() if not _is_stamp(k)}
+    found |= {"Labels": labels} if labels else {}
     variables = dict(_pair(line) for line in base.get("Env") or ())
     variables.setdefault("PATH", _DEFAULT_PATH)
     return {
@@ -39,6 +41,14 @@ def start(fact: ImageFact | None) -> Config:
         "ExposedPorts": sorted(base.get("ExposedPorts") or ()),
         "Volumes": sorted(base.get("Volumes") or ()),
     }
+
+
+def _is_stamp(label: str) -> bool:
+    """Whether each build writes the label anew, whatever the base image has."""
+    return label.startswith(("dev.unstale.", "com.docker.compose.")) or label in (
+        "org.opencontainers.image.revision",
+        "org.opencontainers.image.created",
+    )
 
 
 def _pair(line: str) -> tuple[str, str]:

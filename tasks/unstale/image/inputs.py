@@ -138,7 +138,12 @@ def build_inputs(
         digest="",
         dependencies="",
         unknown=(),
-        not_covered=(),
+        not_covered=tuple(
+            f"what unstale writes itself, in the additional context {name}:"
+            " add .unstale to its .dockerignore"
+            for name, one in named.items()
+            if one.kind == "folder" and contexts.lets_in(Path(one.place))
+        ),
         context=Path(build.context),
         dockerfile=None if build.dockerfile_inline is not None else build.dockerfile_path,
         plan=None,
@@ -292,7 +297,7 @@ def _exact(start: BuildInputs, plan: Plan, source: Dockerfile) -> BuildInputs:
         digest=digest,
         dependencies=_digest("dependencies", start.options[0], before.stage(plan.target)),
         unknown=plan.unknown,
-        not_covered=(*plan.not_covered, *moving, *tags),
+        not_covered=(*start.not_covered, *plan.not_covered, *moving, *tags),
     )
 
 

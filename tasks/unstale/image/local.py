@@ -8,10 +8,22 @@ from dataclasses import dataclass
 from unstale.compose import Service
 from unstale.ports import ContainerFact, ImageFact
 
-__all__ = ["Cleaning", "Kept", "LocalImage", "cleaning", "full_name", "local_images", "settled"]
+__all__ = [
+    "UNPROVEN",
+    "Cleaning",
+    "Kept",
+    "LocalImage",
+    "cleaning",
+    "full_name",
+    "local_images",
+    "settled",
+]
 
 # What compose writes on every image that it builds.
 _SERVICE = "com.docker.compose.service"
+
+UNPROVEN = "unstale-unproven:"
+"""Names that begin so are an image's until its bytes are proven."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +121,9 @@ def _why_kept(image: LocalImage, ours: Iterable[str]) -> str:
     if image.users:
         more = f" and {len(image.users) - 3} more" if len(image.users) > 3 else ""
         return f"in use by {', '.join(image.users[:3])}{more}"
-    foreign = sorted(set(image.fact.tags) - set(ours))
+    # A build that was killed leaves a name that stands for "not proven".
+    named = {tag for tag in image.fact.tags if not tag.startswith(UNPROVEN)}
+    foreign = sorted(named - set(ours))
     return f"also called {', '.join(foreign)}" if foreign else ""
 
 

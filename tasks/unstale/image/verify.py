@@ -53,6 +53,8 @@ class VerifyResult:
     path: PurePosixPath | None = None
     """Where it was looked, if not wherever files were copied."""
     pattern: str | None = None
+    masked: int = 0
+    """Files that differ and over which a bind mount lays the current ones."""
     is_cited: bool = False
     """Whether the comparison is one that was made before, of the same image id."""
 

@@ -16,10 +16,11 @@ from unstale.image.check import LABEL_INPUTS, LABEL_MANIFEST, settle
 from unstale.image.content import compare
 from unstale.image.contexts import ignore_file
 from unstale.image.inputs import BuildInputs
+from unstale.image.local import UNPROVEN
 from unstale.image.program import familiar
 from unstale.jsontext import read_json
 from unstale.override import BuildOverlay
-from unstale.pipeline.images import Bench
+from unstale.pipeline.images import Bench, with_bases
 from unstale.ports import BuildOptions, BuildRecord, ImageFact, Line
 from unstale.verdict import Fresh, Stale, Unknown
 
@@ -28,6 +29,9 @@ __all__ = ["Build", "build", "waves"]
 _REVISION = "org.opencontainers.image.revision"
 _CREATED = "org.opencontainers.image.created"
 _IMAGE = "docker-image://"
+
+# A label that is not set would be the base image's, which may be one of ours.
+_NO_STAMP = {LABEL_INPUTS: "", LABEL_MANIFEST: ""}
 
 # An editor, or tests that run meanwhile, may touch files without changing them.
 _ATTEMPTS = 3
@@ -44,7 +48,9 @@ class Build:
 
 
 def build(bench: Bench, services: Sequence[str], choice: Build, line: Line) -> tuple[str, ...]:
-    """Build *services*, stamp them and prove their bytes; returns what was remarkable.
+    """Build *services*, and what they are built on if that is stale, and prove their bytes.
+
+    Returns what was remarkable.
 
     The digest is taken before and after: the engine reads the context when it
     starts, so a file edited meanwhile would be vouched for without being in.
@@ -56,11 +62,14 @@ def build(bench: Bench, services: Sequence[str], choice: Build, line: Line) -> t
 
     """
     notes: list[str] = []
-    for wave in waves(bench, services):
-        try:
-            notes += _build_wave(bench, wave, choice, line)
-        finally:
-            bench.ports.docker.remove_images([_unproven(bench, s) for s in wave])
+    # Another build of this checkout would use the same names.
+    key = transfer.key(str(bench.site.state_folder.resolve()))
+    with bench.files.locked(bench.site.machine_folder / f"build-{key}.lock"):
+        for wave in waves(bench, with_bases(bench, services)):
+            try:
+                notes += _build_wave(bench, wave, choice, line)
+            finally:
+                bench.ports.docker.remove_images([_unproven(bench, s) for s in wave])
     return tuple(notes)
 
 
@@ -277,7 +286,7 @@ def _compose_build(
             break
     else:
         raise _moved(stamped)
-    images = _built(bench, wave)
+    images = _built(bench, wave, {s.name: inputs[s.name].digest for s in stamped})
     _record(bench, wave, inputs, images, is_stamped=not choice.arguments)
     return images
 
@@ -309,10 +318,12 @@ def _unproven(bench: Bench, service: Service) -> str:
     So whatever ends the command in between, no name leads to an image that
     nobody looked into.
     """
-    return f"unstale-unproven:{bench.site.target.project}-{service.name}"
+    return f"{UNPROVEN}{bench.site.target.project}-{service.name}"
 
 
-def _built(bench: Bench, wave: Sequence[Service]) -> dict[str, ImageFact]:
+def _built(
+    bench: Bench, wave: Sequence[Service], stamps: Mapping[str, str]
+) -> dict[str, ImageFact]:
     names = {s.name: _unproven(bench, s) for s in wave}
     found = bench.ports.docker.images_called(tuple(names.values()))
     for service, name in names.items():
@@ -321,6 +332,12 @@ def _built(bench: Bench, wave: Sequence[Service]) -> dict[str, ImageFact]:
                 f"{service!r} was built, and the engine has no image of it.",
                 cause="Something removed it, or the builder does not load what it builds.",
                 hint="docker buildx ls; use a builder of the driver docker",
+            )
+        if found[name].labels.get(LABEL_INPUTS, "") != stamps.get(service, ""):
+            raise BuildFailed(
+                f"{service!r} was built without the stamp that was asked for.",
+                cause="Another program built under the same name.",
+                hint=f"inv image.build --service {service}",
             )
     return {service: found[name] for service, name in names.items()}
 
@@ -336,13 +353,18 @@ def _overlay(
 ) -> BuildOverlay:
     # With other arguments than the compose file's, the image is not what the
     # digest describes: it gets no stamp.
-    labels = {} if choice.arguments else _labels(bench, inputs)
+    labels = dict(_NO_STAMP) if choice.arguments else _labels(bench, inputs)
     if service.build is None or service.name not in sends:
         return BuildOverlay(labels, name=_unproven(bench, service))
     link = _link(bench, sends[service.name][0])
     images = {n: p for n, p in service.build.additional_contexts if p.startswith(_IMAGE)}
     return BuildOverlay(
-        labels, _unproven(bench, service), link, _dockerfile(bench, service, inputs), images
+        labels=labels,
+        name=_unproven(bench, service),
+        context=link,
+        dockerfile=_dockerfile(bench, service, inputs),
+        was_inline=service.build.dockerfile_inline is not None,
+        images=images,
     )
 
 
@@ -353,13 +375,18 @@ def _dockerfile(bench: Bench, service: Service, inputs: BuildInputs) -> Path | N
     that lacks: otherwise each run would make the image stale.
     """
     lacking = bench.contexts.lacks(service.build) if service.build else ""
-    if service.build is None or inputs.dockerfile is None or not lacking:
+    if service.build is None or not lacking:
         return inputs.dockerfile
+    inline = service.build.dockerfile_inline
+    if inline is None and inputs.dockerfile is None:
+        return None
     folder = bench.site.state_folder / "build"
     copy = folder / f"{bench.site.environment.name}.{service.name}.Dockerfile"
     own = ignore_file(service.build)
     text = own.read_bytes().decode(errors="surrogateescape") if own else ""
-    bench.files.write_atomic(copy, inputs.dockerfile.read_bytes().decode(errors="surrogateescape"))
+    if inline is None and inputs.dockerfile is not None:
+        inline = inputs.dockerfile.read_bytes().decode(errors="surrogateescape")
+    bench.files.write_atomic(copy, inline or "")
     ignored = copy.with_name(f"{copy.name}.dockerignore")
     bench.files.write_atomic(ignored, f"{text}\n{lacking}\n")
     return copy
@@ -368,10 +395,8 @@ def _dockerfile(bench: Bench, service: Service, inputs: BuildInputs) -> Path | N
 def _labels(bench: Bench, inputs: BuildInputs) -> dict[str, str]:
     """The stamp. No clock in it: labels are part of the image's id."""
     head = bench.ports.git.head()
-    found = {LABEL_INPUTS: inputs.digest}
     packed = manifest.encode(manifest.manifest(inputs))
-    if packed is not None:
-        found[LABEL_MANIFEST] = packed
+    found = {LABEL_INPUTS: inputs.digest, LABEL_MANIFEST: packed or ""}
     if head is not None:
         found[_REVISION] = head.sha
         found[_CREATED] = head.committed_at.isoformat()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import cache
@@ -11,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from unstale.compose import Service
-from unstale.errors import CouldNotTell, Mismatch, NotReady, UsageError
+from unstale.errors import CouldNotTell, Mismatch, NotReady, UnstaleError, UsageError
 from unstale.image import explain, manifest
 from unstale.image.check import LABEL_INPUTS, LABEL_MANIFEST, ImageStatus, judge
 from unstale.image.contexts import Contexts
@@ -134,8 +135,8 @@ class Bench:
 
         try:
             return parse_records(self.files.read_text(self.ledger_path))
-        except UsageError:
-            return ()
+        except UnstaleError:
+            return ()  # it explains, and proves nothing
 
 
 def statuses(bench: Bench, only: Sequence[str] | None = None) -> tuple[ImageStatus, ...]:
@@ -187,9 +188,10 @@ def _soundly_seen(
     service: Service, inputs: BuildInputs, stamped: Manifest | None, root: Path
 ) -> tuple[Finding, ...]:
     """What the mounts of *service* do to files whose change they could make harmless."""
-    is_bound = any(mount.kind == "bind" for mount in service.mounts)
+    # What comes from another container can't be seen here.
+    is_bound = any(m.kind == "bind" for m in service.mounts) and not service.has_volumes_from
     harmless = maskable(stamped, inputs, root) if is_bound else ()
-    found = findings(placed(inputs), _mounts(service), cache(_real)) if harmless else ()
+    found = findings(placed(inputs), _mounts(service, inputs), cache(_real)) if harmless else ()
     return tuple(f for f in found if os.path.relpath(f.placement.source, root) in harmless)
 
 
@@ -197,8 +199,14 @@ def _real(path: Path) -> Path:
     return Path(os.path.realpath(path))
 
 
-def _mounts(service: Service) -> tuple[MountFact, ...]:
-    return tuple(MountFact(m.kind, m.source, m.target) for m in service.mounts)
+def _mounts(service: Service, inputs: BuildInputs) -> tuple[MountFact, ...]:
+    """All that lies over the image's files, by whatever key of the compose file."""
+    found = [MountFact(m.kind, m.source, m.target) for m in service.mounts]
+    found += [MountFact("tmpfs", "", target) for target in service.covered]
+    named = {mount.target for mount in found}
+    config = json.loads(inputs.plan.stages[inputs.plan.target].config) if inputs.plan else {}
+    volumes = [v for v in config.get("Volumes") or () if v not in named]
+    return (*found, *(MountFact("volume", "", target) for target in volumes))
 
 
 def placed(inputs: BuildInputs) -> tuple[Placement, ...]:
@@ -212,7 +220,7 @@ def placed(inputs: BuildInputs) -> tuple[Placement, ...]:
 def with_bases(bench: Bench, wanted: Sequence[str]) -> tuple[str, ...]:
     """*wanted*, and the services that they are built on and that need a build, too."""
     names = {familiar(s.image): s.name for s in bench.services}
-    needy = {s.service for s in statuses(bench) if needs_build(s)}
+    needy = {s.service for s in statuses(bench) if needs_build(s) or s.masked}
     found, queue = dict.fromkeys(wanted), list(wanted)
     while queue:
         service = bench.site.stack.service(queue.pop())
@@ -233,7 +241,9 @@ def _with_bases(status: ImageStatus, bases: Sequence[ImageStatus]) -> ImageStatu
     if isinstance(status.verdict, Missing):
         return status
     known = status.verdict.reasons if isinstance(status.verdict, Stale) else ()
-    reasons = (Reason(f"base:{b.service}", "modified") for b in bases if needs_build(b))
+    # A mount masks for its own service: the image below is old all the same.
+    old = (b for b in bases if needs_build(b) or b.masked)
+    reasons = (Reason(f"base:{b.service}", "modified") for b in old)
     wrong = tuple(reason for reason in reasons if reason not in known)
     return replace(status, verdict=combine((status.verdict, Stale(wrong)))) if wrong else status
 
@@ -327,8 +337,11 @@ def verify(
     path: str | None = None,
     grep: str | None = None,
     regex: str | None = None,
+    masked: Sequence[Reason] = (),
 ) -> VerifyResult:
     """Look for a text in the image of *service*, and compare its bytes.
+
+    What is *masked* may differ: the current files are what runs.
 
     All copied files are compared once an image id; later looks cite that proof.
 
@@ -353,7 +366,7 @@ def verify(
             f"{service!r} has no image yet.", hint=f"inv image.build --service {service}"
         )
     inputs = bench.inputs(found)
-    return verify_image(
+    result = verify_image(
         bench.ports.docker,
         bench.ports.process,
         image.id,
@@ -363,6 +376,21 @@ def verify(
         search=Search(regex, is_regex=True) if regex else Search(grep) if grep else None,
         known=bench.proofs.of(image.id, inputs.digest),
     )
+    return _excused(result, {reason.path for reason in masked}, inputs, bench.site.settings.root)
+
+
+def _excused(
+    result: VerifyResult, masked: Collection[str], inputs: BuildInputs, root: Path
+) -> VerifyResult:
+    left = tuple(
+        one
+        for one in result.differences
+        if os.path.relpath(inputs.context / one.source, root) not in masked
+    )
+    count = len(result.differences) - len(left)
+    if left or not count:
+        return result
+    return replace(result, verdict=Fresh(), differences=(), finding="", masked=count)
 
 
 def require_verified(result: VerifyResult) -> None:

@@ -237,11 +237,14 @@ def _run_tests(run: Run, state: RunState) -> tuple[RunState, str]:
 def _verify_in_image(run: Run, state: RunState) -> tuple[RunState, str]:
     """Compare every copied file, or cite who did; look for the texts in every run."""
     bench = _bench(run)
-    results = [images.verify(bench, s.name) for s in bench.services if s.name in state.image_ids]
+    masked = {s.service: s.masked for s in state.statuses}
+    results = [images.verify(bench, name, masked=masked.get(name, ())) for name in state.image_ids]
     compared = tuple(r for r in results if r.compared)
     rules = run.site.settings.verify
     looked = tuple(
-        images.verify(bench, r.service or run.site.runner, path=r.path, grep=r.grep) for r in rules
+        images.verify(bench, name, path=r.path, grep=r.grep, masked=masked.get(name, ()))
+        for r in rules
+        for name in (r.service or run.site.runner,)
     )
     state = replace(state, verified=(*compared, *looked))
     with _reached(state):
@@ -418,6 +421,7 @@ def _verified(result: VerifyResult) -> dict[str, object]:
         "verdict": word(result.verdict),
         "compared": result.compared,
         "cited": result.is_cited,
+        "masked": result.masked,
         "path": None if result.path is None else str(result.path),
         "pattern": result.pattern,
         "matches": len(result.matches),

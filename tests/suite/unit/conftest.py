@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path, PurePosixPath
@@ -67,6 +67,7 @@ class FakeFiles:
     def __init__(self, texts: Mapping[Path, str]) -> None:
         self.texts = dict(texts)
         self.links: dict[Path, Path] = {}
+        self.locks: list[Path] = []
 
     def read_text(self, path: Path) -> str:
         if path not in self.texts:
@@ -84,6 +85,10 @@ class FakeFiles:
 
     def append(self, path: Path, text: str) -> None:
         self.texts[path] = self.texts.get(path, "") + text
+
+    def locked(self, path: Path) -> AbstractContextManager[None]:
+        self.locks.append(path)
+        return nullcontext()
 
     def remove(self, path: Path) -> None:
         self.links.pop(path, None)

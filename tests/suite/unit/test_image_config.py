@@ -140,3 +140,9 @@ def test_two_orders_of_one_statement_have_one_key_but_for_variables() -> None:
     assert key(Labels={"a": "1", "b": "2"}) == key(Labels={"b": "2", "a": "1"})
     assert key(Env={"a": "1", "b": "2"}) != key(Env={"b": "2", "a": "1"})
     assert key(User="", Cmd=None) == key()
+
+
+def test_a_stamp_of_the_base_image_is_no_input() -> None:
+    labels = {"dev.unstale.inputs": "v1:x", "com.docker.compose.project": "p", "kept": "yes"}
+
+    assert imageconfig.start(image_fact("l", labels=labels))["Labels"] == {"kept": "yes"}

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from unstale.compose import Service, parse
-from unstale.image.local import cleaning, full_name, local_images, settled
+from unstale.image.local import LocalImage, cleaning, full_name, local_images, settled
 from unstale.ports import ContainerFact, ImageFact
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
@@ -138,3 +138,9 @@ def test_what_the_engine_refused_to_remove_is_said_to_be_left() -> None:
     assert [(k.image.fact.id, k.why) for k in found.kept] == [
         (OLD.id, "the engine refused: something began to use it")
     ]
+
+
+def test_a_name_that_stands_for_not_proven_keeps_no_image() -> None:
+    image = LocalImage("app", _image(1, "unstale-unproven:demo-app"), is_current=False, users=())
+
+    assert cleaning([image], BUILT).removed == (image,)

@@ -76,3 +76,9 @@ def test_values_without_a_secret_name_empty_ones_and_none_are_left_alone() -> No
 
 def test_a_mask_does_not_print_what_it_hides() -> None:
     assert "heron" not in repr(Mask(("heron-72",)))
+
+
+def test_two_values_of_one_name_are_both_hidden() -> None:
+    mask = mask_for([("API_KEY", "heron-72"), ("API_KEY", "egret-72")])
+
+    assert mask("heron-72 egret-72") == f"{MASK} {MASK}"

@@ -58,7 +58,7 @@ def test_a_build_is_sent_through_its_link_with_the_dockerfile_by_its_place() -> 
         "new:app",
         Path("/srv/demo/.unstale/contexts/unstale-1"),
         Path("/srv/demo/Dockerfile"),
-        {"base": "docker-image://demo-base"},
+        images={"base": "docker-image://demo-base"},
     )
 
     assert json.loads(for_build({"app": overlay, "jobs": BuildOverlay({}, "new:jobs")})) == {

@@ -202,6 +202,25 @@ def test_a_tree_that_is_touched_without_end_is_not_vouched_for(shop: Workshop) -
     assert shop.docker.image("demo-app") is None
 
 
+def test_builds_of_one_checkout_wait_for_each_other(shop: Workshop) -> None:
+    shop.build()
+
+    (lock,) = shop.files.locks
+    assert not lock.is_relative_to(shop.checkout.root)
+
+
+def test_another_programs_image_under_our_name_is_not_taken(shop: Workshop) -> None:
+    def replaced() -> None:
+        (built,) = (i for i in shop.docker.local_images if i.tags == ("unstale-unproven:demo-app",))
+        shop.docker.local_images.remove(built)
+        shop.docker.local_images.append(replace(built, labels={LABEL_INPUTS: "v1:other"}))
+
+    shop.during = replaced
+
+    with pytest.raises(BuildFailed, match="without the stamp that was asked for"):
+        shop.build()
+
+
 def test_no_name_leads_to_an_image_that_nobody_looked_into(shop: Workshop) -> None:
     shop.build()
     before = shop.image().id
@@ -353,7 +372,7 @@ def test_a_build_with_other_arguments_has_no_stamp(shop: Workshop) -> None:
     shop.held = [OLD]
     shop.build(arguments=("A=1",))
 
-    assert shop.image().labels == {}
+    assert shop.image().labels == {LABEL_INPUTS: "", LABEL_MANIFEST: ""}
     assert len(shop.builds) == 1
     assert shop.docker.looked == []
     assert [line["inputs"] for line in shop.ledger()] == [""]
@@ -367,7 +386,7 @@ def test_a_build_with_other_arguments_vouches_for_nothing_that_could_change(
 
     shop.build(arguments=("A=1",))
 
-    assert shop.image().labels == {}
+    assert shop.image().labels == {LABEL_INPUTS: "", LABEL_MANIFEST: ""}
 
 
 def test_an_image_with_an_input_from_elsewhere_is_built_once_and_unknown(shop: Workshop) -> None:
@@ -468,9 +487,11 @@ def test_a_build_may_get_another_base_than_the_last_one_had(shop: Workshop) -> N
 
 def test_an_image_that_a_trigger_of_a_pulled_one_names_is_pulled_too(shop: Workshop) -> None:
     shop.docker.local_images.clear()
-    shop.docker.registry["other"] = image_fact("sha256:other", tags=("other",))
+    shop.docker.registry["other"] = image_fact("sha256:other", image_id="sha256:o", tags=("other",))
     triggers = ["COPY --from=other /a /a"]
-    shop.docker.registry["base"] = image_fact("sha256:base", tags=("base",), OnBuild=triggers)
+    shop.docker.registry["base"] = image_fact(
+        "sha256:base", image_id="sha256:b", tags=("base",), OnBuild=triggers
+    )
     shop.build()
 
     assert shop.docker.pulled == ["base", "other"]

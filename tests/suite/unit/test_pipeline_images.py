@@ -218,6 +218,76 @@ def test_a_mount_makes_no_image_fresh_that_has_no_stamp(shop: Workshop) -> None:
     assert isinstance(status(shop).verdict, Stale)
 
 
+def bound(shop: Workshop, **more: Any) -> None:
+    source = str(shop.checkout.root / "src")
+    shop.more["app"] = {
+        "volumes": [{"type": "bind", "source": source, "target": "/app"}],
+        **more,
+    }
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"tmpfs": ["/app/sub"]},
+        {"tmpfs": "/app/sub:size=1m"},
+        {"configs": [{"source": "c", "target": "/app/sub/deep.py"}]},
+        {"secrets": [{"source": "c", "target": "/app/sub/deep.py"}]},
+        {"volumes_from": ["other"]},
+    ],
+    ids=["tmpfs", "tmpfs with options", "config", "secret", "volumes_from"],
+)
+def test_what_lies_over_the_bind_mount_itself_is_seen(shop: Workshop, more: dict[str, Any]) -> None:
+    shop.checkout.write({"src/sub/deep.py": "v1"})
+    shop.build()
+    bound(shop, **more)
+    shop.checkout.write({"src/sub/deep.py": "v2"})
+
+    assert isinstance(status(shop).verdict, Stale)
+
+
+def test_a_volume_that_the_image_declares_lies_over_the_bind_mount_as_well(shop: Workshop) -> None:
+    shop.checkout.write({"src/sub/deep.py": "v1"})
+    shop.checkout.write({"Dockerfile": "FROM base\nCOPY src /app/\nVOLUME /app/sub\n"})
+    shop.build()
+    bound(shop)
+    shop.checkout.write({"src/sub/deep.py": "v2"})
+
+    assert isinstance(status(shop).verdict, Stale)
+
+
+def test_a_mount_masks_for_its_own_service_only(shop: Workshop) -> None:
+    shop.services = {
+        "app": {},
+        "tests": {"dockerfile_inline": "FROM demo-app\nCOPY lib /lib/\n"},
+    }
+    shop.checkout.write({"lib/x": "1"})
+    shop.held = [shop.right(), [member("/lib/x", "1")]]
+    shop.build()
+    bound(shop)
+    assert [s.verdict for s in statuses(shop.bench)] == [Fresh(), Fresh()]
+
+    shop.checkout.write({"src/app.py": "v2"})
+    app, tests = statuses(shop.bench)
+
+    assert app.verdict == Fresh()
+    assert tests.verdict == Stale((Reason("base:app", "modified"),))
+    assert set(with_bases(shop.bench, ["tests"])) == {"app", "tests"}
+
+
+def test_a_run_accepts_old_bytes_where_the_current_ones_are_mounted(shop: Workshop) -> None:
+    shop.build()
+    bound(shop)
+    shop.checkout.write({"src/app.py": "v2"})
+    found = status(shop)
+
+    plain = verify(shop.bench, "app")
+    excused = verify(shop.bench, "app", masked=found.masked)
+
+    assert isinstance(plain.verdict, Stale)
+    assert (excused.verdict, excused.finding, excused.masked) == (Fresh(), "", 1)
+
+
 def test_what_is_built_on_what_is_stale_is_stale_at_any_distance(shop: Workshop) -> None:
     shop.checkout.write({"lib/x": "1"})
     shop.services = {

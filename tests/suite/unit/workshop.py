@@ -84,7 +84,8 @@ class Workshop:
         return Bench(self.ports, self.files, site, {})
 
     def _build(self, target: ComposeTarget, services: Sequence[str], options: BuildOptions) -> None:
-        overlay = json.loads(self.files.texts[target.files[-1]])["services"]
+        text = self.files.texts[target.files[-1]].replace("!reset null", "null")
+        overlay = json.loads(text)["services"]
         for name in services:
             section = overlay[name].get("build", {})
             self.builds.append((name, section, options))
