@@ -341,3 +341,36 @@ def test_the_dependencies_digest_is_that_of_what_a_run_reads(stack: Checkout) ->
     stack.append("docker/service/requirements.lock", "\n# A comment.\n")
 
     assert dependencies() != before
+
+
+def test_a_secret_build_argument_is_in_no_line_label_or_file(make: Make) -> None:
+    secret = "heron-of-the-arguments"
+    text = WITH_RUN.replace("COPY", "ARG API_TOKEN\nCOPY") % 'echo "token is $API_TOKEN"'
+    checkout = make(text)
+    model = {
+        "services": {"app": {"build": {"context": ".", "args": {**ARGS, "API_TOKEN": secret}}}}
+    }
+    (checkout.root / "stack.yml").write_text(json.dumps(model))
+
+    shown = checkout.inv("image.build").must(0).text
+    shown += checkout.inv("image.status", "--json").must(0).text
+    shown += checkout.inv("image.list", "--history").must(0).text
+    checkout.replace("Dockerfile", "RUN echo", "RUN no-such-program; exit 3; echo")
+    shown += checkout.inv("image.build").must(5).text
+    shown += checkout.inv("image.build", "--build-arg", f"API_TOKEN={secret}-2").must(5).text
+
+    assert "token is ********" in shown
+    assert secret not in shown
+    files = (p for p in (checkout.root / ".unstale").rglob("*") if p.is_file())
+    assert [p for p in files if secret.encode() in p.read_bytes()] == []
+
+
+def test_an_inline_dockerfile_that_copies_everything_leaves_the_state_out(make: Make) -> None:
+    checkout = make()
+    build = {"context": ".", "dockerfile_inline": "FROM scratch\nCOPY . /app\n"}
+    (checkout.root / "stack.yml").write_text(json.dumps({"services": {"app": {"build": build}}}))
+    checkout.inv("image.build").must(0)
+    assert status(checkout)["verdict"] == "fresh"
+
+    checkout.inv("image.verify", "--path", "/app/src/app.txt").must(0)
+    checkout.inv("image.verify", "--path", "/app/.unstale").must(3)
