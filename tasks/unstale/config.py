@@ -14,6 +14,7 @@ from unstale.errors import ConfigError, MissingFile, UnknownName
 from unstale.ports import Files
 
 __all__ = [
+    "STATE_FOLDER",
     "AllowRule",
     "Environment",
     "RunnerSettings",
@@ -22,6 +23,9 @@ __all__ = [
     "VerifyRule",
     "load",
 ]
+
+STATE_FOLDER = ".unstale"
+"""The name of the folder that unstale keeps in a checkout."""
 
 _COMPOSE_FOLDERS = ("docker", "compose", ".")
 Setup = Literal["migrate", "create-all", "none"]
@@ -101,6 +105,11 @@ class Settings:
     schema: SchemaSettings
     verify: tuple[VerifyRule, ...]
     allow: tuple[AllowRule, ...]
+
+    @property
+    def state_folder(self) -> Path:
+        """Where unstale keeps what it writes in the checkout."""
+        return self.root / STATE_FOLDER
 
     def environment(self, name: str | None = None) -> Environment:
         """The environment called *name*, or the default one.

@@ -15,11 +15,12 @@ import itertools
 import json
 import os
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from unstale.image.inputs import BuildInputs, records
+from unstale.config import STATE_FOLDER
+from unstale.image.inputs import BuildInputs, found, reads, records
 from unstale.image.tree import Record
 from unstale.jsontext import read_json
 
@@ -84,14 +85,50 @@ def entries(inputs: BuildInputs, ignore_file: Path | None) -> dict[str, tuple[st
 
 
 def moments(inputs: BuildInputs, ignore_file: Path | None) -> str:
-    """A digest of when what is sent was written to last, whatever it holds."""
+    """A digest of when what is sent was written to last, whatever it holds.
+
+    Of folders too that are only listed: a name may have come and gone there. What
+    lies in a folder that is left out moves none of them.
+    """
     own = [path for path in (inputs.dockerfile, ignore_file) if path is not None]
+    own.append(inputs.context / ".dockerignore")  # a link may lead to *ignore_file*
     read = (inputs.trees[context].root / path for context, path, _ in records(inputs))
     total = hashlib.sha256()
-    for place in itertools.chain(own, read):
-        found = place.lstat()
-        total.update(b"%d %d %d\n" % (found.st_ino, found.st_mtime_ns, found.st_ctime_ns))
+    for place in itertools.chain(own, read, _followed(inputs)):
+        total.update(_moment(place.lstat))
+    for place in itertools.chain(own, _listed(inputs)):  # a root may be a link
+        total.update(_moment(place.stat))
     return total.hexdigest()
+
+
+def _moment(look: Callable[[], os.stat_result]) -> bytes:
+    try:
+        found = look()
+    except OSError:  # a folder with nothing to send in it may go
+        return b"gone\n"
+    return b"%d %d %d\n" % (found.st_ino, found.st_mtime_ns, found.st_ctime_ns)
+
+
+def _listed(inputs: BuildInputs) -> Iterator[Path]:
+    """The folders whose names decide what is read; some more than once."""
+    whole = inputs.trees.values() if inputs.plan is None else ()
+    places = [(tree, tree.listed(".")) for tree in whole]
+    for _, _, reading in reads(inputs):
+        tree = inputs.trees[reading.context]
+        places += [(tree, tree.listed(place)) for _, place in found(inputs, reading)]
+        if reading.is_pattern:
+            places.append((tree, tree.searched(reading.path)))
+    for tree, paths in places:
+        # unstale writes there, and a broad exception makes the builder look into it.
+        yield from (tree.root / p for p in paths if STATE_FOLDER not in p.split("/"))
+
+
+def _followed(inputs: BuildInputs) -> Iterator[Path]:
+    """The links that lead to what is read."""
+    for _, _, reading in reads(inputs):
+        tree = inputs.trees[reading.context]
+        for named, _ in found(inputs, reading):
+            yield from (tree.root / path for path in tree.links(named))
 
 
 def _entry(place: Path, record: Record) -> tuple[str, str]:

@@ -11,7 +11,7 @@ import os
 import posixpath
 import re
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -94,22 +94,26 @@ class ContextTree:
         it follows anything: a link to ``other/../x`` leads to ``x``.
         None if that is nowhere, or left out, or if links lead in a circle.
         """
+        return self._follow(path)[0]
+
+    def _follow(self, path: str) -> tuple[str | None, tuple[str, ...]]:
+        """Where *path* leads, and the links on the way."""
         to_go = _parts(path)[::-1]
-        here, links = ".", 0
+        here, links = ".", list[str]()
         while to_go:
             name = to_go.pop()
             if not self._is_sent(here, name):
-                return None
+                return None, tuple(links)
             if not stat.S_ISLNK(self._folder(here).entries[name][5]):
                 here = join(here, name)
                 continue
-            links += 1
-            if links > _MOST_LINKS:
-                return None
+            links.append(join(here, name))
+            if len(links) > _MOST_LINKS:
+                return None, tuple(links)
             target = os.fsdecode(self._record(here, name).content)
             to_go += _parts(posixpath.join(here, target))[::-1]
             here = "."
-        return here
+        return here, tuple(links)
 
     def glob(self, pattern: str) -> tuple[str, ...]:
         """The paths that *pattern* stands for, as written, links not followed; sorted.
@@ -120,11 +124,43 @@ class ContextTree:
             Unresolved: the pattern is malformed.
 
         """
+        *_, found = self._stages(pattern)
+        return tuple(sorted(written for written, _ in found))
+
+    def links(self, path: str) -> tuple[str, ...]:
+        """The links that `resolve` follows, in their order."""
+        return self._follow(path)[1]
+
+    def searched(self, pattern: str) -> Iterator[str]:
+        """The folders whose names `glob` compares with a segment of *pattern*."""
+        *searched, _ = self._stages(pattern)
+        return (real for stage in searched for _, real in stage if self._is_entered(real))
+
+    def listed(self, path: str) -> Iterator[str]:
+        """The folders at and below *path* that are looked into, with nothing to send or not."""
+        if not self._is_entered(path) or self._is_closed(path):
+            return
+        yield path
+        for name, mode, _ in self._judged(path):
+            if stat.S_ISDIR(mode):
+                yield from self.listed(join(path, name))
+
+    def _is_closed(self, folder: str) -> bool:
+        """Whether the last rule leaves *folder* out: no exception can bring any of it back."""
+        _, said = self._judge(folder)
+        return bool(said) and said[-1] and not self.rules[-1].exception
+
+    def _stages(self, pattern: str) -> Iterator[list[tuple[str, str]]]:
+        """What the first segments of *pattern* stand for, as written and as they lead.
+
+        The part before the first wildcard at once, then one segment more each time.
+        """
         parts = _parts(pattern)
-        first = next((at for at, part in enumerate(parts) if goglob.has_magic(part)), len(parts))
+        first = _first_magic(parts)
         written = "/".join(parts[:first]) or "."
         start = self.resolve(written)
         found = [(written, start)] if start is not None else []
+        yield found
         for part in parts[first:]:
             matcher = _matcher(part)
             found = [
@@ -133,7 +169,7 @@ class ContextTree:
                 for name in self.names(real)
                 if matcher.fullmatch(name)
             ]
-        return tuple(sorted(written for written, _ in found))
+            yield found
 
     def digest(self, path: str) -> bytes:
         """32 bytes that stand for all that is sent of *path* and below it.
@@ -303,6 +339,10 @@ def _mode(mode: int) -> int:
 
 def _parts(path: str) -> list[str]:
     return [part for part in posixpath.normpath(f"/{path}").split("/") if part]
+
+
+def _first_magic(parts: Sequence[str]) -> int:
+    return next((at for at, part in enumerate(parts) if goglob.has_magic(part)), len(parts))
 
 
 def _split(path: str) -> tuple[str, str]:

@@ -54,7 +54,7 @@ class Site:
     @property
     def state_folder(self) -> Path:
         """Where unstale keeps what it writes in a checkout."""
-        return self.settings.root / ".unstale"
+        return self.settings.state_folder
 
     @property
     def started_services(self) -> tuple[str, ...]:

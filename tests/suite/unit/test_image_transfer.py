@@ -10,7 +10,7 @@ from checkout import Checkout, image_fact
 
 from unstale.image import transfer
 from unstale.image.contexts import Contexts, ignore_file
-from unstale.image.transfer import Sent, decode, encode, entries, next_send, renamed
+from unstale.image.transfer import Sent, decode, encode, entries, moments, next_send, renamed
 
 TEXT = "FROM base\nCOPY src /app/\n"
 AT = (1_000_000_000, 1_000_000_000)
@@ -250,3 +250,125 @@ def test_a_name_from_a_file_is_never_a_path() -> None:
 def test_each_context_has_a_file_of_its_own() -> None:
     assert transfer.key("/a/svc") != transfer.key("/b/svc")
     assert transfer.key("/a/\udcff") != transfer.key("/a/x")
+
+
+# --- What came and went while the builder looked ---
+
+
+def seen(tree: Checkout, text: str | None = None) -> str:
+    spec = tree.spec(text)
+    return moments(tree.inputs(text), ignore_file(spec))
+
+
+def come_and_go(path: Path) -> None:
+    path.write_text("evil")
+    path.unlink()
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("FROM base\nCOPY . /app/\n", "evil.txt"),
+        ("FROM base\nRUN --mount=type=bind,target=/m ls /m\n", "evil.txt"),
+        ("FROM base\nCOPY --from=$X a /b\n", "evil.txt"),
+        ("FROM base\nCOPY src/*.py /app/\n", "src/evil.py"),
+        ("FROM base\nCOPY s*/*.py /app/\n", "src/evil.py"),
+        ("FROM base\nCOPY s*/*/*.py /app/\n", "src/pkg/evil.py"),
+        ("FROM base\nCOPY src /app/\n", "src/pkg/evil.py"),
+    ],
+)
+def test_a_name_that_came_and_went_where_names_are_listed_is_seen(
+    tree: Checkout, text: str, name: str
+) -> None:
+    before = seen(tree, text)
+    come_and_go(tree.root / name)
+
+    assert seen(tree) != before
+
+
+def test_it_is_seen_in_a_context_that_is_reached_by_a_link(tree: Checkout, tmp_path: Path) -> None:
+    link = tmp_path / "link"
+    link.symlink_to(tree.root)
+    linked = Checkout(link, tree.images)
+    before = seen(linked, "FROM base\nCOPY . /app/\n")
+    come_and_go(tree.root / "evil.txt")
+
+    assert seen(linked) != before
+
+
+def test_it_is_seen_in_a_folder_of_which_only_exceptions_would_be_sent(tree: Checkout) -> None:
+    tree.write({".dockerignore": "docs\n!docs/*.txt\n"})
+    before = seen(tree, "FROM base\nCOPY . /app/\n")
+    come_and_go(tree.root / "docs/evil.txt")
+
+    assert seen(tree) != before
+
+
+def test_a_name_where_none_is_listed_moves_nothing(tree: Checkout) -> None:
+    before = seen(tree, "FROM base\nCOPY src/app.py /app/\n")
+    come_and_go(tree.root / "docs/evil.txt")
+    come_and_go(tree.root / "evil.txt")
+    come_and_go(tree.root / "src/evil.txt")
+
+    assert seen(tree) == before
+
+
+@pytest.mark.parametrize("rules", ["", "*\n!src\n!**/*.py\n"])
+def test_what_unstale_writes_in_a_listed_folder_moves_nothing(tree: Checkout, rules: str) -> None:
+    tree.write({".unstale/build/x": "", ".dockerignore": rules})
+    tree.spec("FROM base\nCOPY . /app/\n")
+
+    def look() -> str:
+        contexts = Contexts(hidden=tree.root / ".unstale")
+        return moments(tree.inputs(contexts=contexts), None)
+
+    before = look()
+    come_and_go(tree.root / ".unstale/one")
+    tree.write({".unstale/build/y": "", ".unstale/proofs/z": ""})
+
+    assert look() == before
+
+
+@pytest.mark.parametrize("name", ["Dockerfile", "src/here"])
+def test_an_edit_of_what_a_link_leads_to_is_seen(tree: Checkout, name: str) -> None:
+    text = "FROM base\nCOPY src/here /app/\n"
+    tree.write({"docs/real": text})
+    for link in ("Dockerfile", "src/here"):
+        (tree.root / link).unlink(missing_ok=True)
+        (tree.root / link).symlink_to(tree.root / "docs/real" if link == name else "app.py")
+    if name == "src/here":
+        (tree.root / name).unlink()
+        (tree.root / name).symlink_to("/docs/real")
+        (tree.root / "Dockerfile").unlink()
+        tree.write({"Dockerfile": text})
+    before = seen(tree)
+    (tree.root / "docs/real").write_text("other")
+    (tree.root / "docs/real").write_text(text)
+    os.utime(tree.root / "docs/real", AT)
+
+    assert seen(tree) != before
+
+
+@pytest.mark.parametrize(("name", "real"), [("lib", "src"), (".dockerignore", "docs/a")])
+def test_a_link_that_led_elsewhere_for_a_while_is_seen(
+    tree: Checkout, name: str, real: str
+) -> None:
+    link = tree.root / name
+    link.symlink_to(real)
+    before = seen(tree, f"FROM base\nCOPY {'lib' if name == 'lib' else 'src'}/app.py /app/\n")
+    for target in ("Dockerfile", real):
+        link.unlink()
+        link.symlink_to(target)
+
+    assert seen(tree) != before
+
+
+def test_a_listed_folder_with_nothing_to_send_may_go(tree: Checkout) -> None:
+    tree.write({".dockerignore": "docs\n!docs/*.txt\n"})
+    spec = tree.spec("FROM base\nCOPY . /app/\n")
+    inputs = tree.inputs()
+    before = moments(inputs, ignore_file(spec))
+    (tree.root / "docs/a").unlink()
+    (tree.root / "docs").rmdir()
+
+    assert moments(inputs, ignore_file(spec)) != before
