@@ -178,7 +178,7 @@ class _Placing:
                 layout.folders.add(dest)
             for path, one in tree.under(place):
                 if one.kind in ("file", "link"):
-                    inner = posixpath.relpath(path, place) if path != place else "."
+                    inner = path if place == "." else path[len(place) + 1 :]
                     layout.put(
                         Placed(
                             source=path,
