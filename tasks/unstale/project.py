@@ -127,7 +127,7 @@ class Project:
         """
         environment = self.settings.environment(env)
         root = self.settings.root
-        machine = root / ".unstale" / "images.env"
+        machine = self.settings.state_folder / "images.env"
         env_files = (*((machine,) if machine.exists() else ()), *environment.env_files)
         target = ComposeTarget(
             project=image_project(root, environment.name),
@@ -136,7 +136,7 @@ class Project:
             profiles=("*",),
         )
         values: dict[str, str | None] = {}
-        known = root / ".unstale" / "docker.json" if is_look else None
+        known = self.settings.state_folder / "docker.json" if is_look else None
 
         def meanwhile() -> None:
             if environment.env_files:
@@ -312,7 +312,7 @@ class Project:
         from unstale.image.timeline import parse_records
 
         name = self.settings.environment(env).name
-        path = self.settings.root / ".unstale" / "builds" / f"{name}.jsonl"
+        path = self.settings.state_folder / "builds" / f"{name}.jsonl"
         return parse_records(self.files.read_text(path)) if self.files.exists(path) else ()
 
     def image_timeline(self, env: str | None = None, service: str | None = None) -> Timeline:
@@ -413,7 +413,7 @@ class Project:
         return steps.deploy(self.files, site, run=run, project=project, images=proven, unique=True)
 
     def _record(self, environment: str) -> Path:
-        return self.settings.root / ".unstale" / "standing" / environment
+        return self.settings.state_folder / "standing" / environment
 
     def stack_up(self, line: Line, env: str | None = None) -> Deployment:
         """Start the standing stack and wait until it is ready."""
