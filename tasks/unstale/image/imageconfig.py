@@ -7,14 +7,14 @@ it is a difference in the image, though no file of it changes.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from unstale.image.dockerfile import Instruction, Unresolved, name_values
 from unstale.image.statements import health
 from unstale.ports import ImageFact
 
-__all__ = ["Config", "command", "commands", "configure", "copied", "key", "start"]
+__all__ = ["Config", "command", "commands", "configure", "copied", "fits", "key", "needed", "start"]
 
 # Any: the values are of as many shapes as Config has fields.
 Config = dict[str, Any]
@@ -25,6 +25,41 @@ _INHERITED = (
     *("User", "Cmd", "Healthcheck", "WorkingDir", "Entrypoint", "OnBuild", "Labels"),
     *("StopSignal", "Shell", "ArgsEscaped"),
 )
+
+# What a RUN or a COPY of a stage depends on, whoever gets its Config.
+_RUNNING = ("Env", "OnBuild", "User", "WorkingDir", "Shell")
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_list(value: object) -> bool:
+    return isinstance(value, list) and all(map(_is_text, value))
+
+
+def _is_mapping(value: object) -> bool:
+    return isinstance(value, dict) and all(map(_is_text, value.values()))
+
+
+def _is_set(value: object) -> bool:
+    return isinstance(value, dict) and all(one == {} for one in value.values())
+
+
+def _is_check(value: object) -> bool:
+    return isinstance(value, dict) and all(
+        isinstance(one, int) or _is_list(one) for one in value.values()
+    )
+
+
+_SHAPES: Mapping[str, Callable[[object], bool]] = {
+    **dict.fromkeys(("User", "WorkingDir", "StopSignal"), _is_text),
+    **dict.fromkeys(("Cmd", "Entrypoint", "OnBuild", "Shell", "Env"), _is_list),
+    **dict.fromkeys(("ExposedPorts", "Volumes"), _is_set),
+    "Labels": _is_mapping,
+    "Healthcheck": _is_check,
+    "ArgsEscaped": lambda value: isinstance(value, bool),
+}
 
 
 def start(fact: ImageFact | None) -> Config:
@@ -41,6 +76,26 @@ def start(fact: ImageFact | None) -> Config:
         "ExposedPorts": sorted(base.get("ExposedPorts") or ()),
         "Volumes": sorted(base.get("Volumes") or ()),
     }
+
+
+def needed(fact: ImageFact, *, is_inherited: bool) -> Config:
+    """What a digest needs of the Config of an image that a stage starts from.
+
+    Not *is_inherited*: the target's Config has nothing of it, its variables and how
+    its instructions run count all the same.
+    """
+    base: Config = json.loads(fact.config)
+    names = (*_INHERITED, "Env", "ExposedPorts", "Volumes") if is_inherited else _RUNNING
+    found = {name: base[name] for name in names if base.get(name)}
+    labels = {k: v for k, v in found.pop("Labels", {}).items() if not _is_stamp(k)}
+    return found | ({"Labels": labels} if labels else {})
+
+
+def fits(config: object) -> bool:
+    """Whether *config*, of unknown origin, is what `needed` returns: its fields and types."""
+    return isinstance(config, dict) and all(
+        name in _SHAPES and _SHAPES[name](value) for name, value in config.items()
+    )
 
 
 def _is_stamp(label: str) -> bool:

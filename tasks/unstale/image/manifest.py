@@ -1,8 +1,12 @@
-"""What a stamp was made of, path by path: it names reasons, it proves nothing.
+"""What a stamp was made of, path by path.
+
+It names reasons. It proves nothing by itself, but that all else is equal to it is
+what lets a mount make a changed file harmless.
 
 A manifest travels in a label of the image where it is small enough, so that
 another machine can say which files changed. No value of a build argument is in
-it, nor anything that a value could be guessed from.
+it, nor anything that a value could be guessed from; of a base image only what a
+digest needs, and nothing of its Config where a secret is in that.
 """
 
 from __future__ import annotations
@@ -11,14 +15,16 @@ import base64
 import binascii
 import hashlib
 import json
+import re
 import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
+from unstale.image import imageconfig
 from unstale.image.inputs import BuildInputs, records
 from unstale.image.plan import Plan, Step
 from unstale.image.tree import Record
+from unstale.jsontext import read_json
 from unstale.mask import Mask, is_secret, mask_for
 from unstale.ports import ImageFact
 
@@ -28,6 +34,13 @@ _VERSION = 1
 
 # A label is part of what every `docker inspect` prints.
 _LARGEST_LABEL = 32 * 1024
+
+# No label of that size holds more of a real manifest; a foreign one may be a trap.
+_LARGEST_TEXT = 4 * 1024 * 1024
+
+_RECORD = re.compile(r"[flo][0-7]{1,4}:[0-9a-f]{10}")
+_DIGEST = re.compile(r"([0-9a-f]{32})?")
+_ANY = re.compile(r".*", re.DOTALL)
 
 # A file's reason may be missed once in 2^40, which costs a name and no verdict.
 _DIGITS = 10
@@ -46,8 +59,8 @@ class Manifest:
     config: str
     options: str
     bases: Mapping[str, tuple[tuple[str, ...], str]]
-    """Each image that is built on or copied from: its layers, and its Config, which
-    is empty if a secret is in it."""
+    """Each image that is built on or copied from: its layers, and as JSON what a digest
+    needs of its Config; empty if a secret is in that, or if it can't be told what is."""
 
 
 def manifest(inputs: BuildInputs) -> Manifest:
@@ -59,14 +72,32 @@ def manifest(inputs: BuildInputs) -> Manifest:
         config="" if plan is None else _rest(hide(plan.stages[plan.target].config)),
         options=_rest(hide(json.dumps(inputs.options))),
         bases={
-            name: (fact.layers, "" if _has_secret(fact) else fact.config)
+            name: (fact.layers, _config(plan, name, fact) if plan else "")
             for name, fact in sorted(inputs.bases.items())
         },
     )
 
 
-def _has_secret(fact: ImageFact) -> bool:
-    return any(is_secret(*line.split("=", 1)) for line in fact.environment)
+def _config(plan: Plan, name: str, fact: ImageFact) -> str:
+    """What the digest of *plan* needs of the Config of *fact*, which it calls *name*."""
+    if all(stage.image != name for stage in plan.stages.values()):
+        return "{}"  # its files are copied, and that is all
+    config = imageconfig.needed(fact, is_inherited=plan.chain[0].image == name)
+    return "" if _has_secret(config) else json.dumps(config, sort_keys=True)
+
+
+def _has_secret(value: object, name: str = "") -> bool:
+    """Whether *value*, called *name*, is a secret, or what it is made of is one."""
+    match value:
+        case str():
+            # A text may name what it holds: --token=..., or "password=..." of a variable.
+            return is_secret(name, value) or is_secret(value)
+        case dict():
+            return any(_has_secret(one, key) for key, one in value.items())
+        case list():
+            return any(_has_secret(one) for one in value)
+        case _:
+            return False
 
 
 def _mask(inputs: BuildInputs) -> Mask:
@@ -131,7 +162,10 @@ def to_json(one: Manifest) -> str:
 
 def encode(one: Manifest) -> str | None:
     """*one* as a label's value, or None if it is too large for one."""
-    packed = zlib.compress(to_json(one).encode(), level=9)
+    whole = to_json(one).encode()
+    if len(whole) > _LARGEST_TEXT:
+        return None
+    packed = zlib.compress(whole, level=9)
     text = base64.b64encode(packed).decode()
     return text if len(text) <= _LARGEST_LABEL else None
 
@@ -139,25 +173,48 @@ def encode(one: Manifest) -> str | None:
 def decode(text: str) -> Manifest | None:
     """The manifest in a label's value or a file's text; None if it can't be read."""
     try:
-        if not text.startswith("{"):
-            limit = zlib.decompressobj()
-            text = limit.decompress(base64.b64decode(text, validate=True), 1 << 26).decode()
-        # Any: what a file says is checked by use, right below.
-        document: Any = json.loads(text)
+        document = read_json(text if text.startswith("{") else _unpacked(text))
         if document["version"] != _VERSION:
             return None
         return Manifest(
-            files={str(path): str(record) for path, record in document["files"].items()},
-            steps=tuple((int(line), str(digest)) for line, digest in document["steps"]),
-            config=str(document["config"]),
-            options=str(document["options"]),
+            files={path: _like(_RECORD, record) for path, record in document["files"].items()},
+            steps=tuple((_number(line), _like(_DIGEST, one)) for line, one in document["steps"]),
+            config=_like(_DIGEST, document["config"]),
+            options=_like(_DIGEST, document["options"]),
             bases={
-                str(name): (tuple(map(str, layers)), str(config))
+                name: (tuple(_like(_ANY, one) for one in layers), _checked(config))
                 for name, (layers, config) in document["bases"].items()
             },
         )
     except (binascii.Error, zlib.error, ValueError, KeyError, TypeError, AttributeError):
         return None
+
+
+def _unpacked(text: str) -> str:
+    unpacking = zlib.decompressobj()
+    content = unpacking.decompress(base64.b64decode(text, validate=True), _LARGEST_TEXT)
+    if unpacking.unconsumed_tail:
+        raise ValueError("more than `encode` packs")
+    return content.decode()
+
+
+def _like(pattern: re.Pattern[str], value: str) -> str:
+    """*value*, if it is a text like *pattern*; a TypeError or ValueError if not."""
+    if pattern.fullmatch(value) is None:
+        raise ValueError("not what `to_json` writes")
+    return value
+
+
+def _number(value: int) -> int:
+    if type(value) is not int:  # 1e999 is a float, and no integer
+        raise ValueError("no line")
+    return value
+
+
+def _checked(config: str) -> str:
+    if config and not imageconfig.fits(read_json(config)):
+        raise ValueError("no Config")
+    return config
 
 
 def base_facts(one: Manifest) -> Mapping[str, ImageFact]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import zlib
+from typing import Any
 
 import pytest
 from checkout import Checkout, image_fact
@@ -98,10 +100,76 @@ def packed(content: bytes) -> str:
         packed(b'{"version": 1, "files": {}, "steps": [["a", "b"]], "config": "", "bases": {}}'),
         packed(b'{"version": 1, "files": {}, "steps": [], "config": "", "bases": {"a": [1]}}'),
         packed(b'{"version": 1, "files": {}')[:-8],
+        packed(b"[" * 20_000),
     ],
 )
 def test_a_label_that_is_foreign_or_damaged_is_no_manifest(text: str) -> None:
     assert decode(text) is None
+
+
+def document(**parts: object) -> str:
+    known: dict[str, object] = {
+        "version": 1,
+        "files": {"a": "f644:0123456789"},
+        "steps": [[2, "0" * 32]],
+        "config": "",
+        "options": "0" * 32,
+        "bases": {"base": [["sha256:base"], "{}"]},
+    }
+    return json.dumps(known | parts)
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        {"files": {"a": ""}},
+        {"files": {"a": "f644:"}},
+        {"files": {"a": "x644:0123456789"}},
+        {"files": {"a": 5}},
+        {"steps": [["2", "0" * 32]]},
+        {"steps": [[2, "0"]]},
+        {"steps": [[float("inf"), "0" * 32]]},
+        {"config": "x"},
+        {"options": None},
+        {"bases": {"base": [[1], "{}"]}},
+        *(
+            {"bases": {"base": [[], config]}}
+            for config in (
+                "?",
+                "1",
+                "[1]",
+                "null",
+                "[" * 20_000,
+                '{"Env": 5}',
+                '{"Env": [1]}',
+                '{"Volumes": 3}',
+                '{"Volumes": {"/a": 1}}',
+                '{"Labels": {"a": []}}',
+                '{"Healthcheck": {"Test": {}}}',
+                '{"OnBuild": "RUN x"}',
+                '{"User": []}',
+                '{"Other": ""}',
+            )
+        ),
+    ],
+)
+def test_a_part_of_another_shape_makes_it_no_manifest(parts: dict[str, object]) -> None:
+    assert decode(document()) is not None
+    assert decode(document(**parts)) is None
+
+
+def test_a_label_that_unpacks_to_more_than_a_manifest_is_left_packed() -> None:
+    content = document().encode()
+    most = 4 * 1024 * 1024
+
+    assert decode(packed(content + b" " * (most - len(content)))) is not None
+    assert decode(packed(content + b" " * (most + 1 - len(content)))) is None
+
+
+def test_what_would_not_be_unpacked_is_not_packed() -> None:
+    files = {f"{'a' * 4000}{n}": "f644:0123456789" for n in range(1100)}
+
+    assert encode(Manifest(files, (), "", "", {})) is None
 
 
 def test_the_base_images_come_back_as_far_as_a_digest_needs_them(tree: Checkout) -> None:
@@ -158,3 +226,87 @@ def test_of_a_base_image_with_a_secret_only_the_layers_are_kept(tree: Checkout) 
     assert one.bases == {"base": (("sha256:base",), "")}
     assert base_facts(one) == {}
     assert to_json(one) == to_json(other)
+
+
+EVERYTHING: dict[str, Any] = {
+    "Env": ["LANG=C"],
+    "OnBuild": ["RUN x"],
+    "User": "me",
+    "WorkingDir": "/w",
+    "Shell": ["/bin/bash", "-c"],
+    "Cmd": ["serve"],
+    "Entrypoint": ["/entry"],
+    "Healthcheck": {"Test": ["CMD", "true"], "Interval": 5},
+    "StopSignal": "SIGINT",
+    "ArgsEscaped": True,
+    "ExposedPorts": {"80/tcp": {}},
+    "Volumes": {"/data": {}},
+    "Labels": {"a": "b"},
+}
+STAGES = """\
+FROM base AS one
+RUN y
+FROM below
+COPY --from=one /a /a
+COPY --from=tools /t /t
+RUN z
+"""
+
+
+def test_of_each_base_image_there_is_what_its_use_needs(tree: Checkout) -> None:
+    for name in ("base", "below", "tools"):
+        tree.images[name] = image_fact(f"sha256:{name}", **EVERYTHING, Hostname="h", Tty=True)
+    digest = tree.digest(STAGES)
+    one = made(tree, STAGES)
+    kept = {name: json.loads(config) for name, (_, config) in one.bases.items()}
+
+    assert kept["tools"] == {}
+    assert kept["base"].keys() == {"Env", "OnBuild", "User", "WorkingDir", "Shell"}
+    assert kept["below"] == EVERYTHING
+    tree.images = dict(base_facts(one))
+    assert tree.digest(STAGES) == digest
+    assert decode(to_json(one)) == one
+
+
+def test_of_an_image_that_another_build_stamped_no_stamp_is_kept(tree: Checkout) -> None:
+    labels = {"dev.unstale.manifest": "x", "com.docker.compose.project": "x", "a": "b"}
+    tree.images["base"] = image_fact("sha256:base", labels=labels)
+
+    assert json.loads(made(tree).bases["base"][1]) == {"Labels": {"a": "b"}}
+
+
+def test_of_a_dockerfile_that_can_not_be_followed_no_config_is_kept(tree: Checkout) -> None:
+    one = made(tree, "FROM base\nCOPY --from=$X a /x/\n")
+
+    assert one.bases == {"base": (("sha256:base",), "")}
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"Labels": {"api_token": "hunter2"}},
+        {"Labels": {"start": "serve --token=hunter2"}},
+        {"Labels": {"home": "https://me:hunter2@example.com/"}},
+        {"Cmd": ["serve", "--token=hunter2"]},
+        {"Entrypoint": ["https://hunter2@example.com/"]},
+        {"Healthcheck": {"Test": ["CMD", "check", "--password=hunter2"]}},
+        {"Env": ["CONN=host=db password=hunter2"]},
+        {"OnBuild": ["RUN login --secret hunter2"]},
+    ],
+)
+def test_a_secret_anywhere_in_a_config_keeps_it_out(tree: Checkout, config: dict[str, Any]) -> None:
+    tree.images["base"] = image_fact("sha256:base", **config)
+
+    assert made(tree).bases == {"base": (("sha256:base",), "")}
+
+
+def test_no_secret_of_an_image_that_is_built_with_and_not_on_is_in_it(tree: Checkout) -> None:
+    secret = {"Labels": {"api_token": "hunter2"}, "Cmd": ["serve", "--token=hunter2"]}
+    tree.images["base"] = image_fact("sha256:base", **secret, Env=["LANG=C"])
+    tree.images["tools"] = image_fact("sha256:tools", Env=["CONN=password=hunter2"], **secret)
+    tree.images["below"] = image_fact("sha256:below")
+
+    text = to_json(made(tree, STAGES))
+
+    assert "hunter2" not in text
+    assert "LANG=C" in text
