@@ -31,7 +31,8 @@ from unstale.image.dockerfile import (
 )
 from unstale.image.imageconfig import Config
 from unstale.image.plan import Copy, Given, NamedContext, Plan, Reading, StagePlan, Step
-from unstale.image.shell import expand, expand_body, expand_words
+from unstale.image.reference import why_refused
+from unstale.image.shell import as_go_reads, expand, expand_body, expand_words
 from unstale.ports import ImageFact
 
 __all__ = ["absent", "familiar", "resolve"]
@@ -48,7 +49,7 @@ def resolve(source: Dockerfile, given: Given) -> Plan:
 
     """
     interpreter = _Interpreter(source, given)
-    interpreter.refuse_blank_bases()
+    interpreter.refuse_wrong_bases()
     target = interpreter.find_target()
     interpreter.stage(target)
     return Plan(
@@ -120,11 +121,15 @@ class _Interpreter:
 
     # Stages
 
-    def refuse_blank_bases(self) -> None:
+    def refuse_wrong_bases(self) -> None:
         """The builder refuses one in any stage, needed or not."""
-        for stage in self.source.stages:
-            if not self._expand(stage.base, self._outside):
+        for number, stage in enumerate(self.source.stages):
+            base = self._expand(stage.base, self._outside)
+            if not base:
                 raise Unresolved(f"line {stage.line}: FROM an empty name")
+            is_stage = self._find(base, before=number) is not None
+            if base != "scratch" and not is_stage and self._context(base) is None:
+                _refuse_wrong_name(base, f"line {stage.line}: FROM {base}")
 
     def find_target(self) -> int:
         wanted = self.given.target
@@ -213,8 +218,7 @@ class _Interpreter:
         return self._image(named.place, platform)
 
     def _image(self, reference: str, platform: str = "") -> tuple[str, ImageFact | None]:
-        if not reference:
-            raise Unresolved("FROM an empty name")
+        _refuse_wrong_name(reference, f"the image {reference}")
         found = self.given.images(reference, platform)
         if found is None:
             self.unknown.append(absent(reference))
@@ -287,7 +291,7 @@ class _Interpreter:
     # RUN
 
     def _execute(self, state: _State, one: Instruction) -> None:
-        mounts = [self._mount(state, text) for text in one.all_flags("mount")]
+        mounts = [self._mount(state, text, one.line) for text in one.all_flags("mount")]
         key = (
             "run",
             imageconfig.command(one, state.config),
@@ -311,7 +315,7 @@ class _Interpreter:
             )
         )
 
-    def _mount(self, state: _State, text: str) -> Step:
+    def _mount(self, state: _State, text: str, line: int) -> Step:
         fields = dict(_field(part) for part in csv_fields(text))
         origin = fields.pop("from", "")
         if "$" in origin:
@@ -329,11 +333,12 @@ class _Interpreter:
         key = ("mount", sorted(fields.items()), path)
         if not origin:
             return Step("run", 0, key, reads=(Reading("", path),))
-        return self._from("run", key, origin, (path,), is_pattern=False)
+        return self._from("run", line, key, origin, (path,), is_pattern=False)
 
     def _from(
         self,
         verb: Literal["copy", "run"],
+        line: int,
         key: tuple[object, ...],
         origin: str,
         paths: Sequence[str],
@@ -354,6 +359,8 @@ class _Interpreter:
         if named is not None and named.kind == "remote":
             self.unknown.append(f"the additional context {origin} is not on this machine")
             return Step(verb, 0, (*key, "remote", named.place))
+        if named is None:
+            _refuse_wrong_name(origin, f"line {line}: from={origin}")
         reference, _ = self._image(named.place if named is not None else origin)
         return Step(verb, 0, (*key, "image"), images=(reference,))
 
@@ -391,7 +398,9 @@ class _Interpreter:
             raise Unresolved(f"line {one.line}: --from={origin} is not expanded by the builder")
         else:
             # A stage's files are copied by path: two of one name are two files.
-            found = self._from("copy", (*key, patterns), origin, patterns, is_pattern=True)
+            found = self._from(
+                "copy", one.line, (*key, patterns), origin, patterns, is_pattern=True
+            )
         copy = Copy(
             dest=PurePosixPath(dest),
             into_folder=as_folder or len(one.words) > 2,
@@ -434,6 +443,13 @@ class _WithPlatform(Mapping[str, str]):
 
     def __len__(self) -> int:
         return len({*self._own, *_PLATFORM_VARIABLES})
+
+
+def _refuse_wrong_name(reference: str, where: str) -> None:
+    why = why_refused(reference)
+    if why:
+        # A byte that is no UTF-8 can't be printed.
+        raise Unresolved(f"{as_go_reads(where)}, a name that the builder refuses: {why}")
 
 
 def _field(part: str) -> tuple[str, str]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from checkout import image_fact
+from checkout import Checkout, image_fact
 
 from unstale.errors import CouldNotTell
 from unstale.image import dockerfile, program
@@ -437,3 +437,50 @@ def test_a_step_knows_its_line() -> None:
     found = plan("FROM base\n\nRUN x \\\n  y\n# why\nCOPY a /\n")
 
     assert [(step.verb, step.line) for step in steps(found)] == [("run", 3), ("copy", 6)]
+
+
+# --- Names that no image has ---
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("FROM Foo", "line 1: FROM Foo, "),
+        ("FROM Foo AS unneeded\nFROM base", "line 1: FROM Foo, "),
+        ("ARG TAG=\nFROM base:$TAG", "line 2: FROM base:, "),
+        ("FROM f\udcff", "line 1: FROM f\ufffd, "),
+        ("FROM base\nRUN x\nCOPY --from=Foo /a /b", "line 3: from=Foo, "),
+        ("FROM base\nRUN --mount=from=Foo,target=/x y", "line 2: from=Foo, "),
+    ],
+)
+def test_an_image_name_that_the_builder_refuses_is_told_with_its_line(
+    text: str, named: str
+) -> None:
+    with pytest.raises(Unresolved) as caught:
+        plan(f"{text}\n")
+
+    assert str(caught.value).startswith(f"{named}a name that the builder refuses: ")
+
+
+def test_an_additional_context_with_such_an_image_is_told() -> None:
+    contexts = {"lib": NamedContext("image", "Foo")}
+
+    with pytest.raises(Unresolved, match="the image Foo, a name that the builder refuses"):
+        plan("FROM lib\n", contexts=contexts)
+
+
+def test_an_image_with_such_a_name_is_never_asked_for(checkout: Checkout) -> None:
+    class Refusing(dict[str, ImageFact]):
+        def get(self, *_: object) -> ImageFact:
+            raise AssertionError("asked")
+
+    checkout.images = Refusing()
+
+    assert checkout.inputs("FROM -foo\nCOPY a /\n").unknown[0].startswith("line 1: FROM -foo")
+
+
+@pytest.mark.parametrize(
+    "text", ["FROM base AS Foo\nFROM Foo\n", "FROM base AS Foo\nFROM base\nCOPY --from=Foo /a /b\n"]
+)
+def test_a_stage_may_have_any_name(text: str) -> None:
+    assert plan(text).unknown == ()
