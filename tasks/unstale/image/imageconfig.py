@@ -73,8 +73,8 @@ def start(fact: ImageFact | None) -> Config:
     return {
         **found,
         "Env": variables,
-        "ExposedPorts": sorted(base.get("ExposedPorts") or ()),
-        "Volumes": sorted(base.get("Volumes") or ()),
+        "ExposedPorts": set(base.get("ExposedPorts") or ()),
+        "Volumes": set(base.get("Volumes") or ()),
     }
 
 
@@ -113,14 +113,14 @@ def _pair(line: str) -> tuple[str, str]:
 
 def copied(config: Config) -> Config:
     """*config* for a stage of its own."""
-    return {k: type(v)(v) if isinstance(v, dict | list) else v for k, v in config.items()}
+    return {k: type(v)(v) if isinstance(v, dict | list | set) else v for k, v in config.items()}
 
 
 def key(config: Config) -> str:
     """*config* as text; two that say the same give the same."""
     # ENV is a list in Config, so its order shows; labels are a mapping.
     found = {k: list(v.items()) if k == "Env" else v for k, v in config.items() if v}
-    return json.dumps(found, sort_keys=True)
+    return json.dumps(found, sort_keys=True, default=sorted)
 
 
 def commands(config: str) -> dict[str, object]:
@@ -156,7 +156,7 @@ def configure(
     match one.name:
         case "LABEL":
             pairs = {word(n): word(v or "") for n, v in name_values(one)}
-            config["Labels"] = {**(config.get("Labels") or {}), **pairs}
+            config.setdefault("Labels", {}).update(pairs)
         case "USER":
             config["User"] = word(one.text)
         case "STOPSIGNAL":
@@ -164,7 +164,7 @@ def configure(
         case "SHELL":
             config["Shell"] = list(one.words)
         case "ONBUILD":
-            config["OnBuild"] = [*(config.get("OnBuild") or ()), one.text]
+            config.setdefault("OnBuild", []).append(one.text)
         case "MAINTAINER":
             config["Author"] = one.text  # beside Config, and as much of the image's id
         case _:
@@ -180,10 +180,9 @@ def _extend(
     match one.name:
         case "EXPOSE":
             ports = {_port(part) for text in one.words for part in words(text)}
-            config["ExposedPorts"] = sorted({*config["ExposedPorts"], *ports})
+            config["ExposedPorts"].update(ports)
         case "VOLUME":
-            places = {word(text) for text in one.words}
-            config["Volumes"] = sorted({*config["Volumes"], *places})
+            config["Volumes"].update(word(text) for text in one.words)
         case "HEALTHCHECK":
             # "CMD a" goes to a shell, CMD ["a"] does not: both have these words.
             is_list = health(one.text)[1].startswith("[")

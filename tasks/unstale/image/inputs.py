@@ -95,7 +95,11 @@ def build_inputs(
     if not build.is_local:
         return _unreadable(build, "the build context is not on this machine")
     if not Path(build.context).is_dir():
-        raise MissingFile(f"The build context {build.context} is not there.")
+        raise MissingFile(
+            f"The build context {build.context} is not there.",
+            cause="It was moved or removed, or its path in the compose file is wrong.",
+            hint="see `context:` under `build:` in the compose file",
+        )
     contexts = contexts or Contexts()
     arguments = _arguments(build, environ)
     named = {program.familiar(n): _named(place) for n, place in build.additional_contexts}

@@ -243,7 +243,7 @@ class _Interpreter:
             case "ENV":
                 pairs = self._pairs(state, one)
                 state.env.update(pairs)
-                state.config["Env"] = {**state.config["Env"], **pairs}
+                state.config["Env"].update(pairs)
             case _:
                 imageconfig.configure(
                     state.config, one, partial(self._word, state), partial(self._words, state)

@@ -128,8 +128,10 @@ def test_the_author_is_told_as_it_is_written() -> None:
 
 
 def test_two_stages_on_one_stage_do_not_share_what_they_say() -> None:
-    text = "FROM base AS p\nFROM p AS a\nLABEL x=1\nENV X=1\nEXPOSE 1\nFROM p\n"
+    changes = "LABEL x=1\nENV X=1\nEXPOSE 1\nVOLUME /v\nONBUILD RUN x\n"
+    text = f"FROM base AS p\nFROM p AS a\n{changes}FROM p\nCOPY --from=a /a /a\n"
 
+    assert config(f"FROM base\n{changes}") != config("FROM base\n")
     assert config(text) == config("FROM base\n")
 
 

@@ -524,7 +524,7 @@ def test_a_context_elsewhere_can_not_be_told() -> None:
 def test_a_missing_context_or_dockerfile_is_an_error(tree: Checkout) -> None:
     with pytest.raises(MissingFile, match="Dockerfile"):
         tree.inputs(dockerfile="absent")
-    with pytest.raises(MissingFile, match="context"):
+    with pytest.raises(MissingFile, match="Next: see `context:` under `build:`"):
         tree.inputs(context=str(tree.root / "absent"))
 
 
