@@ -30,10 +30,19 @@ _CHECKS: tuple[tuple[str, tuple[str, ...]], ...] = (
             ),
         ),
     ),
-    ("contract", ("coverage", "run", "-m", "pytest", "-q", "tests/suite/contract")),
-    ("oracle", ("coverage", "run", "-m", "pytest", "-q", "tests/suite/oracle")),
-    ("bench, in short", ("coverage", "run", "-m", "pytest", "-q", "tests/suite/bench")),
-    ("integration", ("coverage", "run", "-m", "pytest", "-q", "tests/suite/integration")),
+    (
+        "tests on the engine",
+        (
+            *("coverage", "run", "-m", "pytest", "-q", "--durations=15"),
+            # Two at a time: they wait for the engine more than they compute. The tests
+            # of a file share fixtures, and stay together.
+            *("--numprocesses=2", "--dist=loadfile"),
+            "tests/suite/contract",
+            "tests/suite/oracle",
+            "tests/suite/bench",
+            "tests/suite/integration",
+        ),
+    ),
     ("merge coverage", ("coverage", "combine", "--quiet")),
     ("coverage", ("coverage", "report", "--skip-covered", "--fail-under=85")),
 )

@@ -250,9 +250,8 @@ def _verify_in_image(run: Run, state: RunState) -> tuple[RunState, str]:
     with _reached(state):
         for result in (*(() if state.stale_allowed else compared), *looked):
             images.require_verified(result)
-    cited = sum(r.is_cited for r in compared)
-    words = f"{sum(r.compared for r in compared)} copied files hold the tree's bytes"
-    words += f" ({cited} of {len(compared)} images compared before)" if cited else ""
+    words = f"{sum(r.compared for r in compared)} files are as here"
+    words += ", proven before" if compared and all(r.is_cited for r in compared) else ""
     texts = f"{len(rules)} of {len(rules)} texts found" if rules else "no text is configured"
     return state, f"{words}; {texts}"
 
