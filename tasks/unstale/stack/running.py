@@ -2,27 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from unstale.ports import ContainerFact
-from unstale.verdict import Fresh, Missing, Reason, Stale, Verdict
 
-__all__ = ["casualties", "published", "running_image"]
-
-
-def running_image(containers: Sequence[ContainerFact], proven: Mapping[str, str]) -> Verdict:
-    """Whether each built service's container runs the image that was proven.
-
-    *proven* maps services to image ids. Services without a container are not
-    judged; no container at all is Missing.
-    """
-    judged = [c for c in containers if c.service in proven and not c.one_off]
-    if not judged:
-        return Missing()
-    wrong = tuple(
-        Reason(f"container:{c.name}", "modified") for c in judged if c.image_id != proven[c.service]
-    )
-    return Stale(wrong) if wrong else Fresh()
+__all__ = ["casualties", "published"]
 
 
 def casualties(

@@ -24,8 +24,7 @@ from unstale.ports import (
     ContainerFact,
     RunOptions,
 )
-from unstale.stack.running import casualties, running_image
-from unstale.verdict import Fresh, Missing, Reason, Stale
+from unstale.stack.running import casualties
 
 if TYPE_CHECKING:
     from conftest import FakeDocker, FakeProcess
@@ -150,23 +149,6 @@ def test_the_first_to_die_comes_first(container: ContainerFact) -> None:
     )
 
     assert casualties(before, [app, database], "test-runner") == (database, app)
-
-
-# --- Which image runs ---
-
-
-@pytest.mark.parametrize(
-    ("proven", "expected"),
-    [
-        ({"app": "sha256:1111"}, Fresh()),
-        ({"app": "sha256:2222"}, Stale((Reason("container:demo-app-1", "modified"),))),
-        ({"worker": "sha256:1111"}, Missing()),
-    ],
-)
-def test_a_container_must_run_the_proven_image(
-    container: ContainerFact, proven: dict[str, str], expected: object
-) -> None:
-    assert running_image([container], proven) == expected
 
 
 # --- Which tests run ---

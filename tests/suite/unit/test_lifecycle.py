@@ -11,8 +11,6 @@ import pytest
 from unstale.errors import NotReady, Outcome, TearDownFailed, Unavailable, outcome_of
 from unstale.ports import ContainerFact
 from unstale.stack.lifecycle import dead_runs, evidence, remove, wait_until_up
-from unstale.stack.running import running_image
-from unstale.verdict import Fresh
 
 if TYPE_CHECKING:
     from conftest import FakeClock, FakeDocker
@@ -256,16 +254,6 @@ def test_dead_runs_are_found_by_any_kind_of_object_that_they_left(
     found = dead_runs(docker, mine, "dev.unstale.run", lambda run: run == "alive")
 
     assert found == ("r1", "r2", "r3")
-
-
-def test_a_leftover_one_off_of_an_old_image_does_not_judge_the_stack(
-    container: ContainerFact,
-) -> None:
-    old = replace(container, service="test-runner", image_id="sha256:old", one_off=True)
-
-    found = running_image([old, container], {"test-runner": "sha256:new", "app": "sha256:1111"})
-
-    assert found == Fresh()
 
 
 def test_a_refused_removal_is_tried_again(docker: FakeDocker, clock: FakeClock) -> None:
