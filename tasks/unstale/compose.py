@@ -13,7 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["BuildSpec", "Mount", "Port", "Service", "Stack", "parse"]
+__all__ = ["PROXIES", "BuildSpec", "Mount", "Port", "Service", "Stack", "parse"]
+
+PROXIES = frozenset(
+    name
+    for stem in ("http", "https", "ftp", "no", "all")
+    for name in (f"{stem}_proxy", f"{stem}_proxy".upper())
+)
+"""Variables that are handed on from the user's docker configuration, unasked: compose
+gives them to containers, and BuildKit to every RUN, outside of its cache's keys."""
 
 # Compose's model is JSON of many shapes; it is narrowed here and nowhere else.
 Json = Mapping[str, Any]

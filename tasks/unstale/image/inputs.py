@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 
-from unstale.compose import BuildSpec
+from unstale.compose import PROXIES, BuildSpec
 from unstale.errors import CouldNotTell, MissingFile
 from unstale.image import dockerfile, goglob, program
 from unstale.image.contexts import Contexts
@@ -32,12 +32,6 @@ SCHEME = "v1"
 
 Images = Callable[[str], ImageFact | None]
 """The local image of a reference, or None."""
-
-# BuildKit hands these to every RUN and keeps them out of its cache's keys.
-_PROXIES = frozenset(
-    name for stem in ("http", "https", "ftp", "no", "all")
-    for name in (f"{stem}_proxy", f"{stem}_proxy".upper())
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,7 +271,7 @@ def _json(*parts: object) -> bytes:
 
 def _coarse(start: BuildInputs, build: BuildSpec, text: str, why: str) -> BuildInputs:
     """Where the Dockerfile can't be followed: its text, all args, all files."""
-    arguments = {k: v for k, v in start.arguments.items() if k not in _PROXIES}
+    arguments = {k: v for k, v in start.arguments.items() if k not in PROXIES}
     files = sorted((name, tree.digest(".").hex()) for name, tree in start.trees.items())
     options = (build.target, build.platforms, build.additional_contexts, build.run_options)
     digest = _digest("coarse", text, arguments, options, build.labels, files)

@@ -18,6 +18,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
+from unstale.compose import PROXIES
 from unstale.ports import ContainerFact, ImageFact, MountFact
 from unstale.stack.mounts import is_anonymous
 from unstale.verdict import Change, Fresh, Reason, Stale, Unknown, Verdict
@@ -33,12 +34,6 @@ Settings = Mapping[str, object]
 """What a reason names, such as ``environment:LOG_LEVEL``, to its value: a secret."""
 
 _OWN_LABELS = "com.docker.compose."
-# Compose hands on the proxies of the user's docker configuration.
-_PROXIES = frozenset(
-    name
-    for stem in ("http", "https", "ftp", "no", "all")
-    for name in (f"{stem}_proxy", f"{stem}_proxy".upper())
-)
 _NANOSECONDS = {"h": 3600e9, "m": 60e9, "s": 1e9, "ms": 1e6, "us": 1e3, "µs": 1e3, "ns": 1}
 _DURATION = re.compile(r"([\d.]+)(h|ms|m|s|us|µs|ns)")
 
@@ -218,7 +213,7 @@ def _settings_of(container: ContainerFact, raw: Json) -> Settings:
     config = container.config
     asked = {*(raw.get("environment") or {})}
     environment = {
-        k: v for k, v in _variables(config.environment).items() if k in asked or k not in _PROXIES
+        k: v for k, v in _variables(config.environment).items() if k in asked or k not in PROXIES
     }
     given = {container.service, container.name, container.id[:12]}
     # With network_mode, the engine's own networks and those of others show.
