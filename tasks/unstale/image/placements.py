@@ -32,7 +32,7 @@ class Placed:
     """The last segment of the path that the Dockerfile named."""
     derived: bool = False
     """Whether a later RUN could have read the copy, or rewritten it."""
-    staged: bool = False
+    is_read_elsewhere: bool = False
     """Whether another stage, or a mount of a RUN, reads the file as well."""
     target: str | None = None
     """Where a link points; None for a file."""
@@ -61,7 +61,7 @@ def placements(inputs: BuildInputs) -> tuple[Placed, ...]:
         for _, place in found(inputs, reading)
     )
     is_used = bool(used & chain)
-    marked = (replace(one, staged=is_used or _is_read(one, others)) for one in placed)
+    marked = (replace(one, is_read_elsewhere=is_used or _is_read(one, others)) for one in placed)
     return tuple(sorted(marked, key=lambda one: (one.source, one.dest)))
 
 

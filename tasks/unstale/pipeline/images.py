@@ -24,7 +24,7 @@ from unstale.image.proof import Proofs
 from unstale.image.reasons import maskable
 from unstale.pipeline.site import Ports, Site
 from unstale.ports import BuildRecord, Files, ImageFact, MountFact, Placement
-from unstale.stack.mounts import Finding, chain, findings
+from unstale.stack.mounts import Finding, chain, findings, real_path
 from unstale.verdict import Fresh, Missing, Reason, Stale, Unknown, combine, word
 
 if TYPE_CHECKING:
@@ -191,12 +191,8 @@ def _soundly_seen(
     # What comes from another container can't be seen here.
     is_bound = any(m.kind == "bind" for m in service.mounts) and not service.has_volumes_from
     harmless = maskable(stamped, inputs, root) if is_bound else ()
-    found = findings(placed(inputs), _mounts(service, inputs), cache(_real)) if harmless else ()
+    found = findings(placed(inputs), _mounts(service, inputs), cache(real_path)) if harmless else ()
     return tuple(f for f in found if os.path.relpath(f.placement.source, root) in harmless)
-
-
-def _real(path: Path) -> Path:
-    return Path(os.path.realpath(path))
 
 
 def _mounts(service: Service, inputs: BuildInputs) -> tuple[MountFact, ...]:
@@ -212,7 +208,11 @@ def _mounts(service: Service, inputs: BuildInputs) -> tuple[MountFact, ...]:
 def placed(inputs: BuildInputs) -> tuple[Placement, ...]:
     """Where the image of *inputs* has the files of this machine."""
     return tuple(
-        Placement(inputs.trees[one.context].root / one.source, one.dest, one.derived or one.staged)
+        Placement(
+            inputs.trees[one.context].root / one.source,
+            one.dest,
+            one.derived or one.is_read_elsewhere,
+        )
         for one in placements(inputs)
     )
 

@@ -32,7 +32,7 @@ from unstale.ports import (
     RunOptions,
 )
 from unstale.stack.drift import as_created, drift
-from unstale.stack.mounts import Finding, findings, hides, is_anonymous
+from unstale.stack.mounts import Finding, findings, hides, is_anonymous, real_path
 from unstale.verdict import Fresh, NotAsked, Reason, Stale, Unknown, Verdict, combine
 
 __all__ = ["ContainerStatus", "absent", "judge_containers"]
@@ -167,7 +167,7 @@ def _look(
     *placements* are None for an image that is not built here.
     """
     replaced = _replaced(docker, container)
-    found = findings(placements or (), container.mounts, cache(_real))
+    found = findings(placements or (), container.mounts, cache(real_path))
     found = (*found, *_lone_files(found, replaced))
     new = {m for m in container.mounts if _is_new(container, m, new_volumes)}
     doubts: dict[MountFact, list[Finding]] = defaultdict(list)
@@ -266,10 +266,6 @@ def _settled(
 
 def _is_inside(mount: MountFact, replaced: frozenset[MountFact]) -> bool:
     return mount.kind == "tmpfs" or mount in replaced
-
-
-def _real(path: Path) -> Path:
-    return Path(os.path.realpath(path))
 
 
 def _differing(

@@ -1,4 +1,4 @@
-"""What a container's mounts do to the files that a build copied. Pure.
+"""What a container's mounts do to the files that a build copied. Pure, but for `real_path`.
 
 An image may be fresh while its container runs other code: a volume that was
 filled by an older image lies over the folder, and stays through every rebuild.
@@ -23,7 +23,7 @@ from typing import Literal
 from unstale.ports import MountFact, Placement
 from unstale.verdict import Fresh, Reason, Stale, Verdict, combine
 
-__all__ = ["Chain", "Effect", "Finding", "chain", "findings", "hides", "is_anonymous"]
+__all__ = ["Chain", "Effect", "Finding", "chain", "findings", "hides", "is_anonymous", "real_path"]
 
 Effect = Literal["plain", "masked", "derived", "hidden"]
 """
@@ -51,6 +51,11 @@ class Chain:
     verdict: Verdict
     masked: tuple[Reason, ...] = ()
     """Changed files that a mount lays, as they are now, over the old ones."""
+
+
+def real_path(path: Path) -> Path:
+    """*path* with the symbolic links of this machine resolved, as far as it is there."""
+    return Path(os.path.realpath(path))
 
 
 def findings(

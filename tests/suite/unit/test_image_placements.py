@@ -229,7 +229,7 @@ P = "FROM base AS p\nCOPY run.sh /f\n"
 
 
 @pytest.mark.parametrize(
-    ("lines", "staged"),
+    ("lines", "is_read"),
     [
         (f"{P}FROM p", False),
         (f"{P}FROM base AS q\nCOPY --from=p /f /g\nFROM p\nCOPY --from=q /g /g", True),
@@ -237,10 +237,10 @@ P = "FROM base AS p\nCOPY run.sh /f\n"
         ("FROM base AS q\nRUN x\nFROM base\nCOPY run.sh /f\nCOPY --from=q /g /g", False),
     ],
 )
-def test_a_copy_is_staged_if_another_stage_reads_its_stage(
-    tree: Checkout, lines: str, staged: bool
+def test_a_copy_is_read_elsewhere_if_another_stage_reads_its_stage(
+    tree: Checkout, lines: str, is_read: bool
 ) -> None:
-    assert {one.staged for one in placed(tree, lines)} == {staged}
+    assert {one.is_read_elsewhere for one in placed(tree, lines)} == {is_read}
 
 
 @pytest.mark.parametrize(
