@@ -11,18 +11,31 @@ import contextlib
 import io
 import json
 import os
-import re
 import shutil
-import socket
 import sys
 import tarfile
 import uuid
-from collections.abc import Callable, Container, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from datetime import datetime
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, NoReturn, cast
+from typing import TYPE_CHECKING, Any, cast
 
+from unstale.adapters.docker_facts import container_fact, image_fact
+from unstale.adapters.docker_words import (
+    ABSENT,
+    GONE,
+    IN_USE,
+    NEEDED,
+    check_plugins,
+    check_socket,
+    compose_words,
+    engine_gone,
+    last_words,
+    meaningful,
+    raise_gone,
+    raise_unless_done,
+    translated,
+)
 from unstale.errors import (
     BuildFailed,
     ConfigError,
@@ -30,7 +43,6 @@ from unstale.errors import (
     NotReady,
     TimedOut,
     Unavailable,
-    UnstaleError,
 )
 from unstale.jsontext import read_json
 from unstale.mask import is_secret
@@ -40,11 +52,9 @@ from unstale.ports import (
     Command,
     CommandResult,
     ComposeTarget,
-    ContainerConfig,
     ContainerFact,
     ImageFact,
     Line,
-    MountFact,
     Process,
     RunOptions,
 )
@@ -53,10 +63,6 @@ if TYPE_CHECKING:
     from python_on_whales import DockerClient
 
 __all__ = ["DockerCli"]
-
-# Compose: the release that knows the override's !reset and !override tags.
-# Buildx: 0.13 is the oldest that was tried; what is much older is refused.
-_NEEDED = {"compose": (2, 24), "buildx": (0, 10)}
 
 _QUICK_S = 20.0
 _REMOVE_S = 60.0
@@ -70,26 +76,6 @@ _MAX_BYTES = 1 << 30
 _MAX_MEMBERS = 200_000
 _DEFAULT_HOST = "unix:///var/run/docker.sock"
 _INSPECTED = "dev.unstale.owner=inspect"
-
-_GONE = re.compile(
-    r"cannot connect to the docker daemon|error during connect|is the docker daemon running"
-    r"|permission denied while trying to connect|failed to connect to the docker api",
-    re.IGNORECASE,
-)
-_ABSENT = re.compile(
-    r"no such |not found|could not find the file|already in progress", re.IGNORECASE
-)
-_IN_USE = re.compile(r"conflict", re.IGNORECASE)
-# What `docker network rm` adds to its errors.
-_NOISE = re.compile(r"^\s*(-*|exit status \d+)\s*$")
-# Compose's own progress: " Container demo-db-1  Starting".
-_PROGRESS = re.compile(r"^\s*(Container|Network|Volume|Image|Service)? ?\S+\s+\w+ing\b\s*$")
-# Compose quotes the rest of an env file, secrets and all, where it can't read it.
-_QUOTED_FILE = re.compile(
-    r"(?P<words>near|in variable name|unterminated quoted value|invalid template:)\s*[\"'].*",
-    re.DOTALL | re.IGNORECASE,
-)
-
 
 Meanwhile = Callable[[], object]
 
@@ -114,7 +100,7 @@ class DockerCli:
         the plugins that were good there are not asked again while they are the same.
         """
         self._require_command()
-        _check_socket(self._host())
+        check_socket(self._host())
         if self._noted(known):
             meanwhile()
             return
@@ -124,13 +110,13 @@ class DockerCli:
         try:
             result = self._run_beside(argv, _QUICK_S, meanwhile)
         except TimedOut as error:
-            raise _engine_gone(error.what) from error
+            raise engine_gone(error.what) from error
         answer = _json(result.stdout) if result.returncode == 0 else [None, None, None]
         version, errors, plugins = answer
         if not version or errors:
-            raise _engine_gone("\n".join(errors or ()) or result.stderr)
-        needed = [p for p in plugins or () if p["Name"] in _NEEDED]
-        _check_plugins({p["Name"]: str(p.get("Version", "")) for p in needed})
+            raise engine_gone("\n".join(errors or ()) or result.stderr)
+        needed = [p for p in plugins or () if p["Name"] in NEEDED]
+        check_plugins({p["Name"]: str(p.get("Version", "")) for p in needed})
         if known is not None:
             self._note(known, (str(p.get("Path")) for p in needed))
 
@@ -178,7 +164,7 @@ class DockerCli:
         if result.returncode != 0:
             raise EngineUnavailable(
                 f"There is no docker context called {context!r}.",
-                cause=_last_words(result.stderr),
+                cause=last_words(result.stderr),
                 hint="docker context use default",
             )
         return str(_json(result.stdout))
@@ -202,7 +188,7 @@ class DockerCli:
         if result.returncode != 0:
             raise ConfigError(
                 f"docker compose refuses {', '.join(str(f) for f in target.files)}.",
-                cause=_compose_words(result.stderr),
+                cause=compose_words(result.stderr),
                 hint="correct the file; `docker compose config --quiet` tells if it is good",
             )
         return cast("Mapping[str, object]", _json(result.stdout))
@@ -219,7 +205,7 @@ class DockerCli:
         if result.returncode != 0:
             raise ConfigError(
                 "docker compose refuses the model that it printed itself.",
-                cause=_compose_words(result.stderr),
+                cause=compose_words(result.stderr),
                 hint="docker compose version",
             )
         return dict(line.split() for line in result.stdout.splitlines() if line.strip())
@@ -242,7 +228,7 @@ class DockerCli:
             self._raise_if_gone(result.stderr)
             raise BuildFailed(
                 f"Building {', '.join(services) or 'the images'} failed.",
-                cause="\n".join(_meaningful(lines)[-20:]),
+                cause="\n".join(meaningful(lines)[-20:]),
                 hint="correct the Dockerfile or what it copies, then build again",
             )
 
@@ -258,7 +244,7 @@ class DockerCli:
             self._raise_if_gone(result.stderr)
             raise NotReady(
                 f"Starting {', '.join(services) or 'the stack'} failed.",
-                cause=_compose_words(result.stderr),
+                cause=compose_words(result.stderr),
                 hint="see the cause: an image to build, a port that is taken, a wrong mount",
             )
 
@@ -295,7 +281,7 @@ class DockerCli:
         result = self._run(argv, _FOREVER_S, on_line)
         if result.returncode != 0:
             self._raise_if_gone(result.stderr)
-            raise Unavailable("The logs can't be read.", cause=_compose_words(result.stderr))
+            raise Unavailable("The logs can't be read.", cause=compose_words(result.stderr))
 
     def _in_container(
         self,
@@ -321,21 +307,21 @@ class DockerCli:
         wanted = tuple(dict.fromkeys(references))
         found = self._inspect("image", wanted)
         if len(found) == len(wanted):
-            return dict(zip(wanted, map(_image_fact, found), strict=True))
+            return dict(zip(wanted, map(image_fact, found), strict=True))
         # One is missing, and the answer does not say which name an image answers to.
         singly = ((name, self._inspect("image", [name])) for name in wanted)
-        return {name: _image_fact(one[0]) for name, one in singly if one}
+        return {name: image_fact(one[0]) for name, one in singly if one}
 
     def images(self, labels: Mapping[str, str]) -> tuple[ImageFact, ...]:
         """Local images that carry all *labels*, dangling ones included."""
         ids = self._ids(("image", "ls", "--no-trunc", "--quiet"), labels)
-        facts = map(_image_fact, self._inspect("image", tuple(dict.fromkeys(ids))))
+        facts = map(image_fact, self._inspect("image", tuple(dict.fromkeys(ids))))
         return tuple(sorted(facts, key=lambda fact: fact.id))
 
     def tag(self, image: str, name: str) -> None:
         """Give the image with the id *image* the name *name*, which another one loses."""
         result = self._docker("image", "tag", image, name)
-        _raise_unless_done(result, f"{image} can't be called {name}.")
+        raise_unless_done(result, f"{image} can't be called {name}.")
 
     def pull(self, reference: str, platform: str = "") -> bool:
         """Fetch an image from its registry; False if it can't be had."""
@@ -348,18 +334,18 @@ class DockerCli:
     def platform(self) -> str:
         """What the engine runs on, and builds for if nobody says."""
         result = self._docker("version", "--format", "{{.Server.Os}}/{{.Server.Arch}}")
-        _raise_unless_done(result, "The engine does not say what it builds for.")
+        raise_unless_done(result, "The engine does not say what it builds for.")
         return result.stdout.strip()
 
     def history(self, image: str) -> tuple[str, ...]:
         """How each layer of *image* was made, newest first."""
         result = self._docker("history", "--no-trunc", "--format", "{{json .CreatedBy}}", image)
-        _raise_unless_done(result, f"The history of {image} can't be read.")
+        raise_unless_done(result, f"The history of {image} can't be read.")
         return tuple(str(_json(line)) for line in result.stdout.splitlines())
 
     def remove_images(self, references: Sequence[str]) -> None:
         """Remove images; those in use stay."""
-        with _translated(ignore=(_ABSENT, _IN_USE)):
+        with translated(ignore=(ABSENT, IN_USE)):
             if references:
                 self._client(_REMOVE_S).image.remove(list(references))
 
@@ -368,7 +354,7 @@ class DockerCli:
     def containers(self, labels: Mapping[str, str]) -> tuple[ContainerFact, ...]:
         """Containers in any state that carry all *labels*."""
         ids = self._ids(("ps", "--all", "--no-trunc", "--quiet"), labels)
-        return tuple(_container_fact(raw) for raw in self._inspect("container", ids))
+        return tuple(container_fact(raw) for raw in self._inspect("container", ids))
 
     def networks(self, labels: Mapping[str, str]) -> Mapping[str, Mapping[str, str]]:
         """Networks that carry all *labels*: name to its labels."""
@@ -380,17 +366,17 @@ class DockerCli:
 
     def remove_containers(self, ids: Sequence[str]) -> None:
         """Kill and remove containers and their anonymous volumes."""
-        with _translated(ignore=(_ABSENT,)):
+        with translated(ignore=(ABSENT,)):
             self._client(_REMOVE_S).container.remove(list(ids), force=True, volumes=True)
 
     def remove_networks(self, names: Sequence[str]) -> None:
         """Remove networks."""
-        with _translated(ignore=(_ABSENT,)):
+        with translated(ignore=(ABSENT,)):
             self._client(_REMOVE_S).network.remove(list(names))
 
     def remove_volumes(self, names: Sequence[str]) -> None:
         """Remove volumes."""
-        with _translated(ignore=(_ABSENT,)):
+        with translated(ignore=(ABSENT,)):
             self._client(_REMOVE_S).volume.remove(list(names))
 
     def logs(self, container: str, tail: int) -> tuple[str, ...]:
@@ -400,8 +386,8 @@ class DockerCli:
         result = self._run(argv, _QUICK_S, lines.append)
         if result.returncode == 0:
             return tuple(lines)
-        if not _ABSENT.search(result.stderr):
-            _raise_unless_done(result, f"The logs of {container} can't be read.")
+        if not ABSENT.search(result.stderr):
+            raise_unless_done(result, f"The logs of {container} can't be read.")
         return ()
 
     def _labelled(self, kind: str, labels: Mapping[str, str]) -> dict[str, Mapping[str, str]]:
@@ -411,7 +397,7 @@ class DockerCli:
     def _ids(self, argv: Sequence[str], labels: Mapping[str, str]) -> list[str]:
         filters = [w for label in _label_filters(labels) for w in ("--filter", f"label={label}")]
         result = self._docker(*argv, *filters)
-        _raise_unless_done(result, f"`docker {argv[0]}` failed.")
+        raise_unless_done(result, f"`docker {argv[0]}` failed.")
         return result.stdout.split()
 
     def _inspect(self, kind: str, ids: Sequence[str]) -> list[dict[str, Any]]:
@@ -419,9 +405,9 @@ class DockerCli:
         if not ids:
             return []
         result = self._docker("inspect", "--type", kind, *ids)
-        wrong = [line for line in result.stderr.splitlines() if not _ABSENT.search(line)]
+        wrong = [line for line in result.stderr.splitlines() if not ABSENT.search(line)]
         if result.returncode != 0 and any(wrong):
-            _raise_unless_done(result, f"`docker inspect --type {kind}` failed.")
+            raise_unless_done(result, f"`docker inspect --type {kind}` failed.")
         return cast("list[dict[str, Any]]", _json(result.stdout or "[]"))
 
     # Files
@@ -445,7 +431,7 @@ class DockerCli:
                 image,
                 "-",
             )
-            _raise_unless_done(result, f"The files of {image} can't be read.")
+            raise_unless_done(result, f"The files of {image} can't be read.")
             yield from self.files_in_container(name, path)
         finally:
             self.remove_containers([name])
@@ -506,7 +492,7 @@ class DockerCli:
                 raise
             except Unavailable as error:
                 if not _is_absent_file(error.cause):
-                    _raise_gone(error.cause, error)
+                    raise_gone(error.cause, error)
                     raise
 
     # Commands
@@ -561,8 +547,8 @@ class DockerCli:
 
         The words alone prove nothing: a program in a container may print them.
         """
-        if _GONE.search(stderr) and self._docker("version").returncode != 0:
-            raise _engine_gone(stderr)
+        if GONE.search(stderr) and self._docker("version").returncode != 0:
+            raise engine_gone(stderr)
 
 
 class _Chunks(io.RawIOBase):
@@ -635,44 +621,6 @@ def _json(text: str) -> Any:  # noqa: ANN401 (JSON is of any shape)
 # What the engine is and says
 
 
-def _check_socket(host: str) -> None:
-    """Connect to a local engine: the kernel's error says what is wrong."""
-    if not host.startswith("unix://"):
-        return
-    path = host.removeprefix("unix://")
-    try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as link:
-            link.settimeout(5)
-            link.connect(path)
-    except PermissionError as error:
-        raise _no_permission(path) from error
-    except OSError as error:
-        raise EngineUnavailable(
-            "The Docker engine is not running.",
-            cause=f"{path}: {error.strerror or error}.",
-            hint="start it (systemctl start docker, Docker Desktop or ./bootstrap --with-docker)",
-        ) from error
-
-
-def _check_plugins(versions: Mapping[str, str]) -> None:
-    for plugin, needed in _NEEDED.items():
-        if plugin not in versions:
-            raise EngineUnavailable(
-                f"docker has no {plugin} plugin.",
-                cause=f"`docker {plugin} version` is not known to it.",
-                hint=f"install docker-{plugin}-plugin, or ./bootstrap --with-docker",
-            )
-        found = versions[plugin]
-        numbers = re.search(r"(\d+)\.(\d+)", found)
-        # A version without numbers is a development build: newer than any release.
-        if numbers and (int(numbers[1]), int(numbers[2])) < needed:
-            raise EngineUnavailable(
-                f"docker {plugin} is too old.",
-                cause=f"Found {found}; {needed[0]}.{needed[1]} or newer is needed.",
-                hint=f"install a newer docker-{plugin}-plugin",
-            )
-
-
 def _docker_folder(environ: Mapping[str, str]) -> Path:
     own = environ.get("DOCKER_CONFIG")
     return Path(own) if own else Path(environ.get("HOME") or Path.home()) / ".docker"
@@ -693,222 +641,6 @@ def _configured_context(environ: Mapping[str, str]) -> str:
     except (OSError, ValueError):
         return ""
     return str(settings.get("currentContext") or "") if isinstance(settings, dict) else ""
-
-
-def _no_permission(where: str) -> EngineUnavailable:
-    return EngineUnavailable(
-        "The Docker engine may not be used by this user.",
-        cause=f"No permission on {where}.",
-        hint="join the group of the socket (usermod -aG docker USER), then log in again",
-    )
-
-
-def _engine_gone(words: str) -> EngineUnavailable:
-    if "permission denied" in words.lower():
-        return _no_permission("its socket")
-    return EngineUnavailable(
-        "The Docker engine does not answer.",
-        cause=_last_words(words, 1),
-        hint="start it (systemctl start docker, Docker Desktop or ./bootstrap --with-docker)",
-    )
-
-
-def _raise_gone(words: str, cause: BaseException | None = None) -> None:
-    if _GONE.search(words):
-        raise _engine_gone(words) from cause
-
-
-def _raise_unless_done(result: CommandResult, what: str) -> None:
-    if result.returncode == 0:
-        return
-    _raise_gone(result.stderr)
-    raise Unavailable(what, cause=_last_words(result.stderr))
-
-
-def _meaningful(lines: Iterable[str]) -> list[str]:
-    return [
-        line.rstrip()
-        for line in lines
-        if not (_NOISE.match(line) or _PROGRESS.match(line) or "level=warning" in line)
-    ]
-
-
-def _last_words(text: str, count: int = 5) -> str:
-    return "\n".join(_meaningful(text.splitlines())[-count:]).strip()
-
-
-def _compose_words(stderr: str) -> str:
-    """Compose's own error, without warnings and without quoted files.
-
-    A warning may carry part of a secret: an unescaped ``$`` in a password makes
-    the rest of it the name of a "variable that is not set".
-    """
-    text = "\n".join(_meaningful(stderr.splitlines()))
-    return _last_words(_QUOTED_FILE.sub(r"\g<words> ...", text))
-
-
-@contextlib.contextmanager
-def _translated(ignore: Sequence[re.Pattern[str]] = ()) -> Iterator[None]:
-    """Turn errors of python-on-whales into ours.
-
-    Those whose every line matches one of *ignore* are none: the verbs that
-    remove go on after an object that is not there.
-    """
-    from python_on_whales import ClientNotFoundError
-    from python_on_whales.exceptions import DockerException
-
-    try:
-        yield
-    except ClientNotFoundError as error:
-        raise EngineUnavailable(
-            "There is no docker command.", hint="install Docker Engine"
-        ) from error
-    except DockerException as error:
-        lines = _meaningful((error.stderr or "").splitlines())
-        if lines and all(any(p.search(line) for p in ignore) for line in lines):
-            return
-        _raise_translated(error.return_code, error.stderr or "", error)
-    except UnstaleError:
-        raise
-    except ValueError as error:  # pydantic: a field of a type it does not expect
-        raise Unavailable(
-            "Docker's answer can't be read.",
-            cause="python-on-whales does not know this engine's format.",
-            hint="update python-on-whales",
-        ) from error
-
-
-def _raise_translated(code: int, stderr: str, error: Exception) -> NoReturn:
-    from unstale.adapters.launcher import NOT_FOUND, TIMED_OUT
-
-    if code == TIMED_OUT:
-        raise TimedOut("The Docker engine did not answer in time.", hint="docker info") from error
-    if code == NOT_FOUND:
-        raise EngineUnavailable(
-            "There is no docker command.", hint="install Docker Engine"
-        ) from error
-    _raise_gone(stderr, error)
-    raise Unavailable("Docker refused.", cause=_last_words(stderr)) from error
-
-
-# From the engine's JSON to facts
-
-
-def _image_fact(raw: Mapping[str, Any]) -> ImageFact:
-    config = raw.get("Config") or {}
-    created = str(raw.get("Created") or "")
-    return ImageFact(
-        id=raw["Id"],
-        tags=tuple(raw.get("RepoTags") or ()),
-        # The engine says year 1, or nothing, where it knows no time.
-        created=None if created[:4] in ("", "0001") else _moment(created),
-        labels=dict(config.get("Labels") or {}),
-        size_bytes=raw.get("Size") or 0,
-        architecture=raw.get("Architecture") or "",
-        os=raw.get("Os") or "",
-        working_dir=str(config.get("WorkingDir") or ""),
-        layers=tuple((raw.get("RootFS") or {}).get("Layers") or ()),
-        environment=tuple(config.get("Env") or ()),
-        config=json.dumps(config, sort_keys=True),
-        on_build=tuple(config.get("OnBuild") or ()),
-        is_pulled=bool(raw.get("RepoDigests")),
-    )
-
-
-def _moment(text: str) -> datetime:
-    # Nanoseconds, which datetime does not have, are cut to microseconds.
-    return datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", text))
-
-
-def _container_fact(raw: Mapping[str, Any]) -> ContainerFact:
-    state, labels = raw["State"], raw["Config"].get("Labels") or {}
-    health = state.get("Health") or {}
-    status = health.get("Status") or "none"
-    return ContainerFact(
-        id=raw["Id"],
-        name=raw["Name"].removeprefix("/"),
-        service=labels.get("com.docker.compose.service", ""),
-        project=labels.get("com.docker.compose.project", ""),
-        image_id=raw["Image"],
-        status=state["Status"],
-        exit_code=state["ExitCode"],
-        oom_killed=bool(state.get("OOMKilled")),
-        error=state.get("Error") or "",
-        health=None if status == "none" else status,
-        health_output=_health_output(health.get("Log") or ()),
-        started_at=state.get("StartedAt") or "",
-        finished_at=state.get("FinishedAt") or "",
-        restart_count=raw.get("RestartCount") or 0,
-        one_off=labels.get("com.docker.compose.oneoff") == "True",
-        labels=labels,
-        mounts=_mounts(raw),
-        ports=_ports((raw.get("NetworkSettings") or {}).get("Ports") or {}),
-        config=_container_config(raw),
-    )
-
-
-def _container_config(raw: Mapping[str, Any]) -> ContainerConfig:
-    config, host = raw["Config"], raw.get("HostConfig") or {}
-    networks = (raw.get("NetworkSettings") or {}).get("Networks") or {}
-    return ContainerConfig(
-        image=config.get("Image") or "",
-        environment=tuple(config.get("Env") or ()),
-        command=tuple(config.get("Cmd") or ()),
-        entrypoint=tuple(config.get("Entrypoint") or ()),
-        user=config.get("User") or "",
-        working_dir=config.get("WorkingDir") or "",
-        healthcheck=json.dumps(config.get("Healthcheck") or {}, sort_keys=True),
-        ports={
-            port: frozenset(f"{p.get('HostIp', '')}:{p.get('HostPort', '')}" for p in places or ())
-            for port, places in (host.get("PortBindings") or {}).items()
-        },
-        networks={
-            name: frozenset((place or {}).get("Aliases") or ()) for name, place in networks.items()
-        },
-    )
-
-
-def _health_output(log: Sequence[Mapping[str, Any]]) -> str:
-    failed = (str(e.get("Output") or "").strip() for e in reversed(log) if e.get("ExitCode"))
-    return next((output for output in failed if output), "")
-
-
-def _mounts(raw: Mapping[str, Any]) -> tuple[MountFact, ...]:
-    # Those of `tmpfs:` are no mounts to the engine, but an option of the host.
-    host = raw.get("HostConfig") or {}
-    bare = {
-        mount.get("Target")
-        for mount in host.get("Mounts") or ()
-        if (mount.get("VolumeOptions") or {}).get("NoCopy")
-    }
-    return (
-        *(_mount_fact(mount, bare) for mount in raw.get("Mounts") or ()),
-        *(MountFact("tmpfs", "", target) for target in sorted(host.get("Tmpfs") or {})),
-    )
-
-
-def _mount_fact(raw: Mapping[str, Any], bare: Container[str | None]) -> MountFact:
-    return MountFact(
-        kind=raw.get("Type", ""),
-        source=raw.get("Source", ""),
-        target=raw.get("Destination", ""),
-        name=raw.get("Name", ""),
-        copies=raw.get("Destination") not in bare
-        and "nocopy" not in str(raw.get("Mode") or "").split(","),
-    )
-
-
-def _ports(raw: Mapping[str, Sequence[Mapping[str, str]] | None]) -> tuple[tuple[int, str], ...]:
-    return tuple(
-        sorted(
-            (int(port.partition("/")[0]), f"{place.get('HostIp', '')}:{place['HostPort']}")
-            for port, places in raw.items()
-            for place in places or ()
-        )
-    )
-
-
-# From `docker cp`'s archive to members
 
 
 def _place(path: PurePosixPath, name: str) -> PurePosixPath:

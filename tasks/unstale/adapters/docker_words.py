@@ -1,0 +1,191 @@
+"""What docker and compose say when something is wrong, as errors of ours."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import socket
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NoReturn
+
+from unstale.errors import EngineUnavailable, TimedOut, Unavailable, UnstaleError
+from unstale.ports import CommandResult
+
+__all__ = [
+    "ABSENT",
+    "GONE",
+    "IN_USE",
+    "NEEDED",
+    "check_plugins",
+    "check_socket",
+    "compose_words",
+    "engine_gone",
+    "last_words",
+    "meaningful",
+    "raise_gone",
+    "raise_unless_done",
+    "translated",
+]
+
+# Compose: the release that knows the override's !reset and !override tags.
+# Buildx: 0.13 is the oldest that was tried; what is much older is refused.
+NEEDED = {"compose": (2, 24), "buildx": (0, 10)}
+
+GONE = re.compile(
+    r"cannot connect to the docker daemon|error during connect|is the docker daemon running"
+    r"|permission denied while trying to connect|failed to connect to the docker api",
+    re.IGNORECASE,
+)
+ABSENT = re.compile(
+    r"no such |not found|could not find the file|already in progress", re.IGNORECASE
+)
+IN_USE = re.compile(r"conflict", re.IGNORECASE)
+# What `docker network rm` adds to its errors.
+_NOISE = re.compile(r"^\s*(-*|exit status \d+)\s*$")
+# Compose's own progress: " Container demo-db-1  Starting".
+_PROGRESS = re.compile(r"^\s*(Container|Network|Volume|Image|Service)? ?\S+\s+\w+ing\b\s*$")
+# Compose quotes the rest of an env file, secrets and all, where it can't read it.
+_QUOTED_FILE = re.compile(
+    r"(?P<words>near|in variable name|unterminated quoted value|invalid template:)\s*[\"'].*",
+    re.DOTALL | re.IGNORECASE,
+)
+
+
+def check_socket(host: str) -> None:
+    """Connect to a local engine: the kernel's error says what is wrong."""
+    if not host.startswith("unix://"):
+        return
+    path = host.removeprefix("unix://")
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as link:
+            link.settimeout(5)
+            link.connect(path)
+    except PermissionError as error:
+        raise _no_permission(path) from error
+    except OSError as error:
+        raise EngineUnavailable(
+            "The Docker engine is not running.",
+            cause=f"{path}: {error.strerror or error}.",
+            hint="start it (systemctl start docker, Docker Desktop or ./bootstrap --with-docker)",
+        ) from error
+
+
+def check_plugins(versions: Mapping[str, str]) -> None:
+    """Raise `EngineUnavailable` where a plugin is missing or too old (name to version)."""
+    for plugin, needed in NEEDED.items():
+        if plugin not in versions:
+            raise EngineUnavailable(
+                f"docker has no {plugin} plugin.",
+                cause=f"`docker {plugin} version` is not known to it.",
+                hint=f"install docker-{plugin}-plugin, or ./bootstrap --with-docker",
+            )
+        found = versions[plugin]
+        numbers = re.search(r"(\d+)\.(\d+)", found)
+        # A version without numbers is a development build: newer than any release.
+        if numbers and (int(numbers[1]), int(numbers[2])) < needed:
+            raise EngineUnavailable(
+                f"docker {plugin} is too old.",
+                cause=f"Found {found}; {needed[0]}.{needed[1]} or newer is needed.",
+                hint=f"install a newer docker-{plugin}-plugin",
+            )
+
+
+def _no_permission(where: str) -> EngineUnavailable:
+    return EngineUnavailable(
+        "The Docker engine may not be used by this user.",
+        cause=f"No permission on {where}.",
+        hint="join the group of the socket (usermod -aG docker USER), then log in again",
+    )
+
+
+def engine_gone(words: str) -> EngineUnavailable:
+    """The error for *words* of an engine that does not answer."""
+    if "permission denied" in words.lower():
+        return _no_permission("its socket")
+    return EngineUnavailable(
+        "The Docker engine does not answer.",
+        cause=last_words(words, 1),
+        hint="start it (systemctl start docker, Docker Desktop or ./bootstrap --with-docker)",
+    )
+
+
+def raise_gone(words: str, cause: BaseException | None = None) -> None:
+    """Raise `EngineUnavailable` if *words* say that the engine is gone."""
+    if GONE.search(words):
+        raise engine_gone(words) from cause
+
+
+def raise_unless_done(result: CommandResult, what: str) -> None:
+    """Raise `Unavailable`, saying *what*, if the command failed."""
+    if result.returncode == 0:
+        return
+    raise_gone(result.stderr)
+    raise Unavailable(what, cause=last_words(result.stderr))
+
+
+def meaningful(lines: Iterable[str]) -> list[str]:
+    """*lines* without progress, warnings and rules."""
+    return [
+        line.rstrip()
+        for line in lines
+        if not (_NOISE.match(line) or _PROGRESS.match(line) or "level=warning" in line)
+    ]
+
+
+def last_words(text: str, count: int = 5) -> str:
+    """The last *count* meaningful lines of *text*."""
+    return "\n".join(meaningful(text.splitlines())[-count:]).strip()
+
+
+def compose_words(stderr: str) -> str:
+    """Compose's own error, without warnings and without quoted files.
+
+    A warning may carry part of a secret: an unescaped ``$`` in a password makes
+    the rest of it the name of a "variable that is not set".
+    """
+    text = "\n".join(meaningful(stderr.splitlines()))
+    return last_words(_QUOTED_FILE.sub(r"\g<words> ...", text))
+
+
+@contextlib.contextmanager
+def translated(ignore: Sequence[re.Pattern[str]] = ()) -> Iterator[None]:
+    """Turn errors of python-on-whales into ours.
+
+    Those whose every line matches one of *ignore* are none: the verbs that
+    remove go on after an object that is not there.
+    """
+    from python_on_whales import ClientNotFoundError
+    from python_on_whales.exceptions import DockerException
+
+    try:
+        yield
+    except ClientNotFoundError as error:
+        raise EngineUnavailable(
+            "There is no docker command.", hint="install Docker Engine"
+        ) from error
+    except DockerException as error:
+        lines = meaningful((error.stderr or "").splitlines())
+        if lines and all(any(p.search(line) for p in ignore) for line in lines):
+            return
+        _raise_translated(error.return_code, error.stderr or "", error)
+    except UnstaleError:
+        raise
+    except ValueError as error:  # pydantic: a field of a type it does not expect
+        raise Unavailable(
+            "Docker's answer can't be read.",
+            cause="python-on-whales does not know this engine's format.",
+            hint="update python-on-whales",
+        ) from error
+
+
+def _raise_translated(code: int, stderr: str, error: Exception) -> NoReturn:
+    from unstale.adapters.launcher import NOT_FOUND, TIMED_OUT
+
+    if code == TIMED_OUT:
+        raise TimedOut("The Docker engine did not answer in time.", hint="docker info") from error
+    if code == NOT_FOUND:
+        raise EngineUnavailable(
+            "There is no docker command.", hint="install Docker Engine"
+        ) from error
+    raise_gone(stderr, error)
+    raise Unavailable("Docker refused.", cause=last_words(stderr)) from error
