@@ -152,7 +152,8 @@ def _judge(
         return Stale((Reason(str(path), "added"),)), f"path absent: the image has no {path}"
     if differences:
         reasons = tuple(Reason(str(one.path), one.change) for one in differences)
-        return Stale(reasons), f"bytes differ: {len(differences)} of {compared} copied files"
+        told = "" if search is None else f"; the pattern was found {len(matches)} times"
+        return Stale(reasons), f"bytes differ: {len(differences)} of {compared} copied files{told}"
     if search is not None and not matches:
         where = str(path) if path is not None else "the copied files"
         return Stale(()), f"pattern not found: {search.pattern!r} is nowhere in {where}"

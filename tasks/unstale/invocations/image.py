@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from invoke import Collection, Context, task
 
-from unstale.errors import Mismatch, Outcome, UsageError
+from unstale.errors import Mismatch, Outcome, Unavailable, UsageError
 from unstale.invocations.boundary import QuietTask, entry, finish
 
 if TYPE_CHECKING:
@@ -155,7 +155,9 @@ def verify(
         else:
             console.print_lines(text.image_verify(found))
         if found.finding:
-            error = Mismatch(found.finding, hint=f"inv image.build --service {found.service}")
+            # A build mends bytes that differ; what is in no file it can't bring.
+            verb = "build" if found.differences else "status"
+            error = Mismatch(found.finding, hint=f"inv image.{verb} --service {found.service}")
             finish(Outcome.MISMATCH, str(error))
 
 
@@ -195,10 +197,8 @@ def timeline(
 def _write(project: Project, name: str, text: str) -> None:
     try:
         project.files.write_atomic(Path(name), text)
-    except OSError as error:
-        raise UsageError(
-            f"{name} can't be written.", cause=f"{error.strerror}.", hint="--html FILE"
-        ) from error
+    except Unavailable as error:
+        raise UsageError(error.what, cause=error.cause, hint="--html FILE") from error
 
 
 @task(

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from unstale.errors import CouldNotTell, Mismatch
-from unstale.pipeline.images import Bench, placed
+from unstale.pipeline.images import Bench, placed, statuses
 from unstale.pipeline.site import Deployment
 from unstale.ports import ContainerFact
 from unstale.stack.judge import ContainerStatus, absent, judge_containers
@@ -43,10 +43,21 @@ def status(bench: Bench, deployment: Deployment) -> StackStatus:
     found = docker.containers({PROJECT: deployment.target.project})
     # All profiles: a service of one that is off now may have a container.
     model = docker.config(replace(deployment.target, profiles=("*",)))
-    judged = _judge(bench, found, model)
+    sources = {status.service: status.verdict for status in statuses(bench)}
+    # One answer over source, image, container and mounts: an image that is the
+    # service's current one may be older than the files.
+    judged = [
+        replace(one, image=combine((one.image, *_source(sources, one.container.service))))
+        for one in _judge(bench, found, model)
+    ]
     ordered = tuple(sorted(judged, key=lambda one: (one.container.service, one.container.name)))
     services = bench.site.started_services
     return StackStatus(deployment.target.project, ordered, absent(services, ordered))
+
+
+def _source(sources: Mapping[str, Verdict], service: str) -> tuple[Verdict, ...]:
+    verdict = sources.get(service)
+    return () if verdict is None or isinstance(verdict, Missing) else (verdict,)
 
 
 def _judge(

@@ -401,4 +401,5 @@ def require_verified(result: VerifyResult) -> None:
 
     """
     if result.finding:
-        raise Mismatch(result.finding, hint=f"inv image.build --service {result.service}")
+        verb = "build" if result.differences else "status"
+        raise Mismatch(result.finding, hint=f"inv image.{verb} --service {result.service}")

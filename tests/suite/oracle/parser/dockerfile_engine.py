@@ -36,7 +36,8 @@ def _build(text: str, *options: str) -> bytes:
         )
     if found.returncode:
         said = found.stderr.decode(errors="replace").strip().splitlines()[-1]
-        assert "failed to solve: " in said, said  # anything else is no answer
+        refusals = ("failed to solve: ", "failed to run Build function: ")
+        assert any(words in said for words in refusals), said  # anything else is no answer
         raise RefusedError(said)
     return found.stdout
 

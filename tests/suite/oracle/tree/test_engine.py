@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import posixpath
@@ -157,8 +158,9 @@ def device(kind: int, number: int) -> Make:
 
 
 def listen(root: Path) -> None:
-    with socket.socket(socket.AF_UNIX) as one:
-        one.bind(str(root / "p"))
+    # An address holds about a hundred bytes, a temporary folder's path may have more.
+    with socket.socket(socket.AF_UNIX) as one, contextlib.chdir(root):
+        one.bind("p")
     (root / "p").chmod(0o644)
 
 
