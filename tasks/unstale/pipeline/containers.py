@@ -47,17 +47,12 @@ def status(bench: Bench, deployment: Deployment) -> StackStatus:
     # One answer over source, image, container and mounts: an image that is the
     # service's current one may be older than the files.
     judged = [
-        replace(one, image=combine((one.image, *_source(sources, one.container.service))))
+        replace(one, source=sources.get(one.container.service, one.source))
         for one in _judge(bench, found, model)
     ]
     ordered = tuple(sorted(judged, key=lambda one: (one.container.service, one.container.name)))
     services = bench.site.started_services
     return StackStatus(deployment.target.project, ordered, absent(services, ordered))
-
-
-def _source(sources: Mapping[str, Verdict], service: str) -> tuple[Verdict, ...]:
-    verdict = sources.get(service)
-    return () if verdict is None or isinstance(verdict, Missing) else (verdict,)
 
 
 def _judge(

@@ -56,6 +56,10 @@ def _why(status: ContainerStatus, root: Path) -> list[str]:
     lines = []
     if isinstance(status.image, Stale):
         lines.append("  it runs another image than its service has now")
+    if isinstance(status.source, Stale):
+        paths = [r.path for r in status.source.reasons]
+        more = f" and {len(paths) - 3} more" if len(paths) > 3 else ""
+        lines.append(f"  its image was built before {', '.join(paths[:3])}{more} changed")
     if isinstance(status.configuration, Stale):
         lines += [f"  {r.change}: {r.path}" for r in status.configuration.reasons]
     lines += [_hidden(mount, found, root) for mount, found in _hiding(status)]
@@ -77,7 +81,7 @@ def _relative(finding: Finding, root: Path) -> str:
 
 
 def _verdicts(status: ContainerStatus) -> tuple[Verdict, ...]:
-    return (status.image, status.configuration, status.mounts)
+    return (status.image, status.configuration, status.mounts, status.source)
 
 
 def _hiding(status: ContainerStatus) -> list[tuple[MountFact, list[Finding]]]:
@@ -107,7 +111,9 @@ def _cures(status: StackStatus) -> tuple[str, ...]:
     anew = status.missing or any(
         isinstance(v, Stale) for c in status.containers for v in (c.image, c.configuration)
     )
-    cures = [f"docker restart {name}   (it holds a file that was replaced)" for name in binds]
+    is_old = any(isinstance(c.source, Stale) for c in status.containers)
+    cures = ["inv image.build stack.up   (build what is stale first)"] if is_old else []
+    cures += [f"docker restart {name}   (it holds a file that was replaced)" for name in binds]
     if orphans or volumes:
         cures.append("inv stack.down stack.up   (its volumes go, and are filled anew)")
     elif anew:

@@ -43,6 +43,9 @@ _LOOK_S = 60.0
 _PATHS_A_CALL = 400
 
 
+_NOT_ASKED = NotAsked("the files were not asked for")
+
+
 @dataclass(frozen=True, slots=True)
 class ContainerStatus:
     """What is known of one container."""
@@ -55,11 +58,13 @@ class ContainerStatus:
     mounts: Verdict
     """Whether its mounts leave the copied files in sight, or show the same."""
     findings: tuple[Finding, ...] = ()
+    source: Verdict = _NOT_ASKED
+    """Whether its service's image was built from the files that are here now."""
 
     @property
     def verdict(self) -> Verdict:
-        """One answer for all three."""
-        return combine((self.image, self.configuration, self.mounts))
+        """One answer for all."""
+        return combine((self.image, self.configuration, self.mounts, self.source))
 
 
 def judge_containers(

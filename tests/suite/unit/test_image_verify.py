@@ -96,7 +96,7 @@ def test_bytes_that_differ_are_said_even_if_the_pattern_is_found(look: Looking) 
     found = look(OLD, search=Search("one"))
 
     assert isinstance(found.verdict, Stale)
-    assert found.finding == "bytes differ: 1 of 1 copied files"
+    assert found.finding == "bytes differ: 1 of 1 copied files; the pattern was found 1 times"
     assert [one.path for one in found.differences] == [APP]
     assert found.matches == (Match(APP, 1),)
 
