@@ -37,10 +37,11 @@ _CHECKS: tuple[tuple[str, tuple[str, ...]], ...] = (
             # Two at a time: they wait for the engine more than they compute. The tests
             # of a file share fixtures, and stay together.
             *("--numprocesses=2", "--dist=loadfile"),
-            "tests/suite/contract",
-            "tests/suite/oracle",
-            "tests/suite/bench",
+            # The longest files first: the last one keeps only one of the two busy.
             "tests/suite/integration",
+            "tests/suite/oracle",
+            "tests/suite/contract",
+            "tests/suite/bench",
         ),
     ),
     ("merge coverage", ("coverage", "combine", "--quiet")),
