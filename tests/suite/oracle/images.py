@@ -10,7 +10,7 @@ from engine import VARIANTS, reference
 
 from unstale.adapters.docker import DockerCli
 from unstale.adapters.process import SystemProcess
-from unstale.ports import ImageFact
+from unstale.facts import ImageFact
 
 
 class Library:
