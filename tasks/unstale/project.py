@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import os
 import sys
-import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -41,18 +40,12 @@ from unstale.errors import (
     UsageError,
 )
 from unstale.mask import Mask, mask_for
-from unstale.ports import (
-    BuildRecord,
-    Command,
-    CommandResult,
-    ComposeTarget,
-    ContainerFact,
-    Line,
-)
+from unstale.ports import Command, CommandResult, ComposeTarget, Line
 from unstale.stack.names import STANDING, image_project, standing_run
 
 if TYPE_CHECKING:
     from unstale import compose
+    from unstale.facts import BuildRecord, ContainerFact
     from unstale.image.check import ImageStatus
     from unstale.image.explain import Background
     from unstale.image.local import Cleaning, LocalImage
@@ -591,7 +584,7 @@ class Project:
         # What an earlier build made stale is created anew; what is up stays.
         deployment = self.stack_up(line, env)
         containers.verify_running(self._bench(site), deployment, is_new=False)
-        number = uuid.uuid4().hex[:8]
+        number = os.urandom(4).hex()
         try:
             found = tests.run_tests(
                 self.ports,
@@ -664,7 +657,7 @@ class Project:
         from unstale.stack.lifecycle import remove
 
         site = self.site(env)
-        run = uuid.uuid4().hex[:8]
+        run = os.urandom(4).hex()
 
         def keep(deployment: Deployment) -> None:
             if self._record(site.environment.name).exists():

@@ -70,9 +70,7 @@ def days_until(moment: str) -> float:
 class TestCreateAPIKey:
     """POST /api-keys."""
 
-    def test_create_api_key_success(
-        self, client: TestClient, url: str, settings: Settings
-    ) -> None:
+    def test_create_api_key_success(self, client: TestClient, url: str, settings: Settings) -> None:
         """A key is shown with its secret, and lives for the default time."""
         response = client.post(url, json={"name": "deploy"})
 
@@ -84,9 +82,7 @@ class TestCreateAPIKey:
             settings.api_key_default_days, abs=0.01
         )
 
-    def test_create_api_key_with_custom_expiration(
-        self, client: TestClient, url: str
-    ) -> None:
+    def test_create_api_key_with_custom_expiration(self, client: TestClient, url: str) -> None:
         """A key lives for the days that were asked for."""
         response = client.post(url, json={"name": "short", "expires_in_days": 7})
 
@@ -130,9 +126,7 @@ class TestCreateAPIKey:
 class TestListAPIKeys:
     """GET /api-keys."""
 
-    def test_a_key_is_listed_without_its_secret(
-        self, client: TestClient, url: str
-    ) -> None:
+    def test_a_key_is_listed_without_its_secret(self, client: TestClient, url: str) -> None:
         """The secret is shown once, when the key is made."""
         created = client.post(url, json={"name": "deploy"}).json()
 
@@ -141,9 +135,7 @@ class TestListAPIKeys:
         assert [key["id"] for key in listed] == [created["id"]]
         assert "key" not in listed[0]
 
-    def test_without_credentials_nothing_is_listed(
-        self, anonymous: TestClient, url: str
-    ) -> None:
+    def test_without_credentials_nothing_is_listed(self, anonymous: TestClient, url: str) -> None:
         """No override is left behind by another test: 401."""
         response = anonymous.get(url)
 
@@ -169,8 +161,6 @@ class TestRevokeAPIKey:
         assert keys[0]["id"] not in [key["id"] for key in client.get(url).json()]
         assert client.post(url, json={"name": "next"}).status_code == 201
 
-    def test_a_key_that_does_not_exist_is_not_found(
-        self, client: TestClient, url: str
-    ) -> None:
+    def test_a_key_that_does_not_exist_is_not_found(self, client: TestClient, url: str) -> None:
         """The answer for a stranger's key is the same."""
         assert client.delete(f"{url}/{uuid4()}").status_code == 404

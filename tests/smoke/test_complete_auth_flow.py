@@ -94,9 +94,7 @@ class Visitor:
         body = {"display_name": display_name}
         return self.http.patch(f"{API}/users/me", json=body, headers=bearer(access))
 
-    def _post(
-        self, path: str, body: dict[str, str], access: str | None = None
-    ) -> httpx2.Response:
+    def _post(self, path: str, body: dict[str, str], access: str | None = None) -> httpx2.Response:
         headers = bearer(access) if access else {}
         return self.http.post(f"{API}{path}", json=body, headers=headers)
 
@@ -121,9 +119,7 @@ def tokens_of(response: httpx2.Response) -> Tokens:
 def mailed_token(recipient: str, purpose: str) -> str:
     """Return the token in the one mail of this *purpose* to *recipient*."""
     engine = create_engine(os.environ["DATABASE_URL"], poolclass=NullPool)
-    query = text(
-        "SELECT token FROM outbox WHERE recipient = :recipient AND purpose = :purpose"
-    )
+    query = text("SELECT token FROM outbox WHERE recipient = :recipient AND purpose = :purpose")
     with engine.connect() as connection:
         found = connection.execute(query, {"recipient": recipient, "purpose": purpose})
         return str(found.scalar_one())
@@ -164,9 +160,7 @@ def test_complete_authentication_flow(http: httpx2.Client, email: str) -> None:
     expect(ada.refresh(phone.refresh), 401)
 
     # 9. Update the profile.
-    assert expect(ada.rename(laptop.access, "Countess"), 200)["display_name"] == (
-        "Countess"
-    )
+    assert expect(ada.rename(laptop.access, "Countess"), 200)["display_name"] == ("Countess")
 
     # 10. The update was kept: another login's token reads it.
     assert expect(ada.me(refreshed.access), 200)["display_name"] == "Countess"

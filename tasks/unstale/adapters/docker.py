@@ -8,19 +8,14 @@ goes through the `Process` port.
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 import os
 import shutil
 import sys
-import tarfile
-import uuid
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
-from pathlib import Path, PurePosixPath
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from unstale.adapters.docker_facts import container_fact, image_fact
 from unstale.adapters.docker_words import (
     ABSENT,
     GONE,
@@ -32,7 +27,6 @@ from unstale.adapters.docker_words import (
     engine_gone,
     last_words,
     meaningful,
-    raise_gone,
     raise_unless_done,
     translated,
 )
@@ -47,20 +41,21 @@ from unstale.errors import (
 from unstale.jsontext import read_json
 from unstale.mask import is_secret
 from unstale.ports import (
-    ArchiveMember,
     BuildOptions,
     Command,
     CommandResult,
     ComposeTarget,
-    ContainerFact,
-    ImageFact,
     Line,
     Process,
     RunOptions,
 )
 
 if TYPE_CHECKING:
+    from pathlib import PurePosixPath
+
     from python_on_whales import DockerClient
+
+    from unstale.facts import ArchiveMember, ContainerFact, ImageFact
 
 __all__ = ["DockerCli"]
 
@@ -72,8 +67,6 @@ _PULL_S = 900.0
 _BUILDKIT = {"DOCKER_BUILDKIT": "1", "COMPOSE_DOCKER_CLI_BUILD": "1"}
 _ARCHIVE_S = 300.0
 _FOREVER_S = 7 * 24 * 3600.0
-_MAX_BYTES = 1 << 30
-_MAX_MEMBERS = 200_000
 _DEFAULT_HOST = "unix:///var/run/docker.sock"
 _INSPECTED = "dev.unstale.owner=inspect"
 
@@ -303,8 +296,15 @@ class DockerCli:
 
     def images_called(self, references: Sequence[str]) -> Mapping[str, ImageFact]:
         """The local images among *references*, all in one question."""
+        from unstale.adapters import engine
+        from unstale.adapters.docker_facts import image_fact
+
         # Not by python-on-whales: its import alone takes longer than the answer.
         wanted = tuple(dict.fromkeys(references))
+        local = self._host().removeprefix("unix://")
+        answers = engine.images(local, wanted) if local.startswith("/") else None
+        if answers is not None:
+            return {name: image_fact(raw) for name, raw in answers.items()}
         found = self._inspect("image", wanted)
         if len(found) == len(wanted):
             return dict(zip(wanted, map(image_fact, found), strict=True))
@@ -314,6 +314,8 @@ class DockerCli:
 
     def images(self, labels: Mapping[str, str]) -> tuple[ImageFact, ...]:
         """Local images that carry all *labels*, dangling ones included."""
+        from unstale.adapters.docker_facts import image_fact
+
         ids = self._ids(("image", "ls", "--no-trunc", "--quiet"), labels)
         facts = map(image_fact, self._inspect("image", tuple(dict.fromkeys(ids))))
         return tuple(sorted(facts, key=lambda fact: fact.id))
@@ -353,6 +355,8 @@ class DockerCli:
 
     def containers(self, labels: Mapping[str, str]) -> tuple[ContainerFact, ...]:
         """Containers in any state that carry all *labels*."""
+        from unstale.adapters.docker_facts import container_fact
+
         ids = self._ids(("ps", "--all", "--no-trunc", "--quiet"), labels)
         return tuple(container_fact(raw) for raw in self._inspect("container", ids))
 
@@ -415,22 +419,11 @@ class DockerCli:
     def files_in_image(self, image: str, path: PurePosixPath) -> Iterator[ArchiveMember]:
         """The files at or under *path* in *image*, without running it."""
         # The name is known before the container is: a signal can't leak it.
-        name = f"unstale-inspect-{uuid.uuid4().hex}"
+        name = f"unstale-inspect-{os.urandom(16).hex()}"
+        # The command, which an image need not have, is never run.
+        options = ("--pull", "never", "--network", "none", "--name", name, "--label", _INSPECTED)
         try:
-            # The command, which an image need not have, is never run.
-            result = self._docker(
-                "create",
-                "--pull",
-                "never",
-                "--network",
-                "none",
-                "--name",
-                name,
-                "--label",
-                _INSPECTED,
-                image,
-                "-",
-            )
+            result = self._docker("create", *options, image, "-")
             raise_unless_done(result, f"The files of {image} can't be read.")
             yield from self.files_in_container(name, path)
         finally:
@@ -438,62 +431,11 @@ class DockerCli:
 
     def files_in_container(self, container: str, path: PurePosixPath) -> Iterator[ArchiveMember]:
         """The files at or under *path* in a container, running or not."""
-        links: dict[PurePosixPath, tuple[PurePosixPath, int]] = {}
-        with closing(self._archive(container, path)) as entries:
-            for tar, entry, place in entries:
-                if entry.islnk():
-                    links[place] = (_place(path, entry.linkname), entry.mode)
-                else:
-                    yield _member(tar, entry, place)
-        if links:
-            yield from self._hard_links(container, path, links)
+        from unstale.adapters.docker_files import files
 
-    def _hard_links(
-        self,
-        container: str,
-        path: PurePosixPath,
-        links: Mapping[PurePosixPath, tuple[PurePosixPath, int]],
-    ) -> Iterator[ArchiveMember]:
-        # A second pass, so that the first need not hold every file in memory.
-        wanted = {target for target, _ in links.values()}
-        contents: dict[PurePosixPath, ArchiveMember] = {}
-        with closing(self._archive(container, path)) as entries:
-            for tar, entry, place in entries:
-                if place in wanted and not entry.islnk():
-                    contents[place] = _member(tar, entry, place)
-        for place, (target, mode) in links.items():
-            if found := contents.get(target):
-                yield ArchiveMember(place, mode, found.link, found.content)
-
-    def _archive(
-        self, container: str, path: PurePosixPath
-    ) -> Generator[tuple[tarfile.TarFile, tarfile.TarInfo, PurePosixPath], None, None]:
         argv = ("docker", "cp", "--follow-link", f"{container}:{path}", "-")
         command = Command(argv, _ARCHIVE_S, env=self._environ)
-        size = count = 0
-        with closing(cast("Any", self._process.stream(command))) as chunks:
-            try:
-                with tarfile.open(fileobj=_Chunks(chunks), mode="r|") as tar:
-                    for entry in tar:
-                        size, count = size + entry.size, count + 1
-                        if size > _MAX_BYTES or count > _MAX_MEMBERS:
-                            raise _too_much(path)
-                        if entry.isreg() or entry.issym() or entry.islnk():
-                            yield tar, entry, _place(path, entry.name)
-                        # tarfile would keep a record of every member it has seen.
-                        cast("Any", tar).members = []
-                for _ in chunks:  # what pads the archive, then the exit code
-                    pass
-            except tarfile.TarError as error:
-                raise Unavailable(
-                    f"The archive of {path} can't be read.", cause=str(error)
-                ) from error
-            except EngineUnavailable:
-                raise
-            except Unavailable as error:
-                if not _is_absent_file(error.cause):
-                    raise_gone(error.cause, error)
-                    raise
+        return files(lambda: self._process.stream(command), path)
 
     # Commands
 
@@ -526,19 +468,17 @@ class DockerCli:
         command = Command(
             tuple(argv), deadline_s, env={**self._environ, **(env or {})}, stdin=stdin
         )
-        try:
+        with _docker_is_there():
             return self._process.run(command, on_line)
-        except TimedOut:
-            raise
-        except Unavailable as error:  # no docker command
-            raise EngineUnavailable(error.what, cause=error.cause, hint=error.hint) from error
 
     def _run_beside(
         self, argv: Sequence[str], deadline_s: float, meanwhile: Meanwhile
     ) -> CommandResult:
         """Run a command, and *meanwhile* in the time it takes."""
         command = Command(tuple(argv), deadline_s, env=self._environ)
-        with self._process.started(command) as result:
+        with contextlib.ExitStack() as stack:
+            with _docker_is_there():
+                result = stack.enter_context(self._process.started(command))
             meanwhile()
             return result()
 
@@ -551,15 +491,15 @@ class DockerCli:
             raise engine_gone(stderr)
 
 
-class _Chunks(io.RawIOBase):
-    """An iterator of bytes as the file object that tarfile streams from."""
-
-    def __init__(self, chunks: Iterator[bytes]) -> None:
-        self._chunks = chunks
-
-    def read(self, _size: int = -1) -> bytes:
-        """The next chunk, of any size: tarfile keeps what it does not need yet."""
-        return next(self._chunks, b"")
+@contextlib.contextmanager
+def _docker_is_there() -> Iterator[None]:
+    """No docker command is no engine."""
+    try:
+        yield
+    except TimedOut:
+        raise
+    except Unavailable as error:
+        raise EngineUnavailable(error.what, cause=error.cause, hint=error.hint) from error
 
 
 def _compose(
@@ -641,33 +581,3 @@ def _configured_context(environ: Mapping[str, str]) -> str:
     except (OSError, ValueError):
         return ""
     return str(settings.get("currentContext") or "") if isinstance(settings, dict) else ""
-
-
-def _place(path: PurePosixPath, name: str) -> PurePosixPath:
-    """Where the entry *name* is in the container, if *path* was asked for.
-
-    Names begin with the base name of *path*, or of what it is a link to; for
-    the root they are absolute.
-    """
-    if str(path) == "/":
-        return PurePosixPath("/", name)
-    return path.joinpath(*PurePosixPath(name).parts[1:])
-
-
-def _member(tar: tarfile.TarFile, entry: tarfile.TarInfo, place: PurePosixPath) -> ArchiveMember:
-    if entry.issym():
-        return ArchiveMember(place, entry.mode, entry.linkname, b"")
-    file = tar.extractfile(entry)
-    return ArchiveMember(place, entry.mode, None, file.read() if file else b"")
-
-
-def _is_absent_file(words: str) -> bool:
-    return "could not find the file" in words.lower() or "no such file" in words.lower()
-
-
-def _too_much(path: PurePosixPath) -> Unavailable:
-    return Unavailable(
-        f"There is too much under {path} to read.",
-        cause=f"More than {_MAX_BYTES >> 20} MiB or {_MAX_MEMBERS:,} entries.",
-        hint="name a folder further down",
-    )

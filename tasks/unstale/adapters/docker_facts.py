@@ -8,7 +8,7 @@ from collections.abc import Container, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from unstale.ports import ContainerConfig, ContainerFact, ImageFact, MountFact
+from unstale.facts import ContainerConfig, ContainerFact, ImageFact, MountFact
 
 __all__ = ["container_fact", "image_fact"]
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import os
 import tempfile
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -89,7 +88,7 @@ class DiskFiles:
         """Make *path* a symbolic link to *target*, in place of an earlier link."""
         with _told(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            fresh = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+            fresh = path.with_name(f".{path.name}.{os.urandom(16).hex()}")
             fresh.symlink_to(target)
             fresh.replace(path)
 

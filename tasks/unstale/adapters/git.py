@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
-import uuid
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from unstale.errors import Unavailable
-from unstale.ports import Command, CommitFact, Process
+from unstale.ports import Command, Process
+
+if TYPE_CHECKING:
+    from unstale.facts import CommitFact
 
 __all__ = ["GitCli"]
 
@@ -131,7 +133,7 @@ class GitCli:
         # Paths on standard input end at a line's end; one with such a name is an argument.
         odd = [name for name in missing if "\n" in name]
         lines = "".join(f"{name}\n" for name in missing if "\n" not in name)
-        mark = uuid.uuid4().hex
+        mark = os.urandom(16).hex()
         arguments = ("-z", "-c", "--name-only", "--no-renames", f"--format=%x00{mark}%x00{_FIELDS}")
         log = self._process.stream(
             self._command(
@@ -255,4 +257,6 @@ def _record(fields: Sequence[str]) -> Iterator[tuple[CommitFact, list[str]]]:
 
 
 def _commit(sha: str, short: str, moment: str, subject: str) -> CommitFact:
+    from unstale.facts import CommitFact
+
     return CommitFact(sha, short, datetime.fromisoformat(moment), subject)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,8 +25,8 @@ class Leases:
         path = self.folder / "machine"
         if not path.exists():
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            new = path.with_name(f"machine.{uuid.uuid4().hex}")
-            new.write_text(uuid.uuid4().hex[:16])
+            new = path.with_name(f"machine.{os.urandom(16).hex()}")
+            new.write_text(os.urandom(8).hex())
             # The first of two writers wins, so that both read one name.
             try:
                 os.link(new, path)

@@ -16,13 +16,14 @@ from pathlib import Path
 from typing import Literal
 
 from unstale.errors import Unavailable
+from unstale.facts import ImageFact
 from unstale.image import imageconfig
 from unstale.image.content import Comparison, Difference, compare
 from unstale.image.inputs import BuildInputs
 from unstale.image.manifest import Manifest
 from unstale.image.proof import Proof, Proofs
 from unstale.image.reasons import Readers, differences
-from unstale.ports import Docker, ImageFact
+from unstale.ports import Docker
 from unstale.verdict import Fresh, Missing, Reason, Stale, Unknown, Verdict
 
 __all__ = ["LABEL_INPUTS", "LABEL_MANIFEST", "ImageStatus", "Judgement", "judge", "settle"]

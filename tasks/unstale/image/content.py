@@ -10,10 +10,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from unstale.facts import ArchiveMember
 from unstale.image.inputs import BuildInputs
 from unstale.image.placements import Placed, placements
 from unstale.image.tree import Record
-from unstale.ports import ArchiveMember, Docker
+from unstale.ports import Docker
 from unstale.verdict import Change
 
 __all__ = ["Comparison", "Difference", "compare", "roots"]

@@ -12,8 +12,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import assert_never
 
+from unstale.facts import BuildRecord, CommitFact
 from unstale.image.check import ImageStatus
-from unstale.ports import BuildRecord, CommitFact, Git
+from unstale.ports import Git
 from unstale.verdict import Change, Reason, Stale
 
 __all__ = [
@@ -79,6 +80,7 @@ def background(
     """Ask *git* about the reasons of *statuses*, whose paths are relative to *root*."""
     reasons = [r for s in statuses if isinstance(s.verdict, Stale) for r in s.verdict.reasons]
     oldest = min((s.built_at for s in statuses if s.built_at is not None), default=None)
+    is_behind = any(s.commits_behind for s in statuses)
     paths = _paths(root, reasons)
     changed = git.uncommitted(tuple(paths.values()))
     builds: dict[str, datetime] = {}
@@ -89,7 +91,8 @@ def background(
         commits=commits_of(git, root, reasons),
         uncommitted=frozenset(name for name, path in paths.items() if path in changed),
         builds=builds,
-        log=(git.commits_since(oldest) or ()) if oldest is not None else (),
+        # Where none is behind, the verdicts know already that there is nothing to list.
+        log=(git.commits_since(oldest) or ()) if oldest is not None and is_behind else (),
     )
 
 

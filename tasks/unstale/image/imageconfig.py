@@ -10,9 +10,9 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from unstale.facts import ImageFact
 from unstale.image.dockerfile import Instruction, Unresolved, name_values
 from unstale.image.statements import health
-from unstale.ports import ImageFact
 
 __all__ = ["Config", "command", "commands", "configure", "copied", "fits", "key", "needed", "start"]
 

@@ -19,12 +19,12 @@ from types import MappingProxyType
 
 from unstale.compose import PROXIES, BuildSpec
 from unstale.errors import CouldNotTell, MissingFile
+from unstale.facts import ImageFact
 from unstale.image import dockerfile, goglob, program
 from unstale.image.contexts import Contexts
 from unstale.image.dockerfile import Dockerfile, Unresolved
 from unstale.image.plan import Given, NamedContext, Plan, Reading, StagePlan, Step
 from unstale.image.tree import ContextTree, Record
-from unstale.ports import ImageFact
 
 __all__ = ["SCHEME", "BuildInputs", "Images", "build_inputs", "found", "reads", "records"]
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from unstale.compose import Service
-from unstale.ports import ContainerFact, ImageFact
+from unstale.facts import ContainerFact, ImageFact
 
 __all__ = [
     "UNPROVEN",

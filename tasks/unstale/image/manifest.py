@@ -20,13 +20,13 @@ import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from unstale.facts import ImageFact
 from unstale.image import imageconfig
 from unstale.image.inputs import BuildInputs, records
 from unstale.image.plan import Plan, Step
 from unstale.image.tree import Record
 from unstale.jsontext import read_json
 from unstale.mask import Mask, is_secret, mask_for
-from unstale.ports import ImageFact
 
 __all__ = ["Manifest", "base_facts", "decode", "encode", "has_secrets", "manifest", "to_json"]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Literal
 
-from unstale.ports import ImageFact
+from unstale.facts import ImageFact
 
 __all__ = ["Copy", "Given", "NamedContext", "Plan", "Reading", "StagePlan", "Step"]
 

@@ -19,6 +19,7 @@ from pathlib import PurePosixPath
 from typing import Literal
 
 from unstale.errors import CouldNotTell
+from unstale.facts import ImageFact
 from unstale.image import goglob, imageconfig
 from unstale.image.dockerfile import (
     Dockerfile,
@@ -33,7 +34,6 @@ from unstale.image.imageconfig import Config
 from unstale.image.plan import Copy, Given, NamedContext, Plan, Reading, StagePlan, Step
 from unstale.image.reference import why_refused
 from unstale.image.shell import as_go_reads, expand, expand_body, expand_words
-from unstale.ports import ImageFact
 
 __all__ = ["absent", "familiar", "resolve"]
 

@@ -7,11 +7,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from unstale.facts import BuildRecord, CommitFact
 from unstale.image.check import ImageStatus
 from unstale.image.explain import Background, BuildTime, the_fix
 from unstale.image.local import LocalImage
 from unstale.jsontext import read_json
-from unstale.ports import BuildRecord, CommitFact
 from unstale.verdict import Reason, Stale, word
 
 __all__ = [

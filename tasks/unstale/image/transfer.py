@@ -14,7 +14,6 @@ import hashlib
 import itertools
 import json
 import os
-import uuid
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,7 +66,7 @@ def key(context: str) -> str:
 
 def _name() -> str:
     # At random: another checkout, or this one in another life, must not have it.
-    return f"unstale-{uuid.uuid4().hex[:16]}"
+    return f"unstale-{os.urandom(8).hex()}"
 
 
 def _fresh(now: Mapping[str, tuple[str, str]]) -> Sent:

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from unstale.errors import UsageError
+from unstale.facts import ArchiveMember
 from unstale.image.content import Comparison, Difference, compare, roots
 from unstale.image.inputs import BuildInputs
 from unstale.image.placements import placements
 from unstale.image.proof import Proof
-from unstale.ports import ArchiveMember, Command, Docker, Process
+from unstale.ports import Command, Docker, Process
 from unstale.verdict import Fresh, Reason, Stale, Unknown, Verdict
 
 __all__ = ["Match", "Search", "VerifyResult", "verify"]

@@ -11,6 +11,7 @@ from pathlib import Path
 from unstale import override
 from unstale.compose import Service
 from unstale.errors import BuildFailed, CouldNotTell, Mismatch, UsageError
+from unstale.facts import BuildRecord, ImageFact
 from unstale.image import manifest, transfer
 from unstale.image.check import LABEL_INPUTS, LABEL_MANIFEST, settle
 from unstale.image.content import compare
@@ -21,7 +22,7 @@ from unstale.image.program import familiar
 from unstale.jsontext import read_json
 from unstale.override import BuildOverlay
 from unstale.pipeline.images import Bench, with_bases
-from unstale.ports import BuildOptions, BuildRecord, ImageFact, Line
+from unstale.ports import BuildOptions, Line
 from unstale.verdict import Fresh, Stale, Unknown
 
 __all__ = ["Build", "build", "waves"]

@@ -6,9 +6,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from unstale.errors import CouldNotTell, Mismatch
+from unstale.facts import ContainerFact
 from unstale.pipeline.images import Bench, placed, statuses
 from unstale.pipeline.site import Deployment
-from unstale.ports import ContainerFact
 from unstale.stack.judge import ContainerStatus, absent, judge_containers
 from unstale.stack.lifecycle import PROJECT
 from unstale.verdict import Missing, Stale, Unknown, Verdict, combine

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from unstale.compose import Service
 from unstale.errors import CouldNotTell, Mismatch, NotReady, UnstaleError, UsageError
+from unstale.facts import BuildRecord, ImageFact, MountFact, Placement
 from unstale.image import explain, manifest
 from unstale.image.check import LABEL_INPUTS, LABEL_MANIFEST, ImageStatus, judge
 from unstale.image.contexts import Contexts
@@ -23,7 +24,7 @@ from unstale.image.program import familiar
 from unstale.image.proof import Proofs
 from unstale.image.reasons import maskable
 from unstale.pipeline.site import Ports, Site
-from unstale.ports import BuildRecord, Files, ImageFact, MountFact, Placement
+from unstale.ports import Files
 from unstale.stack.mounts import Finding, chain, findings, real_path
 from unstale.verdict import Fresh, Missing, Reason, Stale, Unknown, combine, word
 

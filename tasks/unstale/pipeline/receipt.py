@@ -7,9 +7,9 @@ from datetime import datetime
 from typing import Any
 
 from unstale.errors import Outcome
+from unstale.facts import CommitFact
 from unstale.pipeline.junit import Counts
 from unstale.pipeline.site import StepResult
-from unstale.ports import CommitFact
 
 __all__ = ["PREDICATE", "STATEMENT", "statement"]
 

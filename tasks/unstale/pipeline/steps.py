@@ -16,8 +16,9 @@ from unstale.errors import (
     NotReady,
     UnknownName,
 )
+from unstale.facts import ContainerFact
 from unstale.pipeline.site import Deployment, Ports, Site
-from unstale.ports import Command, CommandResult, ComposeTarget, ContainerFact, Line, RunOptions
+from unstale.ports import Command, CommandResult, ComposeTarget, Line, RunOptions
 from unstale.schema import postgres
 from unstale.schema import status as schema_status
 from unstale.schema.status import SchemaStatus

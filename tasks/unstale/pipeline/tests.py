@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from unstale.errors import CouldNotTell, NotReady, TestsFailed, Unavailable
+from unstale.facts import ArchiveMember, ContainerFact
 from unstale.mask import Mask
 from unstale.pipeline import junit
 from unstale.pipeline.site import Deployment, Ports, Site
-from unstale.ports import ArchiveMember, Command, ContainerFact, Line, RunOptions
+from unstale.ports import Command, Line, RunOptions
 from unstale.stack.lifecycle import PROJECT, evidence
 from unstale.stack.running import casualties, published
 

@@ -9,9 +9,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from unstale.errors import exit_code
+from unstale.facts import ContainerFact
 from unstale.image.check import LABEL_INPUTS, ImageStatus
 from unstale.mask import Mask
-from unstale.ports import ContainerFact
 from unstale.verdict import Reason, Stale, Unknown, word
 
 if TYPE_CHECKING:

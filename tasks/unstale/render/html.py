@@ -12,9 +12,9 @@ from html import escape
 from itertools import groupby
 from typing import assert_never
 
+from unstale.facts import CommitFact
 from unstale.image.explain import clock, duration, printable
 from unstale.image.timeline import Build, Built, Event, Fold, Lane, Timeline, events
-from unstale.ports import CommitFact
 from unstale.render.timeline import built_words, commit_notes
 
 __all__ = ["timeline"]

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from unstale.facts import MountFact
 from unstale.pipeline.containers import StackStatus
-from unstale.ports import MountFact
 from unstale.stack.judge import ContainerStatus
 from unstale.stack.mounts import Finding, is_anonymous
 from unstale.verdict import Stale, Unknown, Verdict, word

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import assert_never
 
+from unstale.facts import CommitFact
 from unstale.image.explain import duration, printable
 from unstale.image.timeline import Built, Event, Fold, Lane, Timeline, events
-from unstale.ports import CommitFact
 
 __all__ = ["built_words", "commit_notes", "timeline"]
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from unstale.errors import CouldNotTell
-from unstale.ports import CommandResult, ContainerFact, Docker, RunOptions
+from unstale.facts import ContainerFact
+from unstale.ports import CommandResult, Docker, RunOptions
 
 __all__ = ["interactive", "psql", "rows", "tables"]
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import NoReturn
 
 from unstale.errors import NotReady
-from unstale.ports import Clock, ContainerFact, Docker
+from unstale.facts import ContainerFact
+from unstale.ports import Clock, Docker
 from unstale.schema.postgres import psql
 
 __all__ = ["wait_for_postgres"]

@@ -19,7 +19,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from unstale.compose import PROXIES
-from unstale.ports import ContainerFact, ImageFact, MountFact
+from unstale.facts import ContainerFact, ImageFact, MountFact
 from unstale.stack.mounts import is_anonymous
 from unstale.verdict import Change, Fresh, Reason, Stale, Unknown, Verdict
 

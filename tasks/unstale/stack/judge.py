@@ -22,15 +22,8 @@ from pathlib import Path, PurePosixPath
 
 from unstale.compose import Stack
 from unstale.errors import EngineUnavailable, Unavailable
-from unstale.ports import (
-    ArchiveMember,
-    ContainerFact,
-    Docker,
-    ImageFact,
-    MountFact,
-    Placement,
-    RunOptions,
-)
+from unstale.facts import ArchiveMember, ContainerFact, ImageFact, MountFact, Placement
+from unstale.ports import Docker, RunOptions
 from unstale.stack.drift import as_created, drift
 from unstale.stack.mounts import Finding, findings, hides, is_anonymous, real_path
 from unstale.verdict import Fresh, NotAsked, Reason, Stale, Unknown, Verdict, combine

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from unstale.errors import EngineUnavailable, NotReady, TearDownFailed, Unavailable
-from unstale.ports import Clock, ContainerFact, Docker
+from unstale.facts import ContainerFact
+from unstale.ports import Clock, Docker
 
 __all__ = ["PROJECT", "dead_runs", "remove", "wait_until_up"]
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from unstale.ports import MountFact, Placement
+from unstale.facts import MountFact, Placement
 from unstale.verdict import Fresh, Reason, Stale, Verdict, combine
 
 __all__ = ["Chain", "Effect", "Finding", "chain", "findings", "hides", "is_anonymous", "real_path"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from unstale.ports import ContainerFact
+from unstale.facts import ContainerFact
 
 __all__ = ["casualties", "published"]
 

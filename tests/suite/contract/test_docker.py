@@ -9,13 +9,14 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 import pytest
 from dotenv import dotenv_values
 
+from unstale.adapters import engine
 from unstale.adapters.docker import DockerCli
 from unstale.adapters.process import SystemProcess
 from unstale.adapters.signals import Signals
@@ -706,6 +707,27 @@ def test_images_are_found_by_their_names_and_a_missing_one_is_left_out(
     }
     assert docker.images_called([f"{project}/none"]) == {}
     assert docker.images_called([]) == {}
+
+
+def test_the_engines_own_answer_is_what_docker_inspect_prints(
+    docker: DockerCli, project: str, scratch: ComposeTarget, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    docker.build(scratch, ["app"], BuildOptions(), silent)
+    names = (f"{project}/app:1", f"{project}/app", f"{project}/none", "0" * 12)
+    asked: list[Sequence[str]] = []
+    ask = engine.images
+
+    def images(path: str, names: Sequence[str]) -> object:
+        asked.append(names)
+        return ask(path, names)
+
+    monkeypatch.setattr(engine, "images", images)
+    by_socket = docker.images_called(names)
+    monkeypatch.setattr(engine, "images", lambda _path, _names: None)
+
+    assert by_socket == docker.images_called(names)
+    assert list(by_socket) == [f"{project}/app:1"]
+    assert asked == [names]
 
 
 def test_an_image_carries_its_whole_config_and_where_it_is_from(

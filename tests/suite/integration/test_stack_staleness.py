@@ -15,7 +15,7 @@ from harness import Checkout, copy_images_env, docker
 from unstale.adapters.docker import DockerCli
 from unstale.adapters.process import SystemProcess
 from unstale.compose import Stack
-from unstale.ports import Placement
+from unstale.facts import Placement
 from unstale.stack.judge import ContainerStatus, judge_containers
 from unstale.stack.mounts import chain
 from unstale.verdict import Fresh, Reason, Stale

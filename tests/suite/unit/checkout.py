@@ -9,9 +9,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from unstale.compose import BuildSpec
+from unstale.facts import ArchiveMember, ImageFact
 from unstale.image.contexts import Contexts
 from unstale.image.inputs import BuildInputs, build_inputs
-from unstale.ports import ArchiveMember, ImageFact
 
 __all__ = ["Checkout", "image_fact", "member"]
 

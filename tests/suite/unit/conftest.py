@@ -18,19 +18,9 @@ from checkout import Checkout
 from workshop import TEXT, Workshop
 
 from unstale.errors import MissingFile
+from unstale.facts import ArchiveMember, CommitFact, ContainerFact, ImageFact
 from unstale.pipeline.site import Ports
-from unstale.ports import (
-    ArchiveMember,
-    BuildOptions,
-    Command,
-    CommandResult,
-    CommitFact,
-    ComposeTarget,
-    ContainerFact,
-    ImageFact,
-    Line,
-    RunOptions,
-)
+from unstale.ports import BuildOptions, Command, CommandResult, ComposeTarget, Line, RunOptions
 
 COMPOSE_PROJECT = "com.docker.compose.project"
 DONE = CommandResult(returncode=0, stdout="", stderr="", seconds=0.0)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta, timezone
 
+from unstale.facts import BuildRecord, CommitFact
 from unstale.image.check import ImageStatus
 from unstale.image.explain import Background
 from unstale.image.timeline import timeline
-from unstale.ports import BuildRecord, CommitFact
 from unstale.render import document
 from unstale.verdict import Reason, Stale
 

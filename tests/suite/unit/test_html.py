@@ -9,10 +9,10 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from unstale.facts import BuildRecord, CommitFact
 from unstale.image.check import ImageStatus
 from unstale.image.explain import Background
 from unstale.image.timeline import Timeline, timeline
-from unstale.ports import BuildRecord, CommitFact
 from unstale.render import html
 from unstale.verdict import Fresh, Reason, Stale, Unknown, Verdict
 

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import pytest
 from checkout import Checkout, image_fact, member
 
+from unstale.facts import ArchiveMember, ImageFact
 from unstale.image.check import LABEL_INPUTS, Judgement, judge, settle
 from unstale.image.content import Comparison, Difference
 from unstale.image.inputs import BuildInputs
 from unstale.image.manifest import Manifest, manifest
 from unstale.image.proof import Proof, Proofs
-from unstale.ports import ArchiveMember, ImageFact
 from unstale.verdict import Fresh, Missing, Reason, Stale, Unknown
 
 if TYPE_CHECKING:

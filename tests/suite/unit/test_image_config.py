@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from checkout import image_fact
 
+from unstale.facts import ImageFact
 from unstale.image import dockerfile, imageconfig, program
 from unstale.image.plan import Given
-from unstale.ports import ImageFact
 
 BASE = image_fact(
     "sha256:base",

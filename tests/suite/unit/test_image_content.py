@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, cast
 import pytest
 from checkout import Checkout, member
 
+from unstale.facts import ArchiveMember
 from unstale.image.content import Comparison, Difference, compare, roots
-from unstale.ports import ArchiveMember, Docker
+from unstale.ports import Docker
 
 if TYPE_CHECKING:
     from conftest import FakeDocker

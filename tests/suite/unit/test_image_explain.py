@@ -10,6 +10,7 @@ from typing import get_args
 
 import pytest
 
+from unstale.facts import BuildRecord, CommitFact
 from unstale.image.check import ImageStatus
 from unstale.image.explain import (
     Background,
@@ -23,7 +24,6 @@ from unstale.image.explain import (
     sentence,
     the_fix,
 )
-from unstale.ports import BuildRecord, CommitFact
 from unstale.verdict import Change, Fresh, Missing, Reason, Stale, Verdict
 
 # The times of the war story: 11 and 12 November.
@@ -252,6 +252,15 @@ def test_the_background_is_asked_about_paths_of_the_tree_only() -> None:
         builds={"sha256:1": HEAD.committed_at},
         log=(HEAD, TESTS, FIX),
     )
+
+
+def test_git_is_not_asked_again_for_commits_that_are_not_there() -> None:
+    git = FakeGit({})
+    git.commits_since = lambda _since: pytest.fail("asked")  # type: ignore[method-assign]
+
+    found = background(git, Path("/p"), [replace(_status(Fresh()), commits_behind=0)], ())
+
+    assert found.log == ()
 
 
 def test_the_summary_counts_commits_after_the_build_and_not_after_created() -> None:

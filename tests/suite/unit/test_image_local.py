@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from unstale.compose import Service, parse
+from unstale.facts import ContainerFact, ImageFact
 from unstale.image.local import LocalImage, cleaning, full_name, local_images, settled
-from unstale.ports import ContainerFact, ImageFact
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 STACK = parse(

@@ -10,10 +10,10 @@ import pytest
 from checkout import Checkout, image_fact
 
 from unstale.errors import CouldNotTell
+from unstale.facts import ImageFact
 from unstale.image import dockerfile, program
 from unstale.image.dockerfile import Unresolved
 from unstale.image.plan import Given, NamedContext, Plan, Step
-from unstale.ports import ImageFact
 
 BASE = image_fact("sha256:base", Env=["PATH=/bin", "WHERE=src"], WorkingDir="/home", User="app")
 IMAGES: dict[str, ImageFact] = {

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from unstale.facts import BuildRecord, CommitFact, ImageFact
 from unstale.image.check import ImageStatus
 from unstale.image.explain import Background, BuildTime
 from unstale.image.local import LocalImage
@@ -21,7 +22,6 @@ from unstale.image.timeline import (
     parse_records,
     timeline,
 )
-from unstale.ports import BuildRecord, CommitFact, ImageFact
 from unstale.render import timeline as terminal
 from unstale.verdict import Fresh, Missing, Reason, Stale, Verdict
 

@@ -10,9 +10,10 @@ import pytest
 from checkout import Checkout, member
 
 from unstale.errors import UsageError
+from unstale.facts import ArchiveMember
 from unstale.image.proof import Proof
 from unstale.image.verify import Match, Search, VerifyResult, verify
-from unstale.ports import ArchiveMember, Command, CommandResult
+from unstale.ports import Command, CommandResult
 from unstale.verdict import Fresh, Stale, Unknown
 
 if TYPE_CHECKING:

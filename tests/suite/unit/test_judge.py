@@ -12,18 +12,12 @@ import pytest
 from unstale.compose import Stack
 from unstale.config import Environment, RunnerSettings, SchemaSettings, Settings
 from unstale.errors import CouldNotTell, NotReady, TestsFailed, Unavailable, UnstaleError
+from unstale.facts import ArchiveMember, ContainerFact
 from unstale.mask import Mask
 from unstale.pipeline.junit import Counts
 from unstale.pipeline.site import Deployment, Ports, Site
 from unstale.pipeline.tests import TestRun, arguments_for, judge, run_tests
-from unstale.ports import (
-    ArchiveMember,
-    Command,
-    CommandResult,
-    ComposeTarget,
-    ContainerFact,
-    RunOptions,
-)
+from unstale.ports import Command, CommandResult, ComposeTarget, RunOptions
 from unstale.stack.running import casualties
 
 if TYPE_CHECKING:

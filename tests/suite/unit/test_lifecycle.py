@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from unstale.errors import NotReady, Outcome, TearDownFailed, Unavailable, outcome_of
-from unstale.ports import ContainerFact
+from unstale.facts import ContainerFact
 from unstale.stack.lifecycle import dead_runs, evidence, remove, wait_until_up
 
 if TYPE_CHECKING:

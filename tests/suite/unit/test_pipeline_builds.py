@@ -14,10 +14,11 @@ from checkout import image_fact, member
 from workshop import BASE, TEXT, Workshop
 
 from unstale.errors import BuildFailed, CouldNotTell, Mismatch
+from unstale.facts import CommitFact
 from unstale.image import manifest
 from unstale.image.check import LABEL_INPUTS, LABEL_MANIFEST
 from unstale.pipeline.builds import waves
-from unstale.ports import BuildOptions, CommitFact
+from unstale.ports import BuildOptions
 from unstale.verdict import Fresh, Unknown
 
 if TYPE_CHECKING:

@@ -13,6 +13,7 @@ from checkout import member
 from workshop import TEXT, Workshop
 
 from unstale.errors import CouldNotTell, Mismatch, NotReady, UnstaleError
+from unstale.facts import CommitFact
 from unstale.image.check import LABEL_INPUTS, LABEL_MANIFEST, ImageStatus
 from unstale.pipeline.images import (
     describe,
@@ -24,7 +25,7 @@ from unstale.pipeline.images import (
     verify,
     with_bases,
 )
-from unstale.ports import CommitFact, Git
+from unstale.ports import Git
 from unstale.verdict import Fresh, Missing, Reason, Stale, Unknown
 
 BUILT = datetime(2026, 1, 1, 12, tzinfo=UTC)

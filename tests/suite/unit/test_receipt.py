@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from unstale.errors import Outcome
+from unstale.facts import CommitFact
 from unstale.pipeline.junit import Counts
 from unstale.pipeline.receipt import statement
 from unstale.pipeline.site import StepResult
-from unstale.ports import CommitFact
 
 AT = datetime(2026, 1, 1, 12, 0, 0, 999, tzinfo=UTC)
 

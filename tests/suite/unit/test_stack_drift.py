@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from unstale.ports import ContainerConfig, ContainerFact, ImageFact, MountFact
+from unstale.facts import ContainerConfig, ContainerFact, ImageFact, MountFact
 from unstale.stack.drift import CONFIG_HASH, as_created, drift
 from unstale.verdict import Fresh, Reason, Stale, Unknown, Verdict
 

@@ -14,14 +14,8 @@ import pytest
 
 from unstale.compose import Stack, parse
 from unstale.errors import EngineUnavailable, Unavailable
-from unstale.ports import (
-    ArchiveMember,
-    CommandResult,
-    ContainerFact,
-    MountFact,
-    Placement,
-    RunOptions,
-)
+from unstale.facts import ArchiveMember, ContainerFact, MountFact, Placement
+from unstale.ports import CommandResult, RunOptions
 from unstale.stack.drift import CONFIG_HASH
 from unstale.stack.judge import ContainerStatus, absent, judge_containers
 from unstale.verdict import Fresh, NotAsked, Reason, Stale, Unknown, Verdict, word

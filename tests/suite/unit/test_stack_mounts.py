@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from unstale.ports import MountFact, Placement
+from unstale.facts import MountFact, Placement
 from unstale.stack.mounts import Effect, Finding, chain, findings, hides
 from unstale.verdict import Fresh, Missing, Reason, Stale, Unknown, Verdict
 

@@ -9,8 +9,8 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
+from unstale.facts import ContainerConfig, ContainerFact, MountFact, Placement
 from unstale.pipeline.containers import StackStatus
-from unstale.ports import ContainerConfig, ContainerFact, MountFact, Placement
 from unstale.render.stack import as_document, as_text
 from unstale.stack.judge import ContainerStatus
 from unstale.stack.mounts import Finding

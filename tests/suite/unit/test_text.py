@@ -6,12 +6,12 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import PurePosixPath
 
+from unstale.facts import CommitFact, ImageFact
 from unstale.image.check import LABEL_INPUTS, ImageStatus
 from unstale.image.content import Difference
 from unstale.image.explain import Background
 from unstale.image.local import Cleaning, Kept, LocalImage
 from unstale.image.verify import Match, VerifyResult
-from unstale.ports import CommitFact, ImageFact
 from unstale.render import text
 from unstale.schema.status import SchemaStatus
 from unstale.verdict import Fresh, Missing, Reason, Stale, Unknown, Verdict

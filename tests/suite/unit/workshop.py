@@ -11,11 +11,12 @@ from checkout import Checkout, image_fact, member
 
 from unstale.compose import parse
 from unstale.config import Environment, RunnerSettings, SchemaSettings, Settings
+from unstale.facts import ArchiveMember, ImageFact
 from unstale.mask import Mask
 from unstale.pipeline.builds import Build, build
 from unstale.pipeline.images import Bench, statuses
 from unstale.pipeline.site import Ports, Site
-from unstale.ports import ArchiveMember, BuildOptions, ComposeTarget, ImageFact
+from unstale.ports import BuildOptions, ComposeTarget
 
 if TYPE_CHECKING:
     from conftest import FakeDocker, FakeFiles

@@ -1,0 +1,127 @@
+"""Reads the files of a container out of `docker cp`'s archive."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import closing
+from pathlib import PurePosixPath
+from typing import Any, cast
+
+from unstale.adapters.docker_words import raise_gone
+from unstale.errors import EngineUnavailable, Unavailable
+from unstale.facts import ArchiveMember
+
+__all__ = ["files"]
+
+# Enough for any folder that is compared, too little to hurt the machine.
+_MAX_BYTES = 1 << 30
+_MAX_MEMBERS = 200_000
+
+Archive = Callable[[], Iterator[bytes]]
+"""Opens the archive of one path anew: its bytes in chunks."""
+
+_Entry = tuple[tarfile.TarFile, tarfile.TarInfo, PurePosixPath]
+
+
+def files(archive: Archive, path: PurePosixPath) -> Iterator[ArchiveMember]:
+    """The files at or under *path*, whose *archive* `docker cp` makes.
+
+    Raises:
+        Unavailable: the archive is damaged, or too large.
+
+    """
+    links: dict[PurePosixPath, tuple[PurePosixPath, int]] = {}
+    with closing(_entries(archive, path)) as entries:
+        for tar, entry, place in entries:
+            if entry.islnk():
+                links[place] = (_place(path, entry.linkname), entry.mode)
+            else:
+                yield _member(tar, entry, place)
+    if links:
+        yield from _hard_links(archive, path, links)
+
+
+def _hard_links(
+    archive: Archive,
+    path: PurePosixPath,
+    links: Mapping[PurePosixPath, tuple[PurePosixPath, int]],
+) -> Iterator[ArchiveMember]:
+    # A second pass, so that the first need not hold every file in memory.
+    wanted = {target for target, _ in links.values()}
+    contents: dict[PurePosixPath, ArchiveMember] = {}
+    with closing(_entries(archive, path)) as entries:
+        for tar, entry, place in entries:
+            if place in wanted and not entry.islnk():
+                contents[place] = _member(tar, entry, place)
+    for place, (target, mode) in links.items():
+        if found := contents.get(target):
+            yield ArchiveMember(place, mode, found.link, found.content)
+
+
+def _entries(archive: Archive, path: PurePosixPath) -> Generator[_Entry, None, None]:
+    size = count = 0
+    # Any: the protocol promises an iterator; a generator ends its command when closed.
+    with closing(cast("Any", archive())) as chunks:
+        try:
+            with tarfile.open(fileobj=_Chunks(chunks), mode="r|") as tar:
+                for entry in tar:
+                    size, count = size + entry.size, count + 1
+                    if size > _MAX_BYTES or count > _MAX_MEMBERS:
+                        raise _too_much(path)
+                    if entry.isreg() or entry.issym() or entry.islnk():
+                        yield tar, entry, _place(path, entry.name)
+                    # tarfile would keep a record of every member it has seen.
+                    cast("Any", tar).members = []
+            for _ in chunks:  # what pads the archive, then the exit code
+                pass
+        except tarfile.TarError as error:
+            raise Unavailable(f"The archive of {path} can't be read.", cause=str(error)) from error
+        except EngineUnavailable:
+            raise
+        except Unavailable as error:
+            if not _is_absent_file(error.cause):
+                raise_gone(error.cause, error)
+                raise
+
+
+class _Chunks(io.RawIOBase):
+    """An iterator of bytes as the file object that tarfile streams from."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        self._chunks = chunks
+
+    def read(self, _size: int = -1) -> bytes:
+        """The next chunk, of any size: tarfile keeps what it does not need yet."""
+        return next(self._chunks, b"")
+
+
+def _place(path: PurePosixPath, name: str) -> PurePosixPath:
+    """Where the entry *name* is in the container, if *path* was asked for.
+
+    Names begin with the base name of *path*, or of what it is a link to; for
+    the root they are absolute.
+    """
+    if str(path) == "/":
+        return PurePosixPath("/", name)
+    return path.joinpath(*PurePosixPath(name).parts[1:])
+
+
+def _member(tar: tarfile.TarFile, entry: tarfile.TarInfo, place: PurePosixPath) -> ArchiveMember:
+    if entry.issym():
+        return ArchiveMember(place, entry.mode, entry.linkname, b"")
+    file = tar.extractfile(entry)
+    return ArchiveMember(place, entry.mode, None, file.read() if file else b"")
+
+
+def _is_absent_file(words: str) -> bool:
+    return "could not find the file" in words.lower() or "no such file" in words.lower()
+
+
+def _too_much(path: PurePosixPath) -> Unavailable:
+    return Unavailable(
+        f"There is too much under {path} to read.",
+        cause=f"More than {_MAX_BYTES >> 20} MiB or {_MAX_MEMBERS:,} entries.",
+        hint="name a folder further down",
+    )
