@@ -302,7 +302,7 @@ class Project:
         return background(self.git, self.settings.root, statuses, self._builds(env))
 
     def _builds(self, env: str | None) -> tuple[BuildRecord, ...]:
-        from unstale.image.timeline import parse_records
+        from unstale.image.ledger import parse_records
 
         name = self.settings.environment(env).name
         path = self.settings.state_folder / "builds" / f"{name}.jsonl"
@@ -728,7 +728,9 @@ class Project:
 
 def _load() -> None:
     """Import what comes next in the time that docker takes to answer."""
-    from unstale.pipeline import images  # noqa: F401 (its import is the purpose)
+    # The import is the purpose.
+    from unstale.adapters import docker_facts, engine  # noqa: F401
+    from unstale.pipeline import images  # noqa: F401
 
 
 @contextmanager

@@ -13,18 +13,22 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from unstale.errors import Unavailable
 from unstale.facts import ImageFact
 from unstale.image import imageconfig
-from unstale.image.content import Comparison, Difference, compare
 from unstale.image.inputs import BuildInputs
-from unstale.image.manifest import Manifest
-from unstale.image.proof import Proof, Proofs
-from unstale.image.reasons import Readers, differences
 from unstale.ports import Docker
 from unstale.verdict import Fresh, Missing, Reason, Stale, Unknown, Verdict
+
+if TYPE_CHECKING:
+    from unstale.image.content import Comparison, Difference
+    from unstale.image.manifest import Manifest
+    from unstale.image.proof import Proofs
+
+# A fresh image is told without a look into it and without a reason: what those need
+# is imported where they are made, or it would be a tenth of the time of an answer.
 
 __all__ = ["LABEL_INPUTS", "LABEL_MANIFEST", "ImageStatus", "Judgement", "judge", "settle"]
 
@@ -117,6 +121,8 @@ def _stamped(
         return Judgement(Fresh(), "digest")
     if more := _is_more(fact, inputs):
         return Judgement(Unknown(f"its stamp may be inherited: {more}"), "digest")
+    from unstale.image.content import compare
+
     seen = compare(docker, fact.id, inputs)
     return Judgement(settle(fact.id, inputs, seen, proofs, root), "content")
 
@@ -143,6 +149,8 @@ def settle(
             f"{len(doubtful)} copied files differ in the image, {doubtful[0].source} first, "
             "and a RUN after their COPY may have rewritten them: inv image.build settles it"
         )
+    from unstale.image.proof import Proof
+
     rewritten = tuple(str(one.path) for one in seen.differences)
     with suppress(Unavailable):  # a place that can't be written: it is asked again
         proofs.keep(Proof(image_id, inputs.digest, seen.compared, rewritten))
@@ -153,6 +161,8 @@ def _by_content(
     docker: Docker, fact: ImageFact, inputs: BuildInputs, root: Path, why: str
 ) -> Judgement:
     """Without a stamp to compare with: bytes can tell stale, and never fresh."""
+    from unstale.image.content import compare
+
     seen = compare(docker, fact.id, inputs)
     wrong = [one for one in seen.differences if one.change == "modified" or not inputs.absent]
     if wrong:
@@ -175,6 +185,9 @@ def _reasons(
     stamped: Manifest | None,
     root: Path,
 ) -> tuple[Reason, ...]:
+    from unstale.image.content import compare
+    from unstale.image.reasons import differences
+
     if stamped is not None:
         return differences(stamped, inputs, root)
     seen = compare(docker, fact.id, inputs)
@@ -187,6 +200,8 @@ def difference_reasons(
     found: Iterable[Difference], inputs: BuildInputs, root: Path
 ) -> tuple[Reason, ...]:
     """What a look into an image found, as reasons."""
+    from unstale.image.reasons import Readers
+
     known = Readers.of(inputs)
     return tuple(known.reason(one.source, one.change, root) for one in found)
 

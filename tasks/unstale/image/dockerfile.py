@@ -17,7 +17,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from decimal import Decimal
 from itertools import pairwise
 from typing import Literal
 
@@ -444,6 +443,8 @@ def _is_interval(text: str) -> bool:
         return True
     if not re.fullmatch(f"[-+]?(?:{_AMOUNT.pattern})+", text):
         return False
+    from decimal import Decimal  # here: most Dockerfiles have no HEALTHCHECK
+
     total = sum(int(Decimal(number) * _UNITS[unit]) for number, unit in _AMOUNT.findall(text))
     return total == 0 or (text[0] != "-" and 10**6 <= total < 2**63)
 

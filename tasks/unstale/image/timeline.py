@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -11,7 +10,6 @@ from unstale.facts import BuildRecord, CommitFact
 from unstale.image.check import ImageStatus
 from unstale.image.explain import Background, BuildTime, the_fix
 from unstale.image.local import LocalImage
-from unstale.jsontext import read_json
 from unstale.verdict import Reason, Stale, word
 
 __all__ = [
@@ -23,7 +21,6 @@ __all__ = [
     "Timeline",
     "events",
     "oldest_build",
-    "parse_records",
     "timeline",
 ]
 
@@ -257,30 +254,3 @@ def _moment(row: CommitFact | Built) -> tuple[datetime, bool, str]:
 
 def _fold(run: Sequence[CommitFact]) -> Sequence[Event]:
     return (Fold(tuple(run)),) if len(run) >= _SHORTEST_FOLD else run
-
-
-def parse_records(text: str) -> tuple[BuildRecord, ...]:
-    """The ledger of builds: one JSON object a line, keys as in `BuildRecord`.
-
-    A line that can't be read is passed over: a writer may have died in its
-    midst, and the ledger explains, it never proves.
-    """
-    found: list[BuildRecord] = []
-    for line in text.splitlines():
-        with suppress(ValueError, TypeError, KeyError):
-            found.append(_parse_record(read_json(line)))
-    return tuple(found)
-
-
-def _parse_record(raw: Mapping[str, object]) -> BuildRecord:
-    moment = datetime.fromisoformat(str(raw["built_at"]))
-    if moment.tzinfo is None:
-        raise ValueError("a time without a zone")
-    return BuildRecord(
-        service=str(raw["service"]),
-        image_id=str(raw["image_id"]),
-        inputs=str(raw.get("inputs", "")),
-        revision=str(raw.get("revision", "")),
-        dirty=bool(raw.get("dirty")),
-        built_at=moment,
-    )

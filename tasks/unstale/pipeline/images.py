@@ -14,22 +14,20 @@ from typing import TYPE_CHECKING, Any
 from unstale.compose import Service
 from unstale.errors import CouldNotTell, Mismatch, NotReady, UnstaleError, UsageError
 from unstale.facts import BuildRecord, ImageFact, MountFact, Placement
-from unstale.image import explain, manifest
+from unstale.image import explain
 from unstale.image.check import LABEL_INPUTS, LABEL_MANIFEST, ImageStatus, judge
 from unstale.image.contexts import Contexts
 from unstale.image.inputs import BuildInputs, build_inputs
-from unstale.image.manifest import Manifest
-from unstale.image.placements import placements
 from unstale.image.program import familiar
 from unstale.image.proof import Proofs
-from unstale.image.reasons import maskable
 from unstale.pipeline.site import Ports, Site
 from unstale.ports import Files
-from unstale.stack.mounts import Finding, chain, findings, real_path
-from unstale.verdict import Fresh, Missing, Reason, Stale, Unknown, combine, word
+from unstale.verdict import Fresh, Missing, Reason, Stale, Unknown, Verdict, combine, word
 
 if TYPE_CHECKING:
+    from unstale.image.manifest import Manifest
     from unstale.image.verify import VerifyResult
+    from unstale.stack.mounts import Chain
 
 __all__ = [
     "Bench",
@@ -99,6 +97,8 @@ class Bench:
         stamped = self.stamped(service) if found.absent and not to_build else None
         if stamped is None:
             return found
+        from unstale.image import manifest
+
         return build_inputs(service.build, *known, manifest.base_facts(stamped))
 
     def _platform(self) -> str:
@@ -111,13 +111,14 @@ class Bench:
         if fact is None or not stamp:
             return None
         if stamp not in self._manifests:
-            text = fact.labels.get(LABEL_MANIFEST)
-            self._manifests[stamp] = manifest.decode(text) if text else self._kept(stamp)
+            self._manifests[stamp] = self._manifest(stamp, fact.labels.get(LABEL_MANIFEST))
         return self._manifests[stamp]
 
-    def _kept(self, digest: str) -> Manifest | None:
+    def _manifest(self, digest: str, carried: str | None) -> Manifest | None:
+        from unstale.image import manifest
+
         try:
-            return manifest.decode(self.files.read_text(self.manifest_path(digest)))
+            return manifest.decode(carried or self.files.read_text(self.manifest_path(digest)))
         except UsageError:
             return None
 
@@ -132,7 +133,7 @@ class Bench:
 
     def records(self) -> tuple[BuildRecord, ...]:
         """The builds that were made in this checkout, oldest first."""
-        from unstale.image.timeline import parse_records
+        from unstale.image.ledger import parse_records
 
         try:
             return parse_records(self.files.read_text(self.ledger_path))
@@ -166,34 +167,37 @@ def _status(bench: Bench, service: Service) -> ImageStatus:
     is_claimed = fact is not None and fact.labels.get(LABEL_INPUTS) == inputs.digest
     stamped = None if is_claimed else bench.stamped(service)
     judged = judge(bench.ports.docker, fact, inputs, stamped, bench.proofs, root)
-    is_stale = isinstance(judged.verdict, Stale) and judged.method == "digest"
-    seen = _soundly_seen(service, inputs, stamped, root) if is_stale else ()
-    one = chain(judged.verdict, (), seen, root)
+    is_maskable = isinstance(judged.verdict, Stale) and judged.method == "digest"
+    one = _through_mounts(judged.verdict, service, inputs, stamped, root) if is_maskable else None
     return ImageStatus(
         service=service.name,
         image=service.image,
         image_id=fact.id if fact else None,
         built_at=fact.created if fact else None,
-        verdict=one.verdict,
+        verdict=one.verdict if one else judged.verdict,
         method=judged.method,
         inputs=inputs.digest,
         dependencies=inputs.dependencies,
         commits_behind=0,
         hours_behind=0.0,
-        masked=one.masked,
+        masked=one.masked if one else (),
         not_covered=inputs.not_covered,
     )
 
 
-def _soundly_seen(
-    service: Service, inputs: BuildInputs, stamped: Manifest | None, root: Path
-) -> tuple[Finding, ...]:
-    """What the mounts of *service* do to files whose change they could make harmless."""
+def _through_mounts(
+    verdict: Verdict, service: Service, inputs: BuildInputs, stamped: Manifest | None, root: Path
+) -> Chain:
+    """*verdict* with what the mounts of *service* do to files whose change is harmless there."""
+    from unstale.image.reasons import maskable
+    from unstale.stack.mounts import chain, findings, real_path
+
     # What comes from another container can't be seen here.
     is_bound = any(m.kind == "bind" for m in service.mounts) and not service.has_volumes_from
     harmless = maskable(stamped, inputs, root) if is_bound else ()
     found = findings(placed(inputs), _mounts(service, inputs), cache(real_path)) if harmless else ()
-    return tuple(f for f in found if os.path.relpath(f.placement.source, root) in harmless)
+    seen = (f for f in found if os.path.relpath(f.placement.source, root) in harmless)
+    return chain(verdict, (), seen, root)
 
 
 def _mounts(service: Service, inputs: BuildInputs) -> tuple[MountFact, ...]:
@@ -208,6 +212,8 @@ def _mounts(service: Service, inputs: BuildInputs) -> tuple[MountFact, ...]:
 
 def placed(inputs: BuildInputs) -> tuple[Placement, ...]:
     """Where the image of *inputs* has the files of this machine."""
+    from unstale.image.placements import placements
+
     return tuple(
         Placement(
             inputs.trees[one.context].root / one.source,

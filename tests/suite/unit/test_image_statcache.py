@@ -386,6 +386,7 @@ def test_a_cache_of_another_folder_proves_nothing(root: Path, state: Path, tmp_p
 def shared(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a second process list even the smallest tree."""
     monkeypatch.setattr(statcache, "_MUCH_BYTES", 0)
+    monkeypatch.setattr(statcache, "_START_BYTES", 0)
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
 
 

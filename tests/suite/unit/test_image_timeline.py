@@ -12,6 +12,7 @@ import pytest
 from unstale.facts import BuildRecord, CommitFact, ImageFact
 from unstale.image.check import ImageStatus
 from unstale.image.explain import Background, BuildTime
+from unstale.image.ledger import parse_records
 from unstale.image.local import LocalImage
 from unstale.image.timeline import (
     Built,
@@ -19,7 +20,6 @@ from unstale.image.timeline import (
     Timeline,
     events,
     oldest_build,
-    parse_records,
     timeline,
 )
 from unstale.render import timeline as terminal

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from unstale.image.ledger import parse_records
 from unstale.image.proof import Proofs
-from unstale.image.timeline import parse_records
 from unstale.image.transfer import decode
 from unstale.jsontext import read_json
 
