@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["PROXIES", "BuildSpec", "Mount", "Port", "Service", "Stack", "parse"]
+__all__ = ["COMPLETED", "PROXIES", "BuildSpec", "Mount", "Port", "Service", "Stack", "parse"]
 
 PROXIES = frozenset(
     name
@@ -22,6 +22,9 @@ PROXIES = frozenset(
 )
 """Variables that are handed on from the user's docker configuration, unasked: compose
 gives them to containers, and BuildKit to every RUN, outside of its cache's keys."""
+
+COMPLETED = "service_completed_successfully"
+"""The condition of ``depends_on`` that makes a service a one-shot."""
 
 # Compose's model is JSON of many shapes; it is narrowed here and nowhere else.
 Json = Mapping[str, Any]
@@ -97,6 +100,18 @@ class Service:
     covered: tuple[str, ...] = ()
     """Places over which a tmpfs, a config or a secret lies."""
     has_volumes_from: bool = False
+    conditions: tuple[tuple[str, str], ...] = ()
+    """Each of *depends_on* with what is waited for, like ``service_healthy``."""
+    restart: str = ""
+    """As written; empty where the file leaves it to the default, which is no."""
+
+    @property
+    def says_it_ends(self) -> bool:
+        """Whether the file itself writes that a clean end is the end, not a fault.
+
+        A service with a health check is there to go on, whatever its policy.
+        """
+        return not self.has_healthcheck and self.restart.startswith(("no", "on-failure"))
 
     def variable(self, name: str) -> str | None:
         """The value the container gets for *name*, if compose sets one."""
@@ -121,6 +136,17 @@ class Stack:
     def built(self) -> tuple[Service, ...]:
         """The services whose images are built here."""
         return tuple(s for s in self.services if s.build is not None)
+
+    @property
+    def one_shots(self) -> frozenset[str]:
+        """The services whose end with 0 is their success: waited for, or said to end."""
+        awaited = {
+            name
+            for service in self.services
+            for name, condition in service.conditions
+            if condition == COMPLETED
+        }
+        return frozenset(awaited | {s.name for s in self.services if s.says_it_ends})
 
 
 def parse(model: Json) -> Stack:
@@ -168,7 +194,13 @@ def _service(name: str, raw: Json, images: Mapping[str, str]) -> Service:
         working_dir=raw.get("working_dir"),
         covered=tuple(_covered(raw)),
         has_volumes_from=bool(raw.get("volumes_from")),
+        conditions=_conditions(raw.get("depends_on") or {}),
+        restart=str(raw.get("restart") or ""),
     )
+
+
+def _conditions(raw: Json) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted((name, str((one or {}).get("condition"))) for name, one in raw.items()))
 
 
 def _covered(raw: Json) -> Iterator[str]:

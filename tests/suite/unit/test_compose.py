@@ -247,6 +247,8 @@ def test_the_rest_of_a_service_is_read() -> None:
 
     assert worker.container_name == "the-worker"
     assert worker.depends_on == ("postgres",)
+    assert worker.conditions == (("postgres", "service_healthy"),)
+    assert worker.restart == ""
     assert worker.profiles == ("full",)
     assert worker.working_dir == "/app"
 
@@ -256,3 +258,28 @@ def test_a_model_without_services_is_an_empty_stack(model: dict[str, Any]) -> No
     stack = parse(model)
 
     assert (stack.services, stack.own_volumes, stack.own_networks) == ((), (), ())
+
+
+def _one_shots(**services: dict[str, Any]) -> frozenset[str]:
+    return parse({"name": "demo", "services": services}).one_shots
+
+
+def test_a_service_that_another_waits_for_until_it_ends_is_a_one_shot() -> None:
+    waiting = {
+        "seed": {"condition": "service_completed_successfully", "required": True},
+        "db": {"condition": "service_healthy", "required": True},
+    }
+
+    assert _one_shots(app={"depends_on": waiting}, db={}, seed={}) == {"seed"}
+
+
+@pytest.mark.parametrize("restart", ["no", "on-failure", "on-failure:3"])
+def test_a_service_whose_file_says_that_it_may_end_is_a_one_shot(restart: str) -> None:
+    checked = {"restart": restart, "healthcheck": {"test": ["CMD", "true"]}}
+
+    assert _one_shots(seed={"restart": restart}, db=checked) == {"seed"}
+
+
+@pytest.mark.parametrize("restart", ["always", "unless-stopped", ""])
+def test_a_service_that_is_to_go_on_is_no_one_shot(restart: str) -> None:
+    assert _one_shots(app={"restart": restart}, db={}) == frozenset()
