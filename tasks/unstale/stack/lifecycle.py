@@ -2,66 +2,199 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 
+from unstale.compose import COMPLETED
 from unstale.errors import EngineUnavailable, NotReady, TearDownFailed, Unavailable
 from unstale.facts import ContainerFact
 from unstale.ports import Clock, Docker
 
-__all__ = ["PROJECT", "dead_runs", "remove", "wait_until_up"]
+__all__ = ["PROJECT", "dead_runs", "evidence", "remove", "require_sound", "wait_until_up"]
 
 PROJECT = "com.docker.compose.project"
+_DEPENDS_ON = "com.docker.compose.depends_on"
+
+# The engine waits 0.1 s before it restarts a container, and twice as long before
+# each next time: this many take 13 s and more. Fewer heal, where a service ends
+# until the one that it needs is there.
+_LOOP = 7
+# After so many seconds the engine, too, calls a restarted container a running one.
+_SETTLED_S = 10.0
+
+_LOOK = "inv stack.up, then inv stack.logs"
+_MAY_END = (
+    'if it may end, write restart: "no" in its service, or let another one wait for it: '
+    "depends_on with condition: service_completed_successfully"
+)
 
 
 def wait_until_up(
-    docker: Docker, clock: Clock, project: str, services: Sequence[str], *, deadline_s: float
+    docker: Docker,
+    clock: Clock,
+    project: str,
+    services: Sequence[str],
+    *,
+    deadline_s: float,
+    one_shots: Collection[str] = (),
 ) -> None:
-    """Return when every service is healthy, or running without a health check.
+    """Return when every service is healthy, done, or steadily running without a check.
 
     An own loop, since ``up --wait`` calls a finished one-shot service a failure
-    and keeps the reason of a real one to itself. A one-shot that ended with 0
-    is done.
+    and keeps the reason of a real one to itself. *one_shots* are the services
+    that the compose files let end; those that a container of the project waits
+    for are known from its labels.
 
     Raises:
-        NotReady: one exited, is unhealthy, or the deadline passed; the cause
-            is its health check's output and its own last log lines.
+        NotReady: one ended, is unhealthy or restarts in a loop, or the deadline
+            passed; the cause is what it did and its own last log lines.
 
     """
     end = clock.monotonic() + deadline_s
+    watch = _Watch()
     while True:
-        found = {c.service: c for c in docker.containers({PROJECT: project}) if not c.one_off}
-        pending = [name for name in services if not _is_up(docker, found.get(name))]
+        seen = watch.look(docker, clock, project, services)
+        _require_sound(docker, seen, one_shots)
+        pending = [s for s in services if not _all_up([c for c in seen if c.service == s])]
         if not pending:
             return
         if clock.monotonic() >= end:
-            late = found.get(pending[0])
+            late = [c for c in seen if c.service in pending and not c.is_up]
             raise NotReady(
                 f"{', '.join(pending)} did not become ready within {deadline_s:.0f} s.",
-                cause=evidence(docker, late) if late else "There is no container of it.",
-                hint="inv stack.up, then inv stack.logs",
+                cause=_what_they_did(docker, pending, late),
+                hint=_LOOK,
             )
         clock.sleep(0.25)
 
 
-def _is_up(docker: Docker, container: ContainerFact | None) -> bool:
-    if container is None:
-        return False
-    if container.status in ("exited", "dead"):
-        if container.exit_code == 0 and not container.error:
-            return True
-        raise NotReady(
-            f"{container.service!r} exited with {container.exit_code}"
-            + (" (out of memory)." if container.oom_killed else "."),
-            cause=evidence(docker, container),
-            hint="inv stack.up, then inv stack.logs",
-        )
-    if container.health == "unhealthy":
-        raise NotReady(
-            f"{container.service!r} is unhealthy.",
-            cause=evidence(docker, container),
-            hint="inv stack.up, then inv stack.logs",
-        )
-    return container.status == "running" and container.health in (None, "healthy")
+def require_sound(
+    docker: Docker,
+    clock: Clock,
+    project: str,
+    services: Sequence[str],
+    *,
+    one_shots: Collection[str] = (),
+) -> None:
+    """Name the service that broke, where compose only says that starting failed.
+
+    Raises:
+        NotReady: one of *services* ended or is unhealthy; as `wait_until_up` tells it.
+
+    """
+    _require_sound(docker, _Watch().look(docker, clock, project, services), one_shots)
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """A container at one look, with what only several looks tell."""
+
+    fact: ContainerFact
+    restarts: int
+    """By the engine, since the first look."""
+    steady_s: float
+    """For how long each look has found the same start of it."""
+    awaited: frozenset[str]
+    """The services that containers of the project wait for until they end."""
+
+    @property
+    def service(self) -> str:
+        return self.fact.service
+
+    @property
+    def ended(self) -> bool:
+        return self.fact.status in ("exited", "dead")
+
+    @property
+    def is_up(self) -> bool:
+        """Of one that is sound: whether nothing more is to be waited for."""
+        if self.fact.status != "running":
+            return self.ended
+        if self.fact.health is not None:
+            return self.fact.health == "healthy"
+        return self.steady_s > 0 and (not self.restarts or self.steady_s >= _SETTLED_S)
+
+    def fault(self, one_shots: Collection[str]) -> str:
+        """Why waiting longer would not help; empty if it might."""
+        fact = self.fact
+        if fact.oom_killed and (self.ended or fact.status == "restarting"):
+            return f"was killed: out of memory (exit code {fact.exit_code})."
+        if self.ended and (fact.exit_code or fact.error):
+            return f"exited with {fact.exit_code}."
+        if self.ended and fact.service not in {*one_shots, *self.awaited}:
+            return "ended with 0, though nobody waits for its end."
+        if fact.health == "unhealthy":
+            return "is unhealthy."
+        if self.restarts >= _LOOP:
+            return f"restarts in a loop: {self.restarts} times while it was waited for."
+        return ""
+
+    @property
+    def doing(self) -> str:
+        """What keeps it, in a few words."""
+        health = f", its health check is {self.fact.health!r}" if self.fact.health else ""
+        again = f", restarted {self.restarts} times (last exit code {self.fact.exit_code})"
+        return self.fact.status + health + (again if self.restarts else "")
+
+
+class _Watch:
+    """Looks at containers again and again, and remembers what it saw first."""
+
+    def __init__(self) -> None:
+        self._restarts: dict[str, int] = {}
+        self._since: dict[tuple[str, str], float] = {}
+
+    def look(
+        self, docker: Docker, clock: Clock, project: str, services: Collection[str]
+    ) -> tuple[_Seen, ...]:
+        """The containers of *services* as they are now."""
+        found = [c for c in docker.containers({PROJECT: project}) if not c.one_off]
+        awaited, now = _awaited(found), clock.monotonic()
+        return tuple(self._see(c, now, awaited) for c in found if c.service in services)
+
+    def _see(self, fact: ContainerFact, now: float, awaited: frozenset[str]) -> _Seen:
+        before = self._restarts.setdefault(fact.id, fact.restart_count)
+        since = self._since.setdefault((fact.id, fact.started_at), now)
+        return _Seen(fact, fact.restart_count - before, now - since, awaited)
+
+
+def _awaited(containers: Sequence[ContainerFact]) -> frozenset[str]:
+    """The services that others wait for until they end, by compose's own label."""
+    conditions = (
+        entry.split(":")
+        for container in containers
+        for entry in container.labels.get(_DEPENDS_ON, "").split(",")
+    )
+    return frozenset(name for name, *rest in conditions if rest and rest[0] == COMPLETED)
+
+
+def _all_up(containers: Sequence[_Seen]) -> bool:
+    return bool(containers) and all(c.is_up for c in containers)
+
+
+def _require_sound(docker: Docker, seen: Sequence[_Seen], one_shots: Collection[str]) -> None:
+    broken = [container for container in seen if container.fault(one_shots)]
+    if not broken:
+        return
+    # The first to die: the others may have died of it.
+    first = min(broken, key=lambda c: (not c.ended, c.fact.finished_at))
+    clean = first.ended and not first.fact.exit_code and not first.fact.error
+    raise NotReady(
+        f"{first.service!r} {first.fault(one_shots)}",
+        cause=evidence(docker, first.fact),
+        hint=_MAY_END if clean else _LOOK,
+    )
+
+
+def _what_they_did(docker: Docker, pending: Sequence[str], late: Sequence[_Seen]) -> str:
+    """For each late service what it was doing, then its own words."""
+    absent = set(pending) - {c.service for c in late}
+    return "\n".join(
+        [
+            *(f"{name}: there is no container of it." for name in pending if name in absent),
+            *(f"{c.service}: {c.doing}.\n{evidence(docker, c.fact)}".rstrip() for c in late),
+        ]
+    )
 
 
 def evidence(docker: Docker, container: ContainerFact, tail: int = 15) -> str:

@@ -10,7 +10,13 @@ import pytest
 
 from unstale.errors import NotReady, Outcome, TearDownFailed, Unavailable, outcome_of
 from unstale.facts import ContainerFact
-from unstale.stack.lifecycle import dead_runs, evidence, remove, wait_until_up
+from unstale.stack.lifecycle import (
+    dead_runs,
+    evidence,
+    remove,
+    require_sound,
+    wait_until_up,
+)
 
 if TYPE_CHECKING:
     from conftest import FakeClock, FakeDocker
@@ -58,14 +64,148 @@ def test_a_container_that_comes_late_is_waited_for(
     assert 5 <= clock.elapsed < 6
 
 
-def test_a_one_shot_that_ended_with_0_is_done(
+def test_a_service_without_a_check_is_looked_at_twice(
+    docker: FakeDocker, clock: FakeClock, container: ContainerFact
+) -> None:
+    docker.add(container)
+    clock.at(0.1, lambda: docker.change("app", status="exited", exit_code=3))
+
+    with pytest.raises(NotReady, match="'app' exited with 3"):
+        _wait(docker, clock)
+
+
+def _with_label(container: ContainerFact, depends_on: str) -> ContainerFact:
+    labels = {**container.labels, "com.docker.compose.depends_on": depends_on}
+    return replace(container, id="c-w", service="worker", labels=labels)
+
+
+def test_a_one_shot_that_a_container_waits_for_is_done_when_it_ended_with_0(
     docker: FakeDocker, clock: FakeClock, container: ContainerFact
 ) -> None:
     docker.add(replace(container, status="exited", exit_code=0))
+    docker.add(
+        _with_label(
+            container, "postgres:service_healthy:false,app:service_completed_successfully:false"
+        )
+    )
 
     _wait(docker, clock)
 
     assert clock.elapsed < 1
+
+
+def test_a_one_shot_of_the_compose_files_is_done_when_it_ended_with_0(
+    docker: FakeDocker, clock: FakeClock, container: ContainerFact
+) -> None:
+    docker.add(replace(container, status="exited", exit_code=0))
+
+    wait_until_up(docker, clock, "demo", ["app"], deadline_s=60, one_shots={"app"})
+
+    assert clock.elapsed < 1
+
+
+def test_a_one_shot_that_still_runs_is_up_after_two_looks(
+    docker: FakeDocker, clock: FakeClock, container: ContainerFact
+) -> None:
+    docker.add(container)
+
+    wait_until_up(docker, clock, "demo", ["app"], deadline_s=60, one_shots={"app"})
+
+    assert clock.elapsed < 1
+
+
+@pytest.mark.parametrize("condition", ["service_started", "service_healthy"])
+def test_a_service_that_ended_though_nobody_waits_for_its_end_is_named(
+    docker: FakeDocker, clock: FakeClock, container: ContainerFact, condition: str
+) -> None:
+    docker.add(replace(container, status="exited", exit_code=0))
+    docker.add(_with_label(container, f"app:{condition}:false"))
+    docker.printed[container.id] = ("nothing to do",)
+
+    with pytest.raises(NotReady, match="'app' ended with 0, though nobody waits") as caught:
+        _wait(docker, clock)
+
+    assert clock.elapsed < 1
+    assert "nothing to do" in caught.value.cause
+    assert 'restart: "no"' in caught.value.hint
+
+
+def test_a_one_shot_that_failed_fails_at_once_with_its_log(
+    docker: FakeDocker, clock: FakeClock, container: ContainerFact
+) -> None:
+    docker.add(replace(container, status="exited", exit_code=4))
+    docker.printed[container.id] = ("no such bucket",)
+
+    with pytest.raises(NotReady, match="'app' exited with 4") as caught:
+        wait_until_up(docker, clock, "demo", ["app"], deadline_s=60, one_shots={"app"})
+
+    assert clock.elapsed < 1
+    assert "no such bucket" in caught.value.cause
+
+
+def test_of_two_that_ended_the_first_is_named(
+    docker: FakeDocker, clock: FakeClock, container: ContainerFact
+) -> None:
+    ended = replace(container, status="exited", exit_code=1)
+    docker.add(replace(ended, finished_at="2026-01-01T00:00:05Z"))
+    docker.add(replace(ended, id="c-w", service="worker", finished_at="2026-01-01T00:00:04Z"))
+
+    with pytest.raises(NotReady, match="'worker' exited"):
+        _wait(docker, clock, "app", "worker")
+
+
+def test_each_container_of_a_service_must_be_up(
+    docker: FakeDocker, clock: FakeClock, container: ContainerFact
+) -> None:
+    docker.add(replace(container, health="healthy"))
+    docker.add(replace(container, id="c-2", health="starting"))
+    clock.at(5, lambda: docker.change("app", health="healthy"))
+
+    _wait(docker, clock)
+
+    assert 5 <= clock.elapsed < 6
+
+
+def _restart(docker: FakeDocker, count: int, status: str = "running") -> None:
+    docker.live = [
+        replace(c, status=status, restart_count=count, started_at=f"start {count}")
+        for c in docker.live
+    ]
+
+
+def test_a_container_that_restarts_in_a_loop_is_named_before_the_deadline(
+    docker: FakeDocker, clock: FakeClock, container: ContainerFact
+) -> None:
+    docker.add(container)
+    for second in range(1, 20):
+        clock.at(0.1 * second, lambda count=second: _restart(docker, count))
+
+    with pytest.raises(NotReady, match="'app' restarts in a loop") as caught:
+        _wait(docker, clock)
+
+    assert clock.elapsed < 5
+    assert "times while it was waited for" in caught.value.what
+
+
+def test_restarts_before_the_wait_are_no_loop(
+    docker: FakeDocker, clock: FakeClock, container: ContainerFact
+) -> None:
+    docker.add(replace(container, restart_count=40))
+
+    _wait(docker, clock)
+
+    assert clock.elapsed < 1
+
+
+def test_a_container_that_restarted_is_up_only_when_it_stays(
+    docker: FakeDocker, clock: FakeClock, container: ContainerFact
+) -> None:
+    docker.add(replace(container, status="restarting"))
+    clock.at(3, lambda: _restart(docker, 1))
+
+    _wait(docker, clock)
+
+    assert 13 <= clock.elapsed < 14
 
 
 @pytest.mark.parametrize("status", ["exited", "dead"])
@@ -93,13 +233,16 @@ def test_a_service_that_the_engine_could_not_start_fails_with_its_words(
     assert caught.value.cause == "exec: no such file"
 
 
-def test_a_service_out_of_memory_is_told_so(
-    docker: FakeDocker, clock: FakeClock, container: ContainerFact
+@pytest.mark.parametrize("status", ["exited", "restarting"])
+def test_a_service_out_of_memory_is_told_so_at_once(
+    docker: FakeDocker, clock: FakeClock, container: ContainerFact, status: str
 ) -> None:
-    docker.add(replace(container, status="exited", exit_code=137, oom_killed=True))
+    docker.add(replace(container, status=status, exit_code=137, oom_killed=True))
 
     with pytest.raises(NotReady, match="out of memory"):
         _wait(docker, clock)
+
+    assert clock.elapsed < 1
 
 
 def test_an_unhealthy_service_fails_at_once_with_its_checks_output(
@@ -136,14 +279,45 @@ def test_the_deadline_ends_the_wait_and_names_who_is_late(
         _wait(docker, clock, "app", "postgres")
 
     assert 60 <= clock.elapsed < 62
+    assert "app: running, its health check is 'starting'." in caught.value.cause
     assert "refused" in caught.value.cause
+    assert "postgres" not in caught.value.cause
+
+
+def test_the_deadline_tells_of_each_late_one_what_it_was_doing(
+    docker: FakeDocker, clock: FakeClock, container: ContainerFact
+) -> None:
+    docker.add(replace(container, status="created"))
+    docker.add(replace(container, id="c-w", service="worker"))
+    clock.at(
+        0.1,
+        lambda: setattr(
+            docker,
+            "live",
+            [
+                replace(c, status="restarting", restart_count=2, exit_code=9)
+                if c.service == "worker"
+                else c
+                for c in docker.live
+            ],
+        ),
+    )
+
+    with pytest.raises(NotReady, match=r"^app, worker, mail did not become ready") as caught:
+        _wait(docker, clock, "app", "worker", "mail")
+
+    assert caught.value.cause.splitlines() == [
+        "mail: there is no container of it.",
+        "app: created.",
+        "worker: restarting, restarted 2 times (last exit code 9).",
+    ]
 
 
 def test_a_service_without_a_container_is_late_too(docker: FakeDocker, clock: FakeClock) -> None:
     with pytest.raises(NotReady) as caught:
         _wait(docker, clock)
 
-    assert caught.value.cause == "There is no container of it."
+    assert caught.value.cause == "app: there is no container of it."
 
 
 def test_other_projects_and_one_off_containers_are_not_the_service(
@@ -154,6 +328,28 @@ def test_other_projects_and_one_off_containers_are_not_the_service(
 
     with pytest.raises(NotReady, match="did not become ready"):
         _wait(docker, clock)
+
+
+def test_a_start_that_failed_is_told_by_the_service_that_broke(
+    docker: FakeDocker, clock: FakeClock, container: ContainerFact
+) -> None:
+    docker.add(replace(container, status="created"))
+    docker.add(replace(container, id="c-m", service="migrate", status="exited", exit_code=3))
+    docker.printed["c-m"] = ("no such revision",)
+
+    with pytest.raises(NotReady, match="'migrate' exited with 3") as caught:
+        require_sound(docker, clock, "demo", ["app", "migrate"])
+
+    assert "no such revision" in caught.value.cause
+
+
+def test_a_start_in_which_nothing_broke_is_left_alone(
+    docker: FakeDocker, clock: FakeClock, container: ContainerFact
+) -> None:
+    docker.add(replace(container, status="created"))
+    docker.add(replace(container, id="c-m", service="migrate", status="exited"))
+
+    require_sound(docker, clock, "demo", ["app", "migrate"], one_shots=["migrate"])
 
 
 def test_evidence_is_the_end_of_the_log(docker: FakeDocker, container: ContainerFact) -> None:
