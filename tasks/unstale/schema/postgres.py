@@ -40,7 +40,9 @@ def psql(
 ) -> CommandResult:
     """Run psql in *container* with *arguments*; its exit code is the answer's."""
     argv = ("sh", "-c", _PSQL, "psql", *arguments)
-    return docker.execute(container.id, RunOptions(argv, deadline_s), lambda _: None)
+    # What it says of a connection has no code, so it must be said in one language.
+    options = RunOptions(argv, deadline_s, environment=(("LC_ALL", "C"),))
+    return docker.execute(container.id, options, lambda _: None)
 
 
 def rows(docker: Docker, container: ContainerFact, sql: str) -> tuple[tuple[str, ...], ...]:
