@@ -17,6 +17,7 @@ __all__ = [
     "STATE_FOLDER",
     "AllowRule",
     "Environment",
+    "LocalSettings",
     "RunnerSettings",
     "SchemaSettings",
     "Settings",
@@ -74,6 +75,16 @@ class SchemaSettings:
     metadata: str | None = None
     service: str | None = None
     """Where the migrate command runs; None: in the runner."""
+    seeds: tuple[str, ...] = ()
+    """Patterns of data files that the migrations read, where they run."""
+
+
+@dataclass(frozen=True, slots=True)
+class LocalSettings:
+    """How tests run on this machine, without Docker."""
+
+    directory: str | None = None
+    """What the image's working directory is here; None: where alembic.ini is found."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +116,7 @@ class Settings:
     schema: SchemaSettings
     verify: tuple[VerifyRule, ...]
     allow: tuple[AllowRule, ...]
+    local: LocalSettings = LocalSettings()
 
     @property
     def state_folder(self) -> Path:
@@ -150,7 +162,7 @@ def load(root: Path, files: Files, environ: Mapping[str, str]) -> Settings:
     _known(
         table,
         "tool.unstale",
-        ("default-env", "environments", "runner", "suites", "schema", "verify", "parity"),
+        ("default-env", "environments", "runner", "suites", "schema", "verify", "parity", "local"),
     )
     parity = _table(table, "parity", "tool.unstale")
     _known(parity, "tool.unstale.parity", ("allow",))
@@ -169,6 +181,7 @@ def load(root: Path, files: Files, environ: Mapping[str, str]) -> Settings:
         schema=_schema(table.get("schema", {})),
         verify=tuple(_verify(rule) for rule in _rules(table, "verify")),
         allow=tuple(_allow(rule) for rule in _rules(parity, "allow")),
+        local=_local(_table(table, "local", "tool.unstale")),
     )
 
 
@@ -290,7 +303,9 @@ def _runner(table: Table) -> RunnerSettings:
 def _schema(raw: object) -> SchemaSettings:
     table = _table({"schema": raw}, "schema", "tool.unstale")
     where = "tool.unstale.schema"
-    _known(table, where, ("setup", "migrate-command", "alembic-ini", "metadata", "service"))
+    _known(
+        table, where, ("setup", "migrate-command", "alembic-ini", "metadata", "service", "seeds")
+    )
     setup = _string(table, "setup", where) or "migrate"
     if setup not in _SCHEMA_SETUPS:
         raise _bad(where, "setup", setup, _SCHEMA_SETUPS)
@@ -302,7 +317,14 @@ def _schema(raw: object) -> SchemaSettings:
         alembic_ini=_string(table, "alembic-ini", where) or default.alembic_ini,
         metadata=_string(table, "metadata", where),
         service=_string(table, "service", where),
+        seeds=_strings(table, "seeds", where),
     )
+
+
+def _local(table: Table) -> LocalSettings:
+    where = "tool.unstale.local"
+    _known(table, where, ("directory",))
+    return LocalSettings(directory=_string(table, "directory", where))
 
 
 def _suites(root: Path, files: Files, table: Table) -> Mapping[str, tuple[str, ...]]:

@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from unstale.pipeline.junit import Counts
     from unstale.pipeline.run import Choices, RunReport
     from unstale.pipeline.site import Deployment, Ports, Progress, Site
+    from unstale.schema.postgres import Setting
     from unstale.schema.status import SchemaStatus
 
 __all__ = ["Project"]
@@ -493,41 +494,107 @@ class Project:
 
     # --- the database --------------------------------------------------------
 
-    def db_migrate(self, line: Line, env: str | None = None) -> SchemaStatus | None:
+    def db_migrate(
+        self, line: Line, env: str | None = None, *, deadline_s: float = 60.0
+    ) -> SchemaStatus | None:
         """Wait for the standing stack's database, upgrade it, prove the result.
 
         Returns None where the project has no migrations.
+
+        Raises:
+            NotReady: the server did not answer within *deadline_s* seconds.
+            MigrationFailed: a migration failed.
+            Mismatch: the schema is not what the migrations make.
+
         """
-        from unstale.pipeline import images, steps
+        from unstale.pipeline import images, schema, steps
         from unstale.schema.status import require_current
 
         site = self.site(env)
         images.require_present(self.ports, site)
         deployment = self.standing(site, create=True)
         steps.database_up(self.ports, site, deployment, line)
-        before = steps.schema(self.ports, site, deployment, line)
-        if before is not None and before.state in ("stamped-or-dropped", "incomplete"):
-            require_current(before)
-        steps.migrate(self.ports, site, deployment, line)
-        after = steps.schema(self.ports, site, deployment, line)
-        if after is not None:
-            require_current(after)
-        return after
+        found = schema.migrate(self._bench(site), deployment, line, deadline_s=deadline_s)
+        if found is not None:
+            found = schema.same_cluster(self.ports, site, deployment, found)
+            require_current(found)
+        return found
+
+    def db_preview(self, line: Line, env: str | None = None) -> str:
+        """The SQL that `db_migrate` would run; runs none of it."""
+        from unstale.pipeline import schema
+
+        site, deployment = self._with_database(env)
+        return schema.preview(self._bench(site), deployment, line)
 
     def db_status(self, line: Line, env: str | None = None) -> SchemaStatus:
-        """Look at the standing stack's schema; never writes to the database."""
+        """Hear witnesses 0 to 2 on the standing stack's database; never writes to it.
+
+        Raises:
+            CouldNotTell: the project has no migrations to compare with.
+
+        """
+        from unstale.pipeline import schema
+
+        site, deployment = self._with_database(env)
+        found = self._asked(schema.look(self._bench(site), deployment, line))
+        return schema.same_cluster(self.ports, site, deployment, found)
+
+    def db_check(self, line: Line, env: str | None = None) -> SchemaStatus:
+        """Hear all four witnesses.
+
+        The last compares the catalog with that of a database built from the same
+        migrations, on the same server.
+        """
+        from unstale.pipeline import schema
+
+        site, deployment = self._with_database(env)
+        found = self._asked(schema.check(self._bench(site), deployment, line))
+        return schema.same_cluster(self.ports, site, deployment, found)
+
+    def db_history(self, line: Line, env: str | None = None) -> tuple[tuple[str, str, str], ...]:
+        """Lint the migrations: rule, revision and words of each finding."""
+        from unstale.pipeline import schema
+
+        site, deployment = self._with_database(env)
+        return schema.history(self._bench(site), deployment, line)
+
+    def _asked(self, found: SchemaStatus | None) -> SchemaStatus:
+        if found is None:
+            raise CouldNotTell(
+                "There is nothing to compare with.",
+                cause=f'schema.setup = "{self.settings.schema.setup}", or no database.',
+                hint='set schema.setup = "migrate" in [tool.unstale]',
+            )
+        return found
+
+    def _with_database(self, env: str | None) -> tuple[Site, Deployment]:
         from unstale.pipeline import steps
 
         site = self.site(env)
         deployment = self.standing(site, create=False)
         steps.database_container(self.ports, site, deployment)
-        found = steps.schema(self.ports, site, deployment, line)
-        if found is None:
-            raise CouldNotTell(
-                "There is nothing to compare with.",
-                cause=f'schema.setup = "{self.settings.schema.setup}", or no database.',
-            )
-        return found
+        return site, deployment
+
+    def db_settings(self, env: str | None = None) -> tuple[Setting, ...]:
+        """The server's settings that are not by default, each with its source."""
+        from unstale.schema import postgres
+
+        return postgres.settings(self.docker, self._database(env))
+
+    def db_reset(self, line: Line, env: str | None = None) -> SchemaStatus | None:
+        """Remove the standing stack's database with its data, and make it anew, migrated.
+
+        Raises:
+            Mismatch: its data is in a volume that unstale did not create.
+
+        """
+        from unstale.pipeline import steps
+
+        site, deployment = self._with_database(env)
+        with self.signals.held():
+            steps.remove_database(self.ports, site, deployment)
+        return self.db_migrate(line, env)
 
     def db_tables(self, env: str | None = None) -> tuple[tuple[str, int], ...]:
         """Each table of the standing stack's database with its number of rows."""
@@ -604,13 +671,13 @@ class Project:
 
     def _require_schema(self, site: Site, line: Line) -> None:
         """Migrate the standing stack's database where it is behind; accept it else."""
-        from unstale.pipeline import steps
+        from unstale.pipeline import schema, steps
         from unstale.schema.status import require_current
 
         deployment = self.standing(site, create=True)
         steps.database_up(self.ports, site, deployment, line)
-        found = steps.schema(self.ports, site, deployment, lambda _: None)
-        if found is not None and found.state in ("empty", "behind"):
+        found = schema.look(self._bench(site), deployment, lambda _: None)
+        if found is not None and found.state in ("empty", "behind", "downgraded"):
             self.db_migrate(line, site.environment.name)
         elif found is not None:
             require_current(found)

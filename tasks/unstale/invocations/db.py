@@ -2,25 +2,51 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from json import dumps, loads
+from typing import TYPE_CHECKING
 
 from invoke import Collection, Context, task
 from invoke.exceptions import Exit
 
-from unstale.errors import outcome_of
+from unstale.errors import Outcome, outcome_of
 from unstale.invocations.boundary import QuietTask, entry, finish, remainder
+
+if TYPE_CHECKING:
+    from unstale.project import Project
+    from unstale.schema.status import SchemaStatus
 
 __all__ = ["collection"]
 
 
-@task(klass=QuietTask)
-def migrate(_ctx: Context, env: str | None = None) -> None:
-    """Wait for the real server, upgrade it, and prove that the tables are there."""
-    with entry("db-status") as project:
+@task(
+    klass=QuietTask,
+    help={
+        "sql": "print what would run as SQL, and run nothing",
+        "timeout": "seconds to wait for the server and for other migrations",
+        "json": "print one JSON document",
+    },
+)
+def migrate(
+    _ctx: Context,
+    env: str | None = None,
+    sql: bool = False,
+    timeout: int = 60,
+    json: bool = False,
+) -> None:
+    """Wait for the real server, upgrade it, and prove the result."""
+    with entry("db-status", as_json=json) as project:
         from unstale.render import console, text
 
-        found = project.db_migrate(console.echo(project.mask, verbose=False), env)
-        console.print_lines(text.schema(found))
+        line = console.echo(project.mask, verbose=False)
+        if sql:
+            console.print_lines(project.mask(project.db_preview(line, env)).splitlines())
+            return
+        found = project.db_migrate(line, env, deadline_s=float(timeout))
+        if json and found is not None:
+            _document(project, found)
+        else:
+            console.print_lines(text.schema(found))
 
 
 @task(klass=QuietTask, help={"json": "print one JSON document"})
@@ -29,18 +55,70 @@ def status(
     env: str | None = None,
     json: bool = False,
 ) -> None:
-    """Compare applied with available migrations, and look at the tables."""
+    """Compare applied with available migrations, and models with tables; write nothing."""
     with entry("db-status", as_json=json) as project:
-        from unstale.render import console, document, text
-        from unstale.schema.status import problem
+        from unstale.render import console
 
         found = project.db_status(console.echo(project.mask, verbose=False), env)
-        if json:
-            document.print_document(loads(project.mask(dumps(found.to_json()))))
-        else:
-            console.print_lines(text.schema(found))
-        if (error := problem(found)) is not None:
-            finish(outcome_of(error), project.mask(str(error)))
+        _tell(project, found, as_json=json)
+
+
+@task(
+    klass=QuietTask,
+    help={
+        "history": "also run each migration up, down and up again on a scratch database",
+        "json": "print one JSON document",
+    },
+)
+def check(
+    _ctx: Context,
+    env: str | None = None,
+    history: bool = False,
+    json: bool = False,
+) -> None:
+    """The same, and the catalog against a database that these migrations made."""
+    with entry("db-status", as_json=json) as project:
+        from unstale.render import console, text
+
+        line = console.echo(project.mask, verbose=False)
+        findings = project.db_history(line, env) if history else ()
+        found = project.db_check(line, env)
+        if findings and not json:
+            console.print_lines(text.history(findings))
+        _tell(project, found, as_json=json, findings=findings)
+        if findings:
+            finish(Outcome.MISMATCH, "Next: mend the migrations, or their downgrade")
+
+
+def _tell(
+    project: Project,
+    found: SchemaStatus,
+    *,
+    as_json: bool,
+    findings: Sequence[tuple[str, str, str]] = (),
+) -> None:
+    """Print a status, and end with what it means."""
+    from unstale.render import console, text
+    from unstale.schema.status import problem
+
+    if as_json:
+        _document(project, found, findings)
+    else:
+        console.print_lines(text.schema(found))
+    if (error := problem(found)) is not None:
+        finish(outcome_of(error), project.mask(str(error)))
+
+
+def _document(
+    project: Project, found: SchemaStatus, findings: Sequence[tuple[str, str, str]] = ()
+) -> None:
+    from unstale.render import document
+
+    body = {
+        **found.to_json(),
+        "history": [{"rule": a, "revision": b, "finding": c} for a, b, c in findings],
+    }
+    document.print_document(loads(project.mask(dumps(body))))
 
 
 @task(klass=QuietTask, help={"json": "print one JSON document"})
@@ -62,6 +140,33 @@ def tables(
             console.print_lines(lines or ["There is no table."])
 
 
+@task(klass=QuietTask, help={"json": "print one JSON document"})
+def settings(
+    _ctx: Context,
+    env: str | None = None,
+    json: bool = False,
+) -> None:
+    """List the server's settings that are not by default, each with its source."""
+    with entry("db-settings", as_json=json) as project:
+        from unstale.render import console, document, text
+
+        found = project.db_settings(env)
+        if json:
+            document.write("db-settings", {"settings": [one.to_json() for one in found]})
+        else:
+            console.print_lines(text.settings(found))
+
+
+@task(klass=QuietTask)
+def reset(_ctx: Context, env: str | None = None) -> None:
+    """Start over: remove the database with its data, start it anew and migrate it."""
+    with entry("db-status") as project:
+        from unstale.render import console, text
+
+        found = project.db_reset(console.echo(project.mask, verbose=False), env)
+        console.print_lines(text.schema(found))
+
+
 @task(klass=QuietTask)
 def shell(ctx: Context, env: str | None = None) -> None:
     """Open psql in the container; after ``--``, psql's own arguments."""
@@ -78,4 +183,4 @@ def shell(ctx: Context, env: str | None = None) -> None:
 
 def collection() -> Collection:
     """The namespace."""
-    return Collection("db", migrate, status, tables, shell)
+    return Collection("db", migrate, status, check, tables, settings, shell, reset)

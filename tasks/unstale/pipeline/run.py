@@ -20,10 +20,11 @@ from unstale.errors import (
 )
 from unstale.image.check import ImageStatus
 from unstale.image.verify import VerifyResult
-from unstale.pipeline import builds, containers, images, receipt, reuse, steps, tests
+from unstale.pipeline import builds, containers, images, receipt, reuse, schema, steps, tests
 from unstale.pipeline.junit import Counts
 from unstale.pipeline.site import Deployment, Ports, Progress, Site, StepResult
 from unstale.ports import Files
+from unstale.schema import postgres
 from unstale.schema.status import SchemaStatus, require_current
 from unstale.stack.names import run_project
 from unstale.verdict import word
@@ -74,6 +75,8 @@ class RunState:
     statuses: tuple[ImageStatus, ...] = ()
     deployment: Deployment | None = None
     schema: SchemaStatus | None = None
+    database_settings: tuple[postgres.Setting, ...] = ()
+    """What the server has otherwise than by default."""
     counts: Counts | None = None
     stale_allowed: bool = False
     subject: reuse.Subject = _NO_SUBJECT
@@ -195,17 +198,31 @@ def _database_ready(run: Run, state: RunState) -> tuple[RunState, str]:
 
 
 def _migrate(run: Run, state: RunState) -> tuple[RunState, str]:
-    return state, steps.migrate(run.ports, run.site, state.stack, run.progress.log("migrate"))
+    """One start of the probe: wait, upgrade, and all that the next step judges."""
+    line = run.progress.log("migrate")
+    found = schema.migrate(_bench(run), state.stack, line)
+    if found is None:
+        return state, _not_asked(run)
+    done = f"{found.ran} migrations ran" if found.ran else "nothing to run"
+    return replace(state, schema=found), done
+
+
+def _not_asked(run: Run) -> str:
+    settings = run.site.settings.schema
+    no_database = "no database" if run.site.database is None else ""
+    return f"not asked: {no_database or f'schema.setup = {settings.setup!r}'}"
 
 
 def _schema_status(run: Run, state: RunState) -> tuple[RunState, str]:
-    found = steps.schema(run.ports, run.site, state.stack, run.progress.log("schema_status"))
-    if found is None:
-        return state, f'not asked: schema.setup = "{run.site.settings.schema.setup}"'
-    state = replace(state, schema=found)
+    if state.schema is None:
+        return state, _not_asked(run)
+    found = schema.same_cluster(run.ports, run.site, state.stack, state.schema)
+    settings = steps.database_settings(run.ports, run.site, state.stack)
+    state = replace(state, schema=found, database_settings=settings)
     with _reached(state):
         require_current(found)
-    return state, f"{', '.join(found.heads)} applied, {len(found.tables)} tables"
+    heard = ", ".join(w.name for w in found.witnesses if w.word == "ok")
+    return state, f"{', '.join(found.heads)} applied, {len(found.tables)} tables; heard: {heard}"
 
 
 def _up(run: Run, state: RunState) -> tuple[RunState, str]:
@@ -449,6 +466,7 @@ def _report(
             "environment_digest": reuse.environment_digest(run.site.model),
             "arguments": list(run.choices.arguments),
             "builder": list(state.notes),
+            "database_settings": [one.to_json() for one in state.database_settings],
             "not_covered": {s.service: list(s.not_covered) for s in state.statuses},
             "verified": [_verified(result) for result in state.verified],
         },

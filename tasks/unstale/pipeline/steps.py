@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from unstale import override
 from unstale.errors import (
     ConfigError,
     CouldNotTell,
-    MigrationFailed,
     Mismatch,
     NotReady,
     UnknownName,
 )
 from unstale.facts import ContainerFact
 from unstale.pipeline.site import Deployment, Ports, Site
-from unstale.ports import Command, CommandResult, ComposeTarget, Line, RunOptions
+from unstale.ports import ComposeTarget, Line, RunOptions
 from unstale.schema import postgres
-from unstale.schema import status as schema_status
-from unstale.schema.status import SchemaStatus
 from unstale.schema.wait import wait_for_postgres
 from unstale.stack.lifecycle import PROJECT, evidence, remove, wait_until_up
-from unstale.stack.running import published
+from unstale.stack.mounts import is_anonymous
 
 if TYPE_CHECKING:
     from unstale.ports import Files
@@ -32,20 +28,19 @@ if TYPE_CHECKING:
 __all__ = [
     "containers",
     "database_container",
+    "database_settings",
     "database_up",
     "deploy",
     "down",
-    "migrate",
+    "remove_database",
     "require_service",
     "save_evidence",
-    "schema",
     "up",
 ]
 
 _READY_S = 120.0
 # Starting may have to pull an image first.
 _START_S = 900.0
-_MIGRATE_S = 600.0
 
 
 def require_service(site: Site, name: str, *, built: bool = False) -> None:
@@ -115,6 +110,42 @@ def database_up(ports: Ports, site: Site, deployment: Deployment, line: Line) ->
     return f"{site.database} is up"
 
 
+def database_settings(
+    ports: Ports, site: Site, deployment: Deployment
+) -> tuple[postgres.Setting, ...]:
+    """The server's settings that are not by default; none where psql can't be asked."""
+    try:
+        container = database_container(ports, site, deployment)
+        return postgres.settings(ports.docker, container)
+    except (ConfigError, CouldNotTell, NotReady):
+        return ()
+
+
+def remove_database(ports: Ports, site: Site, deployment: Deployment) -> None:
+    """Remove the database's container with its data, if that is all unstale's.
+
+    Raises:
+        Mismatch: a volume of it is somebody else's; nothing was removed.
+
+    """
+    container = database_container(ports, site, deployment)
+    ours = ports.docker.volumes({override.LABEL_RUN: deployment.run}).keys()
+    named = {m.name for m in container.mounts if m.kind == "volume" and not is_anonymous(m)}
+    folders = {m.source for m in container.mounts if m.kind == "bind" and _holds_data(m.target)}
+    if foreign := sorted((named - ours) | folders):
+        raise Mismatch(
+            f"The data of {container.service!r} is in a place that unstale did not create.",
+            cause=f"{', '.join(foreign)}: what unstale did not create it never removes.",
+            hint="remove it by hand, if nobody needs it; then inv stack.down stack.up db.migrate",
+        )
+    ports.docker.remove_containers([container.id])
+    ports.docker.remove_volumes(sorted(named & ours))
+
+
+def _holds_data(target: str) -> bool:
+    return target.startswith("/var/lib/postgres") or target == "/bitnami/postgresql"
+
+
 def is_postgres(ports: Ports, container: ContainerFact) -> bool:
     """Whether psql can be asked in *container*."""
     options = RunOptions(("psql", "--version"), 10.0)
@@ -132,93 +163,6 @@ def _with_dependencies(site: Site, name: str) -> tuple[str, ...]:
         found.append(current)
         queue.extend(service.depends_on)
     return tuple(found)
-
-
-def migrate(ports: Ports, site: Site, deployment: Deployment, line: Line) -> str:
-    """Run the migrate command once, in the runner's image.
-
-    Raises:
-        MigrationFailed: with the failing revision and the database's own words.
-
-    """
-    settings = site.settings.schema
-    if settings.setup != "migrate" or site.database is None:
-        return f'not asked: schema.setup = "{settings.setup}"'
-    result = _one_off(ports, site, deployment, settings.migrate_command, b"", "migrate", line)
-    if result.returncode != 0:
-        output = (result.stdout + "\n" + result.stderr).splitlines()
-        if any("Multiple head revisions" in text for text in output):
-            raise Mismatch(
-                "The migrations have more than one head.",
-                cause=_failure(output),
-                hint="alembic merge heads",
-            )
-        raise MigrationFailed(
-            f"The migration failed with exit code {result.returncode}.",
-            cause=_failure(output),
-            hint="mend the migration, then inv db.migrate",
-        )
-    return " ".join(settings.migrate_command)
-
-
-# What Python prints around an exception, and what tells nobody anything.
-_NOISE = ("  ", "INFO", "Traceback", "The above exception", "During handling", "(Background on")
-
-
-def _failure(output: Sequence[str]) -> str:
-    """The revision that was running, and the last distinct lines of the error."""
-    running = [x.strip() for x in output if "Running upgrade" in x]
-    words = dict.fromkeys(x.strip() for x in output if x.strip() and not x.startswith(_NOISE))
-    at = running[-1].partition("Running upgrade")[2].strip() if running else ""
-    return "\n".join([*([f"In revision {at}"] if at else []), *list(words)[-8:]])
-
-
-def schema(ports: Ports, site: Site, deployment: Deployment, line: Line) -> SchemaStatus | None:
-    """Look at applied, available and tables; None where it is not asked.
-
-    Raises:
-        CouldNotTell: the probe gave no answer.
-
-    """
-    if site.settings.schema.setup != "migrate" or site.database is None:
-        return None
-    command = ("python", "-", site.settings.schema.alembic_ini)
-    result = _one_off(ports, site, deployment, command, _probe(), "probe", line)
-    return schema_status.read(result.stdout)
-
-
-def _probe() -> bytes:
-    # Read as a file, never imported: it belongs to the container's Python.
-    return (Path(__file__).parents[1] / "adapters" / "database" / "probe.py").read_bytes()
-
-
-def _one_off(
-    ports: Ports,
-    site: Site,
-    deployment: Deployment,
-    argv: Sequence[str],
-    stdin: bytes,
-    name: str,
-    line: Line,
-) -> CommandResult:
-    """Run *argv* where the migrations live, and remove the container after it."""
-    if site.runner == "host" and site.settings.schema.service is None:
-        command = Command(
-            tuple(argv),
-            _MIGRATE_S,
-            cwd=site.settings.root,
-            env={**dict(site.values), **published(containers(ports, deployment))},
-            stdin=stdin,
-        )
-        return ports.process.run(command, line)
-    service = site.settings.schema.service or site.runner
-    container = f"{deployment.target.project}-{name}"
-    options = RunOptions(tuple(argv), _MIGRATE_S, name=container, stdin=stdin)
-    try:
-        return ports.docker.run(deployment.target, service, options, line)
-    finally:
-        with ports.held():
-            ports.docker.remove_containers([container])
 
 
 def up(ports: Ports, site: Site, deployment: Deployment, line: Line) -> str:

@@ -12,9 +12,18 @@ from unstale.verdict import Missing, Stale, Unknown, word
 if TYPE_CHECKING:
     from unstale.image.local import Cleaning, LocalImage
     from unstale.image.verify import VerifyResult
+    from unstale.schema.postgres import Setting
     from unstale.schema.status import SchemaStatus
 
-__all__ = ["image_clean", "image_list", "image_status", "image_verify", "schema"]
+__all__ = [
+    "history",
+    "image_clean",
+    "image_list",
+    "image_status",
+    "image_verify",
+    "schema",
+    "settings",
+]
 
 
 # More reasons than a person reads; --json has them all.
@@ -176,14 +185,36 @@ def image_verify(result: VerifyResult) -> tuple[str, ...]:
 
 
 def schema(status: SchemaStatus | None) -> tuple[str, ...]:
-    """The state of the schema and what it rests on."""
+    """The state of the schema, and what each witness says."""
     if status is None:
         return ("not asked: the project has no migrations",)
     missing = f", missing: {', '.join(status.missing_tables)}" if status.missing_tables else ""
-    models = "" if status.models_checked else " (models: not checked)"
+    where = status.identity
+    database = f"  database {where.database} as {where.user}" if where else ""
     return (
         f"{status.state}: {status.explanation}",
         f"  applied  {', '.join(status.applied) or 'none'}",
         f"  heads    {', '.join(status.heads) or 'none'}",
-        f"  tables   {len(status.tables)}{missing}{models}",
+        f"  tables   {len(status.tables)}{missing}",
+        *(line for line in (database,) if line),
+        *(f"  {one.name:<9} {one.word}: {one.detail}" for one in status.witnesses),
     )
+
+
+def history(findings: Sequence[tuple[str, str, str]]) -> tuple[str, ...]:
+    """What a linting of the migrations found."""
+    return tuple(
+        f"{rule}: {f'{revision}: ' if revision else ''}{words}"
+        for rule, revision, words in findings
+    )
+
+
+def settings(found: Sequence[Setting]) -> tuple[str, ...]:
+    """The server's settings that are not by default."""
+    if not found:
+        return ("Every setting is by default.",)
+    rows = [
+        ("setting", "value", "source"),
+        *((s.name, s.value, s.place or s.source) for s in found),
+    ]
+    return tuple(_table(rows))

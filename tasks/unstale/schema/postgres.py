@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from unstale.errors import CouldNotTell
 from unstale.facts import ContainerFact
+from unstale.mask import is_secret
 from unstale.ports import CommandResult, Docker, RunOptions
 
-__all__ = ["interactive", "psql", "rows", "tables"]
+__all__ = ["Setting", "interactive", "psql", "rows", "settings", "system_identifier", "tables"]
 
 # Over the container's own network address: the temporary server of the image's
 # first start listens on a socket only, and socket or loopback may be trusted
@@ -65,6 +67,58 @@ def rows(docker: Docker, container: ContainerFact, sql: str) -> tuple[tuple[str,
 def tables(docker: Docker, container: ContainerFact) -> tuple[tuple[str, int], ...]:
     """Each table, schema-qualified outside ``public``, with its number of rows."""
     return tuple((row[0], int(row[1])) for row in rows(docker, container, _COUNTS))
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A setting of the server that is not its default."""
+
+    name: str
+    value: str
+    """With its unit; hidden where it may hold a password."""
+    source: str
+    """``command line``, ``configuration file``, ``database``, ``user`` ..."""
+    place: str
+    """The file, if it is from one."""
+
+    def to_json(self) -> dict[str, str]:
+        """As it stands in documents and receipts."""
+        return {
+            "name": self.name,
+            "value": self.value,
+            "source": self.source,
+            "file": self.place,
+        }
+
+
+# What a client, this session or the build of the server sets says nothing of the stack.
+_SETTINGS = """
+SELECT name, CASE WHEN unit IS NULL THEN setting ELSE setting || ' ' || unit END, source,
+       coalesce(sourcefile, '')
+  FROM pg_settings
+ WHERE source NOT IN ('default', 'client', 'session', 'override', 'environment variable')
+ ORDER BY name
+"""
+
+
+def settings(docker: Docker, container: ContainerFact) -> tuple[Setting, ...]:
+    """The server's settings that are not by default, each with its source."""
+    return tuple(
+        Setting(name, _shown(name, value), source, place)
+        for name, value, source, place in rows(docker, container, _SETTINGS)
+    )
+
+
+def _shown(name: str, value: str) -> str:
+    # A connection string or a command may carry a password.
+    may_tell = "conninfo" in name or name.endswith("_command") or is_secret(name, value)
+    return "(hidden)" if may_tell and value else value
+
+
+def system_identifier(docker: Docker, container: ContainerFact) -> str:
+    """What no two clusters have in common."""
+    sql = "SELECT system_identifier FROM pg_control_system()"
+    return rows(docker, container, sql)[0][0]
 
 
 def interactive() -> tuple[str, ...]:

@@ -1,45 +1,146 @@
-"""Applied against available, and whether the tables are there. Pure.
+"""What state a database is in, beside its migrations and models. Pure.
 
 ``alembic upgrade`` ending with 0 and ``current == heads`` prove nothing about
-tables: after ``drop_all`` or ``stamp head`` both hold on an empty database.
+tables: after ``drop_all`` or ``stamp head`` both hold on an empty database. So four
+witnesses are heard (the floor, the scripts, the models, a database built from the
+same migrations), and the state that explains them is named.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 from unstale.errors import CouldNotTell, MigrationFailed, Mismatch, UnstaleError
 from unstale.verdict import Fresh, Reason, Stale, Unknown, Verdict
 
-__all__ = ["SchemaStatus", "judge", "problem", "read", "require_current"]
+__all__ = [
+    "STATES",
+    "Identity",
+    "SchemaStatus",
+    "Witness",
+    "answer",
+    "elsewhere",
+    "judge",
+    "problem",
+    "read",
+    "require_current",
+]
 
 _SENTINEL = "unstale-probe:"
 
-_EXPLANATION = {
-    "behind": "migrations are available that are not applied",
-    "empty": "no migration was applied",
-    "unversioned": "there are tables, but no migration is recorded as applied",
-    "multiple-heads": "the migrations have more than one head",
-    "no-migrations": "no migration was found: an empty set is no proof",
-    "stamped-or-dropped": "migrations are recorded as applied, but there is no table",
-    "incomplete": "migrations are recorded as applied, but tables of the models are missing",
-    "image-older": "the database has migrations that this code does not know",
-    "unreachable": "the database, or the migrations, could not be read",
+Word = Literal["ok", "failed", "not checked"]
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """A state's name in words, and what to type next."""
+
+    explanation: str
+    hint: str
+
+
+STATES: Mapping[str, State] = {
+    "current": State("the schema is that of the migrations", ""),
+    "behind": State("migrations are available that are not applied", "inv db.migrate"),
+    "empty": State("no migration was applied, and there is no table", "inv db.migrate"),
+    "downgraded": State("every migration was undone again", "inv db.migrate"),
+    "unversioned": State(
+        "there are tables, but no migration is recorded as applied: create_all made them",
+        "inv db.reset, or `alembic stamp` by hand if they are right",
+    ),
+    "multiple-heads": State(
+        "the migrations have more than one head",
+        'alembic merge heads, or migrate-command = ["alembic", "upgrade", "heads"]',
+    ),
+    "no-migrations": State(
+        "no migration was found: an empty set is no proof",
+        'mend alembic-ini, or set schema = "none" in [tool.unstale]',
+    ),
+    "stamped": State(
+        "migrations are recorded as applied, but they never ran: it was stamped", "inv db.reset"
+    ),
+    "dropped": State(
+        "migrations are recorded as applied, and their tables were dropped since", "inv db.reset"
+    ),
+    "stamped-or-dropped": State(
+        "migrations are recorded as applied, but there is no table", "inv db.reset"
+    ),
+    "hollow": State(
+        "every migration is applied, and none of them does anything",
+        'alembic revision --autogenerate -m "Create the tables", then inv db.migrate',
+    ),
+    "hollow-without-models": State(
+        "every migration is applied and none does anything, and env.py imports no models",
+        "import the models in env.py, then alembic revision --autogenerate",
+    ),
+    "incomplete": State(
+        "tables of the models are missing that the migrations made", "inv db.reset"
+    ),
+    "moved": State("tables are in another schema than the models look for them in", "inv db.check"),
+    "drifted": State(
+        "the tables are not what the models say", "alembic revision --autogenerate, or inv db.reset"
+    ),
+    "altered": State(
+        "the catalog is not what these migrations make: somebody changed it by hand",
+        "inv db.reset",
+    ),
+    "no-metadata": State(
+        "env.py names no models, so tables can't be compared with them",
+        'set target_metadata in env.py, or metadata = "package.module:attribute"',
+    ),
+    "no-models": State(
+        "the metadata that env.py names has no table: it imports no models",
+        "import the models in env.py",
+    ),
+    "rolled-back": State(
+        "the migrations ran and were rolled back: env.py runs SQL before context.configure",
+        "move that SQL behind context.configure, or to a connection of its own",
+    ),
+    "scripts-stale": State(
+        "the migrations in the image are not those in the tree", "inv image.build db.migrate"
+    ),
+    "image-older": State(
+        "the database has migrations that this code does not know", "inv image.build db.migrate"
+    ),
+    "other-database": State(
+        "the migrations' database is not that of this stack", "look at DATABASE_URL and env.py"
+    ),
+    "migrating": State("a migration is going on", "wait, then inv db.status"),
+    "unreachable": State("the database, or the migrations, could not be read", "inv stack.logs"),
 }
-_NEXT = {
-    "behind": "inv db.migrate",
-    "empty": "inv db.migrate",
-    "unversioned": "inv stack.down stack.up db.migrate, or `alembic stamp` by hand",
-    "multiple-heads": "alembic merge heads",
-    "no-migrations": 'mend alembic-ini, or set schema = "none" in [tool.unstale]',
-    "stamped-or-dropped": "inv stack.down stack.up db.migrate",
-    "incomplete": "inv stack.down stack.up db.migrate",
-    "image-older": "inv image.build",
-    "unreachable": "inv stack.logs",
-}
+"""Every state that a database can be in, by its stable name."""
+
+_UNKNOWN = ("no-metadata", "no-models", "migrating")
+
+# What a person or another tool added is theirs; what is missing or other is drift.
+_HARMLESS = ("remove_table", "remove_column", "remove_index", "remove_constraint", "remove_fk")
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Which database was looked at."""
+
+    system: str
+    """The cluster's system identifier: no two clusters have the same."""
+    database: str
+    user: str
+    search_path: str
+    address: str
+    version: str
+    """``server_version_num``."""
+    started: str
+
+
+@dataclass(frozen=True, slots=True)
+class Witness:
+    """What one of the four says."""
+
+    name: str
+    word: Word
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,28 +148,44 @@ class SchemaStatus:
     """What a look at the database told."""
 
     state: str
-    """``current``, or one of the names of the contract."""
+    """A key of `STATES`."""
     applied: tuple[str, ...] = ()
     heads: tuple[str, ...] = ()
     pending: tuple[str, ...] = ()
     missing_tables: tuple[str, ...] = ()
     tables: tuple[str, ...] = ()
+    drift: tuple[tuple[str, str], ...] = ()
+    """Kind of change and what it is about; a kind is Alembic's, or the catalog's."""
     detail: str = ""
     """The database's own words, if it refused."""
     models_checked: bool = False
-    """False: env.py names no models, so only the floor was checked."""
+    """False: env.py names no models, so only floor and scripts were heard."""
+    evidence: tuple[str, ...] = ()
+    suggestion: str = ""
+    """The body of the migration that Alembic would generate."""
+    witnesses: tuple[Witness, ...] = ()
+    identity: Identity | None = None
+    scripts: Mapping[str, str] = field(default_factory=dict)
+    """Each file of the migrations where they ran, and its SHA-256."""
+    ran: int = 0
+    """Migrations that this look's `db.migrate` ran."""
 
     @property
     def explanation(self) -> str:
         """One sentence on the state."""
-        return _EXPLANATION.get(self.state, "the schema is that of the migrations")
+        return STATES[self.state].explanation
+
+    @property
+    def hint(self) -> str:
+        """What to type next."""
+        return STATES[self.state].hint
 
     @property
     def verdict(self) -> Verdict:
-        """Fresh if current, Unknown if unreachable, else Stale."""
+        """Fresh if current, Unknown if it could not be told, else Stale."""
         if self.state == "current":
             return Fresh()
-        if self.state == "unreachable":
+        if self.state == "unreachable" or self.state in _UNKNOWN:
             return Unknown(self.detail or self.explanation)
         named = self.missing_tables or self.pending or (self.state,)
         return Stale(tuple(Reason(f"database:{name}", "configuration") for name in named))
@@ -82,11 +199,46 @@ class SchemaStatus:
             "heads": list(self.heads),
             "pending": list(self.pending),
             "missing_tables": list(self.missing_tables),
-            "drift": [],
+            "drift": [{"kind": kind, "what": what} for kind, what in self.drift],
             "tables": list(self.tables),
             "models_checked": self.models_checked,
             "detail": self.detail,
+            "explanation": self.explanation,
+            "evidence": list(self.evidence),
+            "next": self.hint,
+            "suggestion": self.suggestion,
+            "witnesses": {
+                one.name: {"verdict": one.word, "detail": one.detail} for one in self.witnesses
+            },
+            "database": None
+            if self.identity is None
+            else {
+                "system": self.identity.system,
+                "database": self.identity.database,
+                "user": self.identity.user,
+                "search_path": self.identity.search_path,
+                "version": self.identity.version,
+            },
         }
+
+
+def answer(output: str) -> Mapping[str, Any]:
+    """The facts that the probe printed.
+
+    Raises:
+        CouldNotTell: it printed no answer.
+
+    """
+    line = next((x for x in reversed(output.splitlines()) if x.startswith(_SENTINEL)), "")
+    try:
+        facts: Mapping[str, Any] = json.loads(line.removeprefix(_SENTINEL))
+    except json.JSONDecodeError:  # none, or cut off: the probe was killed
+        raise CouldNotTell(
+            "The schema could not be read: the probe printed no answer.",
+            cause="\n".join(output.splitlines()[-5:]),
+            hint="inv stack.logs",
+        ) from None
+    return facts
 
 
 def read(output: str) -> SchemaStatus:
@@ -96,75 +248,278 @@ def read(output: str) -> SchemaStatus:
         CouldNotTell: the probe printed no answer.
 
     """
-    line = next(
-        (x for x in reversed(output.splitlines()) if x.startswith(_SENTINEL)),
-        "",
-    )
-    try:
-        facts = json.loads(line.removeprefix(_SENTINEL))
-    except json.JSONDecodeError:  # none, or cut off: the probe was killed
-        raise CouldNotTell(
-            "The schema could not be read: the probe printed no answer.",
-            cause="\n".join(output.splitlines()[-5:]),
-            hint="inv stack.logs",
-        ) from None
-    return judge(facts)
+    return judge(answer(output))
 
 
-def judge(facts: Mapping[str, Any]) -> SchemaStatus:
-    """Name the state that the probe's *facts* describe."""
+def judge(facts: Mapping[str, Any], in_tree: Mapping[str, str] | None = None) -> SchemaStatus:
+    """Name the state that the probe's *facts* describe.
+
+    *in_tree* has the SHA-256 of each migration file as it is in the tree, by its path
+    where the migrations ran; None where that can't be told.
+    """
     if "error" in facts:
-        return SchemaStatus("unreachable", detail=f"{facts['error']}: {facts['message']}")
-    applied, heads = tuple(facts["applied"]), tuple(facts["heads"])
-    available, tables = tuple(facts["available"]), tuple(facts["tables"])
-    missing = facts["missing_tables"]
-    unknown = [revision for revision in applied if revision not in available]
-    state = _state(applied, heads, tables, tuple(missing or ()), foreign=bool(unknown))
+        rung = f"{facts['rung']}: " if facts.get("rung") else f"{facts['error']}: "
+        return SchemaStatus("unreachable", detail=f"{rung}{facts['message']}")
+    seen = _Seen.of(facts, in_tree)
+    state, evidence = _state(seen)
     return SchemaStatus(
         state=state,
-        applied=applied,
-        heads=heads,
-        pending=tuple(h for h in heads if h not in applied),
-        missing_tables=tuple(missing or ()) if state != "empty" else (),
-        tables=tables,
-        models_checked=missing is not None,
+        applied=seen.applied,
+        heads=seen.heads,
+        pending=tuple(head for head in seen.heads if head not in seen.applied),
+        missing_tables=seen.missing if state != "empty" else (),
+        tables=seen.tables,
+        drift=(*seen.drift, *((f"{how}_in_catalog", what) for how, what in seen.altered)),
+        models_checked=seen.models is not None and seen.models > 0,
+        evidence=(*evidence, *seen.remarks),
+        suggestion=seen.suggestion,
+        witnesses=_witnesses(seen),
+        identity=seen.identity,
+        scripts=dict(facts.get("scripts") or {}),
+        ran=int(facts.get("ran") or 0),
     )
 
 
-def _state(
-    applied: tuple[str, ...],
-    heads: tuple[str, ...],
-    tables: tuple[str, ...],
-    missing: tuple[str, ...],
-    *,
-    foreign: bool,
-) -> str:
-    if not heads or foreign:
-        return "image-older" if foreign else "no-migrations"
-    if not applied:
-        return "unversioned" if tables else "empty"
-    if len(heads) > 1:
-        return "multiple-heads"
-    if set(applied) != set(heads):
-        return "behind"
-    if not tables:
-        return "stamped-or-dropped"
-    return "incomplete" if missing else "current"
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """The probe's facts, typed."""
+
+    applied: tuple[str, ...]
+    heads: tuple[str, ...]
+    available: tuple[str, ...]
+    tables: tuple[str, ...]
+    missing: tuple[str, ...]
+    moved: tuple[str, ...]
+    unmigrated: tuple[str, ...]
+    drift: tuple[tuple[str, str], ...]
+    suggestion: str
+    models: int | None
+    """Tables of the models; None without metadata."""
+    effective: int
+    """Migrations that do anything."""
+    version_table: str
+    has_version_table: bool
+    begun_before_configure: bool
+    in_progress: tuple[str, ...]
+    traces: tuple[int, int] | None
+    """Rows inserted into the catalog of relations, and deleted from it."""
+    identity: Identity | None
+    differing: tuple[str, ...] | None
+    """Migration files that are not as in the tree; None: not checked."""
+    altered: tuple[tuple[str, str], ...]
+    reference: str | None
+    """Why the catalog was not compared; empty if it was, None if nobody asked."""
+
+    @classmethod
+    def of(cls, facts: Mapping[str, Any], in_tree: Mapping[str, str] | None) -> _Seen:
+        server = facts.get("server") or {}
+        traces = server.get("traces")
+        identity = server.get("identity")
+        reference = facts.get("reference")
+        models = facts.get("models")
+        missing = facts.get("missing_tables")
+        return cls(
+            applied=tuple(facts.get("applied", ())),
+            heads=tuple(facts["heads"]),
+            available=tuple(facts["available"]),
+            tables=tuple(facts.get("tables", ())),
+            missing=tuple(missing or ()),
+            moved=tuple(facts.get("moved", ())),
+            unmigrated=tuple(facts.get("unmigrated", ())),
+            drift=tuple((str(kind), str(what)) for kind, what in facts.get("drift", ())),
+            suggestion=str(facts.get("suggestion", "")).strip(),
+            models=models if models is not None or missing is None else 1,
+            effective=int(facts.get("effective", 1)),
+            version_table=str(facts.get("version_table", "alembic_version")),
+            has_version_table=bool(facts.get("has_version_table", facts.get("applied"))),
+            begun_before_configure=bool(facts.get("begun_before_configure")),
+            in_progress=tuple(server.get("in_progress", ())),
+            traces=(int(traces["inserted"]), int(traces["deleted"])) if traces else None,
+            identity=Identity(**identity) if identity else None,
+            differing=_differing(facts.get("scripts") or {}, in_tree),
+            altered=tuple((str(how), str(what)) for how, what in _differences(reference)),
+            reference=None if reference is None else str(reference.get("why_not", "")),
+        )
+
+    @property
+    def found_drift(self) -> tuple[tuple[str, str], ...]:
+        """What the models have and the tables do not, or have in another way."""
+        return tuple(one for one in self.drift if one[0] not in _HARMLESS)
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What is remarkable in any state."""
+        foreign = [what for kind, what in self.drift if kind == "remove_table"]
+        return (f"tables of nobody's models: {', '.join(foreign)}",) if foreign else ()
+
+
+def _differing(
+    found: Mapping[str, str], in_tree: Mapping[str, str] | None
+) -> tuple[str, ...] | None:
+    if in_tree is None or not found:
+        return None
+    names = {*found, *in_tree}
+    return tuple(sorted(name for name in names if found.get(name) != in_tree.get(name)))
+
+
+def _differences(reference: Mapping[str, Any] | None) -> Sequence[Sequence[str]]:
+    return (reference or {}).get("differences") or ()
+
+
+Named = tuple[str, tuple[str, ...]]
+"""A state, and what it was recognized by."""
+
+
+def _state(seen: _Seen) -> Named:
+    return next(_candidates(seen))
+
+
+def _candidates(seen: _Seen) -> Iterator[Named]:
+    """The states that explain what was seen, the most telling first."""
+    unknown = [one for one in seen.applied if one not in seen.available]
+    is_applied = set(seen.applied) == set(seen.heads)
+    if seen.in_progress:
+        yield "migrating", seen.in_progress
+    if not seen.heads:
+        yield "no-migrations", ("the folder of migrations has no revision",)
+    if unknown:
+        yield "image-older", (f"applied and not known here: {', '.join(unknown)}",)
+    if not seen.applied:
+        yield _without_version(seen)
+    if not is_applied and len(seen.heads) > 1:
+        yield "multiple-heads", (f"heads: {', '.join(seen.heads)}",)
+    if not is_applied:
+        yield _or_stale(seen, "behind", (f"not applied: {', '.join(_pending(seen))}",))
+    if not seen.tables:
+        yield _without_tables(seen)
+    yield _or_stale(seen, *next(_beside_models(seen)))
+
+
+def _pending(seen: _Seen) -> tuple[str, ...]:
+    return tuple(head for head in seen.heads if head not in seen.applied)
+
+
+def _or_stale(seen: _Seen, state: str, evidence: tuple[str, ...]) -> Named:
+    """*state*, unless the migrations that say so are not those of the tree."""
+    if seen.differing and state in ("current", "behind", "no-metadata"):
+        names = ", ".join(name.rpartition("/")[2] for name in seen.differing[:5])
+        return "scripts-stale", (f"not as in the tree: {names}", *evidence)
+    return state, evidence
+
+
+def _without_version(seen: _Seen) -> Named:
+    """No migration is recorded as applied."""
+    if seen.tables:
+        shown = ", ".join(seen.tables[:5])
+        return "unversioned", (f"{len(seen.tables)} tables ({shown}), no row in the version table",)
+    if seen.begun_before_configure:
+        return "rolled-back", ("a transaction was open before Alembic was configured",)
+    if seen.has_version_table:
+        return "downgraded", (f"{seen.version_table} is there, and empty",)
+    return "empty", ()
+
+
+def _without_tables(seen: _Seen) -> Named:
+    """Applied is what is available, and there is not one table."""
+    if not seen.effective:
+        count = f"none of {len(seen.available)} migrations does anything"
+        if seen.models:
+            return "hollow", (count, f"the models have {seen.models} tables")
+        return "hollow-without-models", (count, "the models have no table")
+    if seen.traces is None or not seen.traces[0]:
+        return "stamped-or-dropped", ("the server has no statistics that would tell which",)
+    inserted, deleted = seen.traces
+    trace = f"relations made: {inserted}, dropped: {deleted}, by the catalog's statistics"
+    return ("dropped" if deleted else "stamped"), (trace,)
+
+
+def _beside_models(seen: _Seen) -> Iterator[Named]:
+    """There are tables, and every migration is applied."""
+    made = tuple(name for name in seen.missing if name not in seen.unmigrated)
+    if seen.moved and len(seen.moved) >= len(seen.missing):
+        yield "moved", seen.moved
+    if made:
+        yield "incomplete", (f"made by the migrations and not there: {', '.join(made)}",)
+    if seen.found_drift:
+        yield (
+            "drifted",
+            tuple(f"{kind.replace('_', ' ')} {what}" for kind, what in seen.found_drift[:10]),
+        )
+    if seen.altered:
+        yield "altered", tuple(f"{how}: {what}" for how, what in seen.altered[:10])
+    # Every fact of the catalog is what the migrations make: that is the stronger proof.
+    if seen.models is None and seen.reference != "":
+        yield "no-metadata", ("target_metadata is None",)
+    if seen.models == 0 and seen.reference != "":
+        yield "no-models", ("the metadata has no table",)
+    yield "current", ()
+
+
+def _witnesses(seen: _Seen) -> tuple[Witness, ...]:
+    is_applied = bool(seen.heads) and set(seen.applied) == set(seen.heads)
+    return (
+        _witness("floor", bool(seen.tables), f"{len(seen.tables)} tables"),
+        _scripts_witness(seen, is_applied=is_applied),
+        _models_witness(seen),
+        _reference_witness(seen),
+    )
+
+
+def _witness(name: str, is_good: bool, detail: str) -> Witness:  # noqa: FBT001 - what it says
+    return Witness(name, "ok" if is_good else "failed", detail)
+
+
+def _scripts_witness(seen: _Seen, *, is_applied: bool) -> Witness:
+    if not is_applied or seen.differing:
+        return Witness("scripts", "failed", "applied or files differ")
+    if seen.differing is None:
+        return Witness("scripts", "ok", "applied is what is available; files: not checked")
+    return Witness("scripts", "ok", "applied is what is available, and files are as in the tree")
+
+
+def _models_witness(seen: _Seen) -> Witness:
+    if not seen.models:
+        return Witness("models", "not checked", "env.py names no models")
+    is_good = not seen.missing and not seen.found_drift
+    return _witness("models", is_good, f"{seen.models} tables of the models")
+
+
+def _reference_witness(seen: _Seen) -> Witness:
+    if seen.reference is None:
+        return Witness("reference", "not checked", "only db.check and runs build one")
+    if seen.reference:
+        return Witness("reference", "not checked", seen.reference)
+    return _witness("reference", not seen.altered, "against a database of these migrations")
 
 
 def problem(status: SchemaStatus) -> UnstaleError | None:
     """Why *status* can't be accepted, as an error to raise; None if current."""
-    if status.state == "current":
-        return None
     what = f"The schema is {status.state}: {status.explanation}."
-    if status.state == "unreachable":
-        return MigrationFailed(what, cause=status.detail, hint=_NEXT[status.state])
+    match status.verdict:
+        case Fresh():
+            return None
+        case Unknown(why):
+            if status.state == "unreachable":
+                return MigrationFailed(what, cause=status.detail, hint=status.hint)
+            return CouldNotTell(what, cause=_cause(status) or why, hint=status.hint)
+        case _:
+            return Mismatch(what, cause=_cause(status), hint=status.hint)
+
+
+def _cause(status: SchemaStatus) -> str:
+    """Counts, evidence, and the migration that Alembic would write."""
     names = ", ".join((status.missing_tables or status.pending)[:10])
     applied = ", ".join(status.applied) or "none"
-    cause = f"Applied: {applied}; tables: {len(status.tables)}" + (
-        f"; missing: {names}." if names else "."
-    )
-    return Mismatch(what, cause=cause, hint=_NEXT[status.state])
+    counts = f"Applied: {applied}; tables: {len(status.tables)}"
+    lines = [counts + (f"; missing: {names}." if names else ".")]
+    lines += [f"  {one}" for one in status.evidence]
+    if status.suggestion and status.state in ("drifted", "incomplete", "hollow"):
+        body = [line for line in status.suggestion.splitlines() if line.strip()]
+        body = [line for line in body if not line.lstrip().startswith("#")]
+        lines += ["A migration for it would be:", *(f"  {line}" for line in body[:20])]
+        if len(body) > 20:
+            lines.append(f"  ... and {len(body) - 20} lines more")
+    return "\n".join(lines)
 
 
 def require_current(status: SchemaStatus) -> None:
@@ -172,8 +527,19 @@ def require_current(status: SchemaStatus) -> None:
 
     Raises:
         MigrationFailed: it could not be read.
+        CouldNotTell: something that would prove it is missing.
         Mismatch: it is in any other state.
 
     """
     if (error := problem(status)) is not None:
         raise error
+
+
+def elsewhere(status: SchemaStatus, system: str) -> SchemaStatus:
+    """*status* of a database that is not in the cluster *system*, where the tests look."""
+    if status.identity is None or status.identity.system == system:
+        return status
+    found = f"migrated: {status.identity.database} of cluster {status.identity.system}"
+    return replace(
+        status, state="other-database", evidence=(found, f"this stack's cluster is {system}")
+    )

@@ -9,28 +9,72 @@ from typing import Any
 import pytest
 
 from unstale.errors import CouldNotTell, MigrationFailed, Mismatch, Outcome
-from unstale.schema.status import judge, problem, read, require_current
+from unstale.schema.status import STATES, elsewhere, judge, problem, read, require_current
 from unstale.verdict import Fresh, Stale, Unknown, outcome
 
+IDENTITY = {
+    "system": "7",
+    "database": "app",
+    "user": "app",
+    "search_path": "public",
+    "address": "10.0.0.2",
+    "version": "170000",
+    "started": "2026-11-26 10:00:00+00",
+}
 CURRENT: dict[str, Any] = {
     "applied": ["b"],
     "heads": ["b"],
     "available": ["a", "b"],
+    "effective": 2,
     "tables": ["users"],
     "missing_tables": [],
+    "models": 1,
+    "version_table": "public.alembic_version",
+    "has_version_table": True,
+    "scripts": {"/app/migrations/versions/b.py": "1"},
+    "server": {
+        "identity": IDENTITY,
+        "in_progress": [],
+        "traces": {"inserted": 4, "deleted": 0},
+    },
 }
+GONE = {"tables": [], "missing_tables": ["users"]}
+
+
+def _server(**changes: Any) -> dict[str, Any]:
+    return {"server": CURRENT["server"] | changes}
+
 
 # What differs from CURRENT, by the state that it makes.
 BROKEN: dict[str, dict[str, Any]] = {
-    "stamped-or-dropped": {"tables": [], "missing_tables": ["users"]},
+    "stamped": GONE,
+    "dropped": GONE | _server(traces={"inserted": 4, "deleted": 3}),
+    "stamped-or-dropped": GONE | _server(traces={"inserted": 0, "deleted": 0}),
+    "hollow": GONE | {"effective": 0},
+    "hollow-without-models": {"tables": [], "missing_tables": None, "models": 0, "effective": 0},
     "incomplete": {"missing_tables": ["api_keys"]},
+    "moved": {"missing_tables": ["users"], "moved": ["users is now old.users"]},
+    "drifted": {"drift": [["add_column", "users.age"]]},
+    "altered": {"reference": {"differences": [["missing", "constraint public.users.positive"]]}},
+    "no-metadata": {"missing_tables": None, "models": None},
+    "no-models": {"missing_tables": None, "models": 0},
     "behind": {"applied": ["a"]},
-    "empty": {"applied": [], "tables": [], "missing_tables": ["users"]},
+    "empty": GONE | {"applied": [], "has_version_table": False},
+    "downgraded": GONE | {"applied": []},
+    "rolled-back": GONE
+    | {"applied": [], "has_version_table": False, "begun_before_configure": True},
     "unversioned": {"applied": []},
     "multiple-heads": {"heads": ["b", "c"], "available": ["a", "b", "c"]},
     "image-older": {"applied": ["z"]},
     "no-migrations": {"applied": [], "heads": [], "available": [], "tables": []},
+    "migrating": _server(in_progress=["the migration lock is held"]),
     "unreachable": {"error": "OperationalError", "message": "connection refused"},
+}
+EXPECTED = {
+    "unreachable": MigrationFailed,
+    "migrating": CouldNotTell,
+    "no-metadata": CouldNotTell,
+    "no-models": CouldNotTell,
 }
 
 
@@ -58,9 +102,7 @@ def test_each_broken_state_has_its_name_and_is_not_green(state: str) -> None:
 
 @pytest.mark.parametrize("state", BROKEN)
 def test_each_broken_state_stops_a_run_and_says_what_to_do(state: str) -> None:
-    expected = MigrationFailed if state == "unreachable" else Mismatch
-
-    with pytest.raises(expected, match=f"The schema is {state}: ") as caught:
+    with pytest.raises(EXPECTED.get(state, Mismatch), match=f"The schema is {state}: ") as caught:
         require_current(judge(_facts(state)))
 
     assert caught.value.hint
@@ -73,21 +115,74 @@ def test_no_migration_at_all_is_never_current(tables: list[str]) -> None:
     assert judge(facts).state == "no-migrations"
 
 
-def test_both_of_two_heads_applied_are_still_two_heads() -> None:
+def test_two_heads_are_current_if_both_are_applied() -> None:
     facts = CURRENT | {"applied": ["b", "c"], "heads": ["b", "c"], "available": ["b", "c"]}
 
-    assert judge(facts).state == "multiple-heads"
+    assert judge(facts).state == "current"
+    assert judge(facts | {"applied": ["b"]}).state == "multiple-heads"
+
+
+def test_every_state_of_the_docs_can_be_reached() -> None:
+    assert {"current", "scripts-stale", "other-database", *BROKEN} == set(STATES)
+
+
+@pytest.mark.parametrize("missing", ["no-metadata", "no-models"])
+def test_without_models_the_catalogs_fingerprint_is_proof_enough(missing: str) -> None:
+    equal = {"reference": {"differences": [], "facts": 9}}
+    not_heard = {"reference": {"why_not": "the role lacks CREATEDB"}}
+
+    assert judge(CURRENT | BROKEN[missing] | equal).state == "current"
+    assert judge(CURRENT | BROKEN[missing] | not_heard).state == missing
+
+
+def test_migrations_that_are_not_those_of_the_tree_are_stale() -> None:
+    tree = {"/app/migrations/versions/b.py": "1", "/app/migrations/versions/c.py": "2"}
+
+    status = judge(CURRENT, tree)
+
+    assert status.state == "scripts-stale"
+    assert "c.py" in status.evidence[0]
+    assert judge(CURRENT, {"/app/migrations/versions/b.py": "1"}).state == "current"
+
+
+def test_a_dropped_table_is_worse_news_than_a_stale_script() -> None:
+    assert judge(CURRENT | BROKEN["dropped"], {"/app/x.py": "9"}).state == "dropped"
+
+
+def test_another_cluster_is_another_database() -> None:
+    status = judge(CURRENT)
+
+    assert elsewhere(status, "7") == status
+    assert elsewhere(status, "8").state == "other-database"
+    assert not isinstance(elsewhere(status, "8").verdict, Fresh)
+
+
+def test_what_others_added_is_remarked_and_no_drift() -> None:
+    status = judge(CURRENT | {"drift": [["remove_table", "spatial_ref_sys"]]})
+
+    assert status.state == "current"
+    assert status.evidence == ("tables of nobody's models: spatial_ref_sys",)
+
+
+def test_each_witness_has_a_word_and_not_checked_is_not_ok() -> None:
+    words = {one.name: one.word for one in judge(CURRENT).witnesses}
+    assert words == {"floor": "ok", "scripts": "ok", "models": "ok", "reference": "not checked"}
+
+    words = {one.name: one.word for one in judge(CURRENT | BROKEN["no-metadata"]).witnesses}
+    assert words["models"] == "not checked"
+
+
+def test_a_failure_shows_the_migration_that_would_be_generated() -> None:
+    facts = CURRENT | BROKEN["drifted"] | {"suggestion": "# commands\nop.add_column('users')"}
+
+    error = str(problem(judge(facts)))
+
+    assert "A migration for it would be:\n  op.add_column('users')" in error
+    assert "# commands" not in error
 
 
 def test_a_migration_that_the_code_does_not_know_wins_over_being_behind() -> None:
     assert judge(CURRENT | {"applied": ["a", "z"]}).state == "image-older"
-
-
-def test_models_that_can_not_be_loaded_leave_the_floor_and_say_so() -> None:
-    status = judge(CURRENT | {"missing_tables": None})
-
-    assert (status.state, status.models_checked) == ("current", False)
-    assert judge(CURRENT | {"missing_tables": None, "tables": []}).state == "stamped-or-dropped"
 
 
 def test_missing_tables_are_named_as_reasons() -> None:

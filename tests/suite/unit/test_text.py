@@ -13,7 +13,8 @@ from unstale.image.explain import Background
 from unstale.image.local import Cleaning, Kept, LocalImage
 from unstale.image.verify import Match, VerifyResult
 from unstale.render import text
-from unstale.schema.status import SchemaStatus
+from unstale.schema.postgres import Setting
+from unstale.schema.status import SchemaStatus, Witness
 from unstale.verdict import Fresh, Missing, Reason, Stale, Unknown, Verdict
 
 AT = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -238,11 +239,37 @@ def test_a_schema_shows_what_it_rests_on() -> None:
     )
 
 
-def test_a_schema_names_missing_tables_and_unchecked_models() -> None:
-    lines = text.schema(SchemaStatus("incomplete", missing_tables=("users", "keys")))
+def test_a_schema_names_missing_tables_and_what_was_not_checked() -> None:
+    models = Witness("models", "not checked", "env.py names no models")
+    lines = text.schema(
+        SchemaStatus("incomplete", missing_tables=("users", "keys"), witnesses=(models,))
+    )
 
     assert lines[1:] == (
         "  applied  none",
         "  heads    none",
-        "  tables   0, missing: users, keys (models: not checked)",
+        "  tables   0, missing: users, keys",
+        "  models    not checked: env.py names no models",
+    )
+
+
+def test_settings_name_where_they_are_from() -> None:
+    found = (
+        Setting("fsync", "off", "command line", ""),
+        Setting("port", "5432", "configuration file", "/etc/postgresql.conf"),
+    )
+
+    assert text.settings(found)[1:] == (
+        "fsync    off    command line",
+        "port     5432   /etc/postgresql.conf",
+    )
+    assert text.settings(()) == ("Every setting is by default.",)
+
+
+def test_the_findings_of_a_history_name_rule_and_revision() -> None:
+    findings = (("up-down", "0002", "downgrade leaves relation x"), ("models", "", "add_table y"))
+
+    assert text.history(findings) == (
+        "up-down: 0002: downgrade leaves relation x",
+        "models: add_table y",
     )

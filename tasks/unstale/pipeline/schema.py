@@ -1,0 +1,258 @@
+"""Ask the probe: once a question, where the migrations live."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from unstale import override
+from unstale.errors import CouldNotTell, MigrationFailed, NotReady
+from unstale.pipeline import steps
+from unstale.pipeline.site import Deployment, Ports, Site
+from unstale.ports import Command, CommandResult, Line, RunOptions
+from unstale.schema import postgres, status
+from unstale.schema.status import SchemaStatus
+from unstale.stack.running import published
+
+if TYPE_CHECKING:
+    from unstale.pipeline.images import Bench
+
+__all__ = ["check", "history", "is_asked", "look", "migrate", "preview", "same_cluster"]
+
+_MIGRATE_S = 600.0
+# The engine's own wait came before; this one is over the tests' own way.
+_READY_S = 60.0
+
+
+def is_asked(site: Site) -> bool:
+    """Whether the project has migrations that its database should have."""
+    return site.settings.schema.setup == "migrate" and site.database is not None
+
+
+def look(bench: Bench, deployment: Deployment, line: Line) -> SchemaStatus | None:
+    """Hear witnesses 0 to 2 and write nothing; None where it is not asked.
+
+    Raises:
+        CouldNotTell: the probe gave no answer.
+
+    """
+    return _judged(bench, deployment, {"do": "look"}, line)
+
+
+def check(bench: Bench, deployment: Deployment, line: Line) -> SchemaStatus | None:
+    """Hear all four; the server gets a database that is built from the migrations.
+
+    Raises:
+        CouldNotTell: the probe gave no answer.
+
+    """
+    return _judged(bench, deployment, {"do": "check", **_reference(bench, deployment)}, line)
+
+
+def migrate(
+    bench: Bench, deployment: Deployment, line: Line, *, deadline_s: float = _READY_S
+) -> SchemaStatus | None:
+    """Wait, upgrade once under the lock, and hear all four over new connections.
+
+    A database that an upgrade can't put right is not touched: its state says why.
+
+    Raises:
+        MigrationFailed: with the failing revision and the database's own words.
+        CouldNotTell: the probe gave no answer.
+
+    """
+    if not is_asked(bench.site):
+        return None
+    request = {"do": "migrate", "run": deployment.run, **_upgrade(bench.site)}
+    facts = _asked(
+        bench, deployment, {**request, **_reference(bench, deployment)}, line, deadline_s
+    )
+    if failed := facts.get("failed"):
+        running = str(failed["running"]).partition("Running upgrade")[2].strip()
+        raise MigrationFailed(
+            "The migration failed.",
+            cause="\n".join(
+                [*([f"In revision {running}"] if running else []), _plain(failed["error"])]
+            ),
+            hint="mend the migration, then inv db.migrate",
+        )
+    return _status(bench, facts)
+
+
+def preview(bench: Bench, deployment: Deployment, line: Line) -> str:
+    """The SQL that `migrate` would run.
+
+    Raises:
+        CouldNotTell: env.py can't work offline, or the database does not answer.
+
+    """
+    facts = _asked(bench, deployment, {"do": "sql", **_upgrade(bench.site)}, line)
+    if "sql" not in facts:
+        raise CouldNotTell(
+            "The migrations can't be shown as SQL.",
+            cause=f"{facts.get('error')}: {facts.get('message')}",
+            hint="inv db.status",
+        )
+    return str(facts["sql"])
+
+
+def history(bench: Bench, deployment: Deployment, line: Line) -> tuple[tuple[str, str, str], ...]:
+    """Lint the migrations on scratch databases: findings as rule, revision and words.
+
+    Raises:
+        CouldNotTell: no scratch database could be made, or a migration failed.
+
+    """
+    facts = _asked(bench, deployment, {"do": "lint"}, line)
+    if "findings" not in facts:
+        raise CouldNotTell(
+            "The history of migrations can't be checked.",
+            cause=f"{facts.get('error')}: {facts.get('message')}",
+            hint="inv db.status",
+        )
+    return tuple((str(a), str(b), str(c)) for a, b, c in facts["findings"])
+
+
+def same_cluster(
+    ports: Ports, site: Site, deployment: Deployment, found: SchemaStatus
+) -> SchemaStatus:
+    """*found*, if that database is in this stack's own server.
+
+    A URL may lead to another one, and then nothing of the stack was migrated.
+    """
+    if found.identity is None:
+        return found
+    try:
+        container = steps.database_container(ports, site, deployment)
+        system = postgres.system_identifier(ports.docker, container)
+    except (CouldNotTell, NotReady):
+        return found  # no psql in there: the probe's own word remains
+    return status.elsewhere(found, system)
+
+
+def _judged(
+    bench: Bench, deployment: Deployment, request: Mapping[str, object], line: Line
+) -> SchemaStatus | None:
+    if not is_asked(bench.site):
+        return None
+    return _status(bench, _asked(bench, deployment, request, line))
+
+
+def _status(bench: Bench, facts: Mapping[str, Any]) -> SchemaStatus:
+    return status.judge(facts, _in_tree(bench, facts.get("scripts") or {}))
+
+
+def _asked(
+    bench: Bench,
+    deployment: Deployment,
+    request: Mapping[str, object],
+    line: Line,
+    deadline_s: float = _READY_S,
+) -> Mapping[str, Any]:
+    settings = bench.site.settings.schema
+    text = json.dumps(
+        {
+            "ini": settings.alembic_ini,
+            "metadata": settings.metadata,
+            "seeds": list(settings.seeds),
+            "deadline_s": deadline_s,
+            **request,
+        }
+    )
+    result = _one_off(bench.ports, bench.site, deployment, ("python", "-", text), line)
+    return status.answer(result.stdout)
+
+
+def _upgrade(site: Site) -> dict[str, object]:
+    """How to upgrade: by Alembic's API where the command is its own."""
+    command = site.settings.schema.migrate_command
+    match command:
+        case ("alembic", "upgrade", target) | ("alembic", "-c", _, "upgrade", target):
+            return {"target": target}
+        case _:
+            return {"command": list(command)}
+
+
+def _reference(bench: Bench, deployment: Deployment) -> dict[str, object]:
+    """Whether a database may be made on this server: only on one that is ours."""
+    try:
+        container = steps.database_container(bench.ports, bench.site, deployment)
+    except NotReady as error:
+        return {"why_not": error.what}
+    if container.labels.get(override.LABEL_RUN) != deployment.run:
+        return {"why_not": "the server was not started by unstale"}
+    return {"reference": True}
+
+
+def _plain(words: object) -> str:
+    """The database's own words, without what SQLAlchemy adds to them."""
+    return str(words).partition("(Background on")[0].strip()
+
+
+# --- Where the migrations live ---------------------------------------------------
+
+
+def _probe() -> bytes:
+    # Read as a file, never imported: it belongs to the container's Python.
+    return (Path(__file__).parents[1] / "adapters" / "database" / "probe.py").read_bytes()
+
+
+def _one_off(
+    ports: Ports, site: Site, deployment: Deployment, argv: Sequence[str], line: Line
+) -> CommandResult:
+    """Run the probe in a container that is removed after it, or on the host."""
+    if site.runner == "host" and site.settings.schema.service is None:
+        command = Command(
+            tuple(argv),
+            _MIGRATE_S,
+            cwd=site.settings.root,
+            env={**dict(site.values), **published(steps.containers(ports, deployment))},
+            stdin=_probe(),
+        )
+        return ports.process.run(command, line)
+    service = site.settings.schema.service or site.runner
+    container = f"{deployment.target.project}-probe"
+    options = RunOptions(tuple(argv), _MIGRATE_S, name=container, stdin=_probe())
+    try:
+        return ports.docker.run(deployment.target, service, options, line)
+    finally:
+        with ports.held():
+            ports.docker.remove_containers([container])
+
+
+# --- Migrations in the image and in the tree ----------------------------------------
+
+
+def _in_tree(bench: Bench, found: Mapping[str, str]) -> Mapping[str, str] | None:
+    """The SHA-256 of the tree's migrations, by their paths in the image.
+
+    None where no build copies them: nothing says which files they were.
+    """
+    site = bench.site
+    name = site.settings.schema.service or site.runner
+    service = site.stack.service(name)
+    if not found or service is None or service.build is None:
+        return None
+    from unstale.pipeline.images import placed
+
+    folders = {str(PurePosixPath(path).parent) for path in found if not path.endswith("/env.py")}
+    copies = {
+        str(one.dest): one.source
+        for one in placed(bench.inputs(service))
+        if not one.derived
+        if str(one.dest) in found or str(one.dest.parent) in folders
+    }
+    texts = {path: source.read_bytes() for path, source in copies.items() if _is_script(path)}
+    digests = {
+        path: hashlib.sha256(text).hexdigest()
+        for path, text in texts.items()
+        if path in found or b"down_revision" in text
+    }
+    return digests or None
+
+
+def _is_script(path: str) -> bool:
+    return path.endswith(".py")
