@@ -699,6 +699,41 @@ class Project:
                 "No test ran." if code == 5 else f"Unit tests failed (exit code {code})."
             )
 
+    def test_local(
+        self,
+        arguments: Sequence[str],
+        watch: Callable[[Mask, Path], Progress],
+        env: str | None = None,
+    ) -> RunReport:
+        """Run the integration tests here, on a PostgreSQL that needs no Docker.
+
+        *watch* makes the run's watcher, like that of `integration`.
+
+        Raises:
+            UsageError: settings, env files or ``DATABASE_URL`` are wrong.
+
+        """
+        from unstale.adapters.local_postgres import LocalPostgres
+        from unstale.pipeline import local, tests
+
+        settings, suites = self.settings, self.settings.suites
+        paths = suites.get("local", suites.get("integration", ()))
+        return local.walk(
+            local.LocalRun(
+                id=os.urandom(4).hex(),
+                ports=self.ports,
+                files=self.files,
+                servers=LocalPostgres(self.process, self.clock, self.signals.held, self.environ),
+                settings=settings,
+                environment=settings.environments.get(env or settings.default_env)
+                or settings.environment(env),
+                environ=self.environ,
+                arguments=tests.arguments_for(paths, arguments),
+                watch=watch,
+                machine_folder=self.leases.folder,
+            )
+        )
+
     def _suite(self, name: str | None) -> tuple[str, ...]:
         if name is None:
             return ()

@@ -75,6 +75,27 @@ def unit(ctx: Context) -> None:
         project.test_unit(console.echo(project.mask), remainder(ctx))
 
 
+@task(
+    klass=QuietTask,
+    help={
+        "env": "whose env files are used; default-env of [tool.unstale] if not given",
+        "json": "print one JSON document",
+    },
+)
+def local(ctx: Context, env: str | None = None, json: bool = False) -> None:
+    """Run the integration tests on this machine, on a PostgreSQL without Docker."""
+    with entry("run", as_json=json) as project:
+        from unstale.render import console, document
+
+        watch = partial(console.ConsoleProgress, verbose=True)
+        found = project.test_local(remainder(ctx), watch, env)
+        if json:
+            document.write("run", document.run(found, project.mask))
+        else:
+            console.report(found, project.mask)
+        finish(found.outcome)
+
+
 def _suite(ctx: Context, name: str | None, env: str | None) -> None:
     with entry("test") as project:
         from unstale.render import console
@@ -105,4 +126,4 @@ def regression(ctx: Context, env: str | None = None) -> None:
 
 def collection() -> Collection:
     """The namespace; without a default task, since a typo would start a run."""
-    return Collection("test", integration, unit, run, smoke, regression)
+    return Collection("test", integration, unit, local, run, smoke, regression)
