@@ -13,6 +13,7 @@ from unstale.schema.postgres import psql
 __all__ = ["wait_for_postgres"]
 
 _PAUSE_S = 0.3
+_AGAIN_S = 0.1  # after a first answer: every run waits for the second
 _LOOK_S = 10.0
 # Over the network, as in `psql`; it asks for neither role nor database.
 _IS_READY = ("sh", "-c", 'exec pg_isready --quiet -h "$(hostname -i | cut -d" " -f1)"')
@@ -47,7 +48,7 @@ def wait_for_postgres(
         if clock.monotonic() >= end:
             _fail_late(docker, container, now, deadline_s)
         before = found
-        clock.sleep(_PAUSE_S)
+        clock.sleep(_AGAIN_S if isinstance(found, Served) else _PAUSE_S)
 
 
 def _ask(docker: Docker, container: ContainerFact) -> Answer:
