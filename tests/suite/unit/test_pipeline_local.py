@@ -16,6 +16,7 @@ from unstale.config import load
 from unstale.errors import ConfigError, NotReady, Outcome
 from unstale.mask import Mask
 from unstale.pipeline import local
+from unstale.pipeline import local_environment as here
 from unstale.pipeline.run import RunReport
 from unstale.pipeline.site import Ports, StepResult
 from unstale.ports import Command, CommandResult, Line
@@ -31,7 +32,7 @@ ANSWER = Answer("15.4", "shop", "app", "public", "C", "7")
 def test_variables_are_filled_in_as_compose_does() -> None:
     values = {"USER": "app", "URL": "//${USER}:${NONE:-x}@${ALSO_NONE}", "BARE": None}
 
-    assert local.expanded(values) == {"USER": "app", "URL": "//app:x@"}
+    assert here.expanded(values) == {"USER": "app", "URL": "//app:x@"}
 
 
 @pytest.mark.parametrize(
@@ -55,7 +56,7 @@ def test_variables_are_filled_in_as_compose_does() -> None:
 def test_role_database_and_driver_are_the_environments(
     values: Mapping[str, str], texts: Sequence[str], wanted: tuple[str, str, tuple[str, ...]]
 ) -> None:
-    assert local.want(values, texts) == local.Want(*wanted)
+    assert here.want(values, texts) == here.Want(*wanted)
 
 
 @pytest.mark.parametrize(
@@ -75,7 +76,7 @@ def test_role_database_and_driver_are_the_environments(
 def test_the_stacks_version_is_read_from_its_image(image: str, major: int | None) -> None:
     text = f"services:\n  db:\n    image: {image}\n"
 
-    assert local.stack_major([text], {"IMAGE": "mine/postgres:14"}) == major
+    assert here.stack_major([text], {"IMAGE": "mine/postgres:14"}) == major
 
 
 def test_every_way_to_the_database_leads_here() -> None:
@@ -89,7 +90,7 @@ def test_every_way_to_the_database_leads_here() -> None:
         "CACHE_URL": "redis://cache:6379/0",
     }
 
-    env = local.environment(values, HERE, local.want(values))
+    env = here.environment(values, HERE, here.want(values))
 
     assert env == {
         "LOG_LEVEL": "INFO",
@@ -115,7 +116,7 @@ def test_every_way_to_the_database_leads_here() -> None:
 def test_an_exported_url_is_passed_on_as_it_is() -> None:
     mine = "postgresql+asyncpg://me:p%40ss@db.example.com/mine?ssl=require"
 
-    env = local.environment({"DATABASE_URL": URL}, local.address_of(mine), local.want({}), mine)
+    env = here.environment({"DATABASE_URL": URL}, here.address_of(mine), here.want({}), mine)
 
     assert env["DATABASE_URL"] == mine
     assert (env["PGHOST"], env["PGPORT"], env["PGPASSWORD"]) == ("db.example.com", "5432", "p@ss")
@@ -126,7 +127,7 @@ def test_an_exported_url_is_passed_on_as_it_is() -> None:
 )
 def test_a_url_that_is_none_of_postgresql_is_refused_unquoted(url: str) -> None:
     with pytest.raises(ConfigError) as error:
-        local.address_of(url)
+        here.address_of(url)
 
     assert "invented-7" not in str(error.value)
 
@@ -137,10 +138,10 @@ def test_the_projects_own_python_is_used(tmp_path: Path) -> None:
         (tmp_path / folder / "bin/python").touch()
     root = tmp_path / "project"
 
-    active = local.python_of(root, {"VIRTUAL_ENV": str(tmp_path / "active")})
+    active = here.python_of(root, {"VIRTUAL_ENV": str(tmp_path / "active")})
 
     assert active == str(tmp_path / "active/bin/python")
-    assert local.python_of(root, {}) == str(root / ".venv/bin/python")
+    assert here.python_of(root, {}) == str(root / ".venv/bin/python")
 
 
 @pytest.mark.parametrize(
@@ -158,7 +159,7 @@ def test_migrations_run_where_alembic_ini_is(
         (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / place).touch()
 
-    assert local.directory(load(tmp_path, DiskFiles(), {}), DiskFiles()) == tmp_path / folder
+    assert here.directory(load(tmp_path, DiskFiles(), {}), DiskFiles()) == tmp_path / folder
 
 
 def test_two_places_of_alembic_ini_are_not_chosen_between(tmp_path: Path) -> None:
@@ -167,11 +168,11 @@ def test_two_places_of_alembic_ini_are_not_chosen_between(tmp_path: Path) -> Non
         (tmp_path / name / "alembic.ini").touch()
 
     with pytest.raises(ConfigError, match="not clear") as error:
-        local.directory(load(tmp_path, DiskFiles(), {}), DiskFiles())
+        here.directory(load(tmp_path, DiskFiles(), {}), DiskFiles())
 
     assert "one/alembic.ini, two/alembic.ini" in error.value.cause
     (tmp_path / "pyproject.toml").write_text('[tool.unstale.local]\ndirectory = "two"\n')
-    assert local.directory(load(tmp_path, DiskFiles(), {}), DiskFiles()) == tmp_path / "two"
+    assert here.directory(load(tmp_path, DiskFiles(), {}), DiskFiles()) == tmp_path / "two"
 
 
 # --- choosing, in a run ------------------------------------------------------------------
@@ -335,6 +336,16 @@ def test_a_server_that_dies_under_the_tests_makes_them_void(
 
     assert report.outcome is Outcome.UNAVAILABLE
     assert "no space left" in report.errors[0].cause
+
+
+def test_what_leads_to_another_server_is_made_harmless(walk: Walk, process: FakeProcess) -> None:
+    process.on_run = passes
+
+    walk({"PGHOSTADDR": "192.0.2.1", "PGSSLMODE": "require"})
+
+    env = process.commands[-1].env
+    assert (env["PGHOSTADDR"], env["PGSSLMODE"]) == ("127.0.0.1", "prefer")
+    assert "PGOPTIONS" not in env
 
 
 def test_green_without_a_test_is_red(walk: Walk, process: FakeProcess) -> None:
