@@ -92,3 +92,34 @@ def test_what_we_did_not_create_survives_everything(stack: Checkout, precious: s
 
     docker(*inside, "ls", "/precious/egg")
     docker("network", "inspect", precious)
+
+
+def test_migrations_that_are_newer_than_the_image_are_told(stack: Checkout) -> None:
+    stack.inv("stack.up", "db.migrate").must(0)
+    versions = "docker/service/migrations/versions"
+    stack.append(f"{versions}/0007_revoke_api_keys.py", "\n# Edited after the image was built.\n")
+
+    answer = stack.inv("db.status", "--json").must(3)
+
+    assert answer.document()["state"] == "scripts-stale"
+    assert "not as in the tree: 0007_revoke_api_keys.py" in answer.err
+    assert "Next: inv image.build db.migrate" in answer.err
+
+
+def test_a_database_can_be_started_over(stack: Checkout) -> None:
+    stack.inv("stack.up", "db.migrate").must(0)
+    drop = "DROP TABLE api_keys, email_tokens, outbox, refresh_tokens, users"
+    stack.inv("db.shell", "--", "-c", drop).must(0)
+    assert stack.inv("db.status", "--json").must(3).document()["state"] == "dropped"
+    assert stack.inv("db.migrate").must(3).err.startswith("The schema is dropped")
+    before = stack.containers("postgres")
+
+    assert "current: " in stack.inv("db.reset").must(0).out
+
+    assert stack.containers("postgres") == before
+    assert stack.inv("db.check", "--json").must(0).document()["state"] == "current"
+    settings = stack.inv("db.settings", "--json").must(0).document()["settings"]
+    assert {"name": "synchronous_commit", "value": "off", "source": "command line", "file": ""} in (
+        settings
+    )
+    assert stack.inv("db.shell", "--", "-c", "SELECT nonsense").code == 1

@@ -595,23 +595,20 @@ SELECT (SELECT system_identifier::text FROM pg_control_system()), current_databa
        pg_postmaster_start_time()::text
 """
 
-# An uncommitted table has a lock that everybody sees, and a row that nobody does.
+# An uncommitted table has a lock that everybody sees, and a row that nobody does. Who waits
+# for the migrators' lock does nothing yet, so only its holder counts.
 _IN_PROGRESS = """
 SELECT
   (SELECT count(*) FROM pg_locks l LEFT JOIN pg_class c ON c.oid = l.relation
     WHERE l.locktype = 'relation' AND l.mode = 'AccessExclusiveLock' AND l.granted
       AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
       AND c.oid IS NULL),
-  (SELECT count(*) FROM pg_locks l
-    WHERE l.locktype = 'advisory' AND l.granted AND l.pid <> pg_backend_pid()
+  (SELECT coalesce(string_agg(a.application_name || ' (pid ' || l.pid || ')', ', '), '')
+     FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
+    WHERE l.locktype = 'advisory' AND l.granted AND a.application_name <> {own}
       AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
       AND l.classid = split_part('{lock}', ', ', 1)::bigint::oid
-      AND l.objid = split_part('{lock}', ', ', 2)::bigint::oid
-      AND l.pid NOT IN (SELECT pid FROM pg_stat_activity WHERE application_name = '{own}')),
-  (SELECT coalesce(string_agg(application_name || ' (pid ' || pid || ')', ', '), '')
-     FROM pg_stat_activity
-    WHERE datname = current_database() AND pid <> pg_backend_pid()
-      AND application_name LIKE '{migrator}%' AND application_name <> '{own}')
+      AND l.objid = split_part('{lock}', ', ', 2)::bigint::oid)
 """
 
 # Tables leave traces in the catalog's statistics when they are dropped; `stamp` leaves none.
@@ -635,15 +632,12 @@ def server_facts(link, own):
 
 def in_progress(link, own):
     """What shows that somebody else migrates this database; empty if nothing does."""
-    sql = _IN_PROGRESS.format(lock=LOCK, migrator=MIGRATOR, own=own.replace("'", "''"))
-    unborn, locks, names = link.rows(sql)[0]
+    unborn, holders = link.rows(_IN_PROGRESS.format(lock=LOCK, own=literal(own)))[0]
     found = []
     if unborn:
         found.append(str(unborn) + " tables are being created and not yet committed")
-    if locks:
-        found.append("the migration lock is held")
-    if names:
-        found.append("at work: " + names)
+    if holders:
+        found.append("the migration lock is held by " + holders)
     return found
 
 
