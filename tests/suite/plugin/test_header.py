@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from unstale.pytest_plugin.header import Address, address, heads
+
+URL = "postgresql+psycopg://app:s3cret-value@db.example.com:6543/appdb"
+
+
+def migration(folder: Path, name: str, follows: str) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    text = f'raise SystemExit("imported")\nrevision: str = "{name}"\ndown_revision = {follows}\n'
+    (folder / f"{name}.py").write_text(text)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    (tmp_path / "alembic.ini").write_text("[alembic]\nscript_location = %(here)s/migrations\n")
+    migration(tmp_path / "migrations/versions", "0001", "None")
+    migration(tmp_path / "migrations/versions", "0002", '"0001"')
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        (URL, Address("db.example.com", 6543, "appdb")),
+        ("postgresql://app@db/appdb", Address("db", 5432, "appdb")),
+        ("postgresql://app:a/b:c@db/appdb", Address("db", 5432, "appdb")),
+        ("postgresql://[::1]:5433/appdb?sslmode=off", Address("::1", 5433, "appdb")),
+        ("postgresql:///appdb?host=/run/pg&port=5434", Address("/run/pg", 5434, "appdb")),
+        ("not a url", None),
+    ],
+)
+def test_an_address_holds_host_port_and_database_alone(url: str, expected: Address | None) -> None:
+    assert address(url) == expected
+
+
+def test_all_names_of_this_machine_are_one_server() -> None:
+    assert Address("localhost", 5432, "a").is_same_server(Address("127.0.0.1", 5432, "b"))
+    assert not Address("localhost", 5432, "a").is_same_server(Address("localhost", 5433, "a"))
+
+
+def test_the_head_is_read_without_running_a_migration(project: Path) -> None:
+    assert heads(project / "alembic.ini", project) == ("0002",)
+
+
+def test_a_merge_follows_both_of_its_parents(project: Path) -> None:
+    folder = project / "migrations/versions"
+    migration(folder, "0003a", '"0002"')
+    migration(folder, "0003b", '"0002"')
+    assert heads(project / "alembic.ini", project) == ("0003a", "0003b")
+
+    migration(folder, "0004", '("0003a", "0003b")')
+
+    assert heads(project / "alembic.ini", project) == ("0004",)
+
+
+def test_several_folders_of_migrations_are_read(project: Path) -> None:
+    (project / "alembic.ini").write_text(
+        "[alembic]\nscript_location = migrations\n"
+        "version_locations = migrations/versions:billing/versions\n"
+        "path_separator = :\n"
+    )
+    migration(project / "billing/versions", "b1", "None")
+
+    assert heads(project / "alembic.ini", project) == ("0002", "b1")
+
+
+def test_no_scripts_is_not_the_same_as_no_head(tmp_path: Path) -> None:
+    assert heads(tmp_path / "alembic.ini", tmp_path) is None
+
+
+def run(pytester: pytest.Pytester) -> pytest.RunResult:
+    pytester.makepyfile("def test_passes(): pass")
+    return pytester.run(sys.executable, "-m", "pytest")
+
+
+def test_the_header_says_image_head_and_database(
+    pytester: pytest.Pytester, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytester.makeini(
+        f"[pytest]\nunstale_database = APP_URL\nunstale_schema = none\n"
+        f"unstale_alembic_ini = {project}/alembic.ini"
+    )
+    monkeypatch.setenv("APP_URL", URL)
+    monkeypatch.setenv("UNSTALE_IMAGE", "sha256:4f2a")
+
+    result = run(pytester)
+
+    result.stdout.fnmatch_lines(
+        "unstale: image sha256:4f2a, migration head 0002, database db.example.com:6543/appdb"
+    )
+    assert "s3cret-value" not in result.stdout.str()
+
+
+def test_what_cannot_be_told_is_said_so(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytester.makeini("[pytest]\nunstale_database = APP_URL\nunstale_schema = none")
+    monkeypatch.delenv("UNSTALE_IMAGE", raising=False)
+
+    run(pytester).stdout.fnmatch_lines(
+        "unstale: image host, migration head unknown (no migrations found), "
+        "database unknown (APP_URL is not set)"
+    )
+
+
+def test_a_suite_that_names_no_database_gets_no_line(pytester: pytest.Pytester) -> None:
+    run(pytester).stdout.no_fnmatch_line("unstale: *")
