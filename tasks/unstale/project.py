@@ -640,14 +640,16 @@ class Project:
 
         site = self.site(env)
         paths = self._suite(suite)
-        old = [s.service for s in images.statuses(self._bench(site)) if images.needs_build(s)]
+        statuses = images.statuses(self._bench(site))
+        ids = {s.service: s.image_id for s in statuses}
+        old = [s.service for s in statuses if images.needs_build(s)]
         if old:
             raise Mismatch(
                 f"Not built from what is here: {', '.join(old)}.",
                 cause="These tests would run on other code than this.",
                 hint="inv image.build, then the same again",
             )
-        self._require_schema(site, line)
+        schema = self._require_schema(site, line)
         # What an earlier build made stale is created anew; what is up stays.
         deployment = self.stack_up(line, env)
         containers.verify_running(self._bench(site), deployment, is_new=False)
@@ -661,6 +663,7 @@ class Project:
                 number=number,
                 deadline_s=3600.0,
                 line=line,
+                environment=tests.told(ids.get(site.runner), schema),
             )
             counts = tests.judge(self.ports, found)
             containers.verify_runner(self._bench(site), deployment, found.runner, is_new=False)
@@ -669,7 +672,7 @@ class Project:
             with self.signals.held():
                 self.docker.remove_containers([f"{deployment.target.project}-tests-{number}"])
 
-    def _require_schema(self, site: Site, line: Line) -> None:
+    def _require_schema(self, site: Site, line: Line) -> SchemaStatus | None:
         """Migrate the standing stack's database where it is behind; accept it else."""
         from unstale.pipeline import schema, steps
         from unstale.schema.status import require_current
@@ -678,9 +681,10 @@ class Project:
         steps.database_up(self.ports, site, deployment, line)
         found = schema.look(self._bench(site), deployment, lambda _: None)
         if found is not None and found.state in ("empty", "behind", "downgraded"):
-            self.db_migrate(line, site.environment.name)
-        elif found is not None:
+            return self.db_migrate(line, site.environment.name)
+        if found is not None:
             require_current(found)
+        return found
 
     def test_unit(self, line: Line, arguments: Sequence[str]) -> None:
         """Run the unit tests on the host, without Docker.

@@ -242,6 +242,7 @@ def _run_tests(run: Run, state: RunState) -> tuple[RunState, str]:
         number="1",
         deadline_s=_TESTS_S,
         line=run.progress.log("run_tests"),
+        environment=tests.told(state.image_ids.get(run.site.runner), state.schema),
     )
     state = replace(state, counts=found.counts)
     with _reached(state):

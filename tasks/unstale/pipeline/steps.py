@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from unstale import override
@@ -19,7 +19,7 @@ from unstale.pipeline.site import Deployment, Ports, Site
 from unstale.ports import ComposeTarget, Line, RunOptions
 from unstale.schema import postgres
 from unstale.schema.wait import wait_for_postgres
-from unstale.stack.lifecycle import PROJECT, evidence, remove, wait_until_up
+from unstale.stack.lifecycle import PROJECT, evidence, remove, require_sound, wait_until_up
 from unstale.stack.mounts import is_anonymous
 
 if TYPE_CHECKING:
@@ -101,8 +101,7 @@ def database_up(ports: Ports, site: Site, deployment: Deployment, line: Line) ->
     if site.database is None:
         return "not asked: the project has no database"
     needed = _with_dependencies(site, site.database)
-    ports.docker.up(deployment.target, needed, line, deadline_s=_START_S)
-    wait_until_up(ports.docker, ports.clock, deployment.target.project, needed, deadline_s=_READY_S)
+    _start(ports, site, deployment, needed, line)
     container = database_container(ports, site, deployment)
     if is_postgres(ports, container):
         wait_for_postgres(ports.docker, ports.clock, container, deadline_s=_READY_S)
@@ -170,11 +169,22 @@ def up(ports: Ports, site: Site, deployment: Deployment, line: Line) -> str:
     services = site.started_services
     if not services:
         return "nothing to start"
-    ports.docker.up(deployment.target, services, line, deadline_s=_START_S)
-    wait_until_up(
-        ports.docker, ports.clock, deployment.target.project, services, deadline_s=_READY_S
-    )
+    _start(ports, site, deployment, services, line)
     return ", ".join(services)
+
+
+def _start(
+    ports: Ports, site: Site, deployment: Deployment, services: Sequence[str], line: Line
+) -> None:
+    """Start *services*, and wait until each is ready, or ended as it may."""
+    project, ends = deployment.target.project, site.stack.one_shots
+    try:
+        ports.docker.up(deployment.target, services, line, deadline_s=_START_S)
+    except NotReady:
+        # Compose names a service that failed, and not what it said.
+        require_sound(ports.docker, ports.clock, project, services, one_shots=ends)
+        raise
+    wait_until_up(ports.docker, ports.clock, project, services, deadline_s=_READY_S, one_shots=ends)
 
 
 def down(ports: Ports, deployment: Deployment) -> str:

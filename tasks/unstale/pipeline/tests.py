@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import posixpath
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from types import MappingProxyType
 
 from unstale.errors import CouldNotTell, NotReady, TestsFailed, Unavailable
 from unstale.facts import ArchiveMember, ContainerFact
@@ -13,10 +15,11 @@ from unstale.mask import Mask
 from unstale.pipeline import junit
 from unstale.pipeline.site import Deployment, Ports, Site
 from unstale.ports import Command, Line, RunOptions
+from unstale.schema.status import SchemaStatus
 from unstale.stack.lifecycle import PROJECT, evidence
 from unstale.stack.running import casualties, published
 
-__all__ = ["TestRun", "arguments_for", "judge", "run_tests"]
+__all__ = ["TestRun", "arguments_for", "judge", "run_tests", "told"]
 
 _LARGEST_FILE = 100 * 1024 * 1024
 
@@ -44,6 +47,20 @@ def arguments_for(suite: Sequence[str], given: Sequence[str]) -> tuple[str, ...]
     return (*(() if names_own else suite), *given)
 
 
+def told(image_id: str | None, schema: SchemaStatus | None) -> dict[str, str]:
+    """What the tests are told, for the pytest plugin: which image, and which database.
+
+    The plugin compares the database with the one that it is connected to.
+    """
+    found = {"UNSTALE_IMAGE": image_id} if image_id else {}
+    if schema is not None and schema.identity is not None:
+        where = schema.identity
+        found["UNSTALE_DATABASE"] = json.dumps(
+            {"system": where.system, "database": where.database, "user": where.user}
+        )
+    return found
+
+
 def run_tests(
     ports: Ports,
     site: Site,
@@ -53,8 +70,11 @@ def run_tests(
     number: str,
     deadline_s: float,
     line: Line,
+    environment: Mapping[str, str] = MappingProxyType({}),
 ) -> TestRun:
     """Run the tests and take the evidence; *number* is unique in the stack.
+
+    *environment* is what the tests are told of the run, see `told`.
 
     Raises:
         TimedOut: the deadline passed.
@@ -62,14 +82,14 @@ def run_tests(
 
     """
     if site.runner == "host":
-        return _on_host(ports, site, deployment, arguments, deadline_s, line)
+        return _on_host(ports, site, deployment, arguments, deadline_s, line, environment)
     report, argv = _command(site, arguments, number)
     before = _containers(ports, deployment)
     options = RunOptions(
         argv,
         deadline_s,
         name=f"{deployment.target.project}-tests-{number}",
-        environment=(("UNSTALE_RUN", deployment.run),),
+        environment=(("UNSTALE_RUN", deployment.run), *environment.items()),
     )
     if site.settings.runner.mode == "exec":
         runner = _running(before, site.runner)
@@ -233,6 +253,7 @@ def _on_host(
     arguments: Sequence[str],
     deadline_s: float,
     line: Line,
+    environment: Mapping[str, str],
 ) -> TestRun:
     before = _containers(ports, deployment)
     report = deployment.folder / "junit.xml"
@@ -246,7 +267,7 @@ def _on_host(
             (*command, *flag, *arguments),
             deadline_s,
             cwd=site.settings.root,
-            env={**dict(site.values), **published(before)},
+            env={**dict(site.values), **published(before), **environment},
         ),
         line,
     )
