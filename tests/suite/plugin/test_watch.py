@@ -436,3 +436,36 @@ def test_a_suite_without_a_schema_is_not_watched(project: Project) -> None:
     )
 
     project.passes()
+
+
+def test_dropping_the_tests_database_is_stopped(project: Project, server_url: str) -> None:
+    name = project.address.rpartition("/")[2]
+    project.conftest(
+        f"""
+        @pytest.fixture(scope="session", autouse=True)
+        def new_database():
+            server = create_engine({server_url!r}, isolation_level="AUTOCOMMIT")
+            with server.connect() as connection:
+                connection.execute(text("DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
+        """
+    )
+
+    project.stops(f"fixture new_database*was about to drop database {name} in")
+
+
+def test_a_statement_through_our_facade_is_still_the_projects(project: Project) -> None:
+    project.conftest("")
+    project.tests(
+        """
+        import asyncio
+        from conftest import engine, text
+        from sqlalchemy.orm import Session
+        from unstale.pytest_plugin import AsyncFacade
+
+        def test_first():
+            with Session(engine) as session:
+                asyncio.run(AsyncFacade(session).execute(text("DROP TABLE users")))
+        """
+    )
+
+    project.stops("test_it.py::test_first*was about to drop users")
