@@ -102,6 +102,7 @@ def _parts(settings: Settings) -> tuple[str, ...]:
         "header": has_database,
         "watch": has_database,
         "database": has_database,
+        "isolation": has_database,
         "state": has_database,
         "leaks": settings.leaks,
         "monitor": settings.session_monitor,

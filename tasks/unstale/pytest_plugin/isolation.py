@@ -1,0 +1,146 @@
+"""One fixture, one option: what a test writes is gone after it.
+
+savepoint
+    A transaction around the test, rolled back. The cheapest. The code under test
+    must use the connection, or sessions made with ``session_kwargs``.
+dirty-delete
+    Afterwards one query finds the tables that were written to; only those are mended.
+clone
+    A database for each test, cloned from the template of the migrations.
+truncate
+    Afterwards all tables are emptied in one statement, and sequences begin anew.
+
+dirty-delete and truncate give kept tables the rows back that they had when the
+session began; a copy of them is in temporary tables of the plugin's connection.
+"""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from sqlalchemy import Connection, Engine
+
+from unstale.errors import ConfigError, Mismatch
+from unstale.pytest_plugin import tables, templates
+from unstale.pytest_plugin.engines import open_engine, server_of
+from unstale.pytest_plugin.ground import Ground
+from unstale.pytest_plugin.settings import Settings
+
+__all__ = ["IsolatedDatabase", "register"]
+
+
+@dataclass(frozen=True, slots=True)
+class IsolatedDatabase:
+    """The database that a test may write to."""
+
+    url: str = field(repr=False)
+    """With the suite's own driver, which may be an asynchronous one."""
+    engine: Engine
+    """A synchronous one, without a pool."""
+    connection: Connection | None = None
+    """Under savepoint: the connection whose transaction is rolled back."""
+
+    @property
+    def session_kwargs(self) -> Mapping[str, Any]:
+        """What a sessionmaker needs, so that its sessions are isolated."""
+        if self.connection is None:
+            return {"bind": self.engine}
+        # The only mode in which the code under test may commit and roll back
+        # as it likes, and leaves nothing.
+        return {"bind": self.connection, "join_transaction_mode": "create_savepoint"}
+
+
+_Isolate = Callable[[], AbstractContextManager[IsolatedDatabase]]
+
+
+def register(config: pytest.Config) -> None:
+    """Offer the fixture to a suite that named its database."""
+    if Settings.of(config).database:
+        config.pluginmanager.register(sys.modules[__name__], "unstale-isolation")
+
+
+# Functions of the module: pytest 9.2 warns of session fixtures that are methods.
+@pytest.fixture(scope="session")
+def unstale_isolation(
+    request: pytest.FixtureRequest, unstale_schema_guard: Ground
+) -> Iterator[_Isolate]:
+    """What isolates each test; made once, when the first test asks."""
+    with ExitStack() as stack:
+        yield _isolate(Settings.of(request.config), unstale_schema_guard, stack)
+
+
+@pytest.fixture
+def isolated_database(unstale_isolation: _Isolate) -> Iterator[IsolatedDatabase]:
+    """The database for one test; what the test writes is gone after it."""
+    with unstale_isolation() as database:
+        yield database
+
+
+def _isolate(settings: Settings, ground: Ground, stack: ExitStack) -> _Isolate:
+    engine = open_engine(ground.url)
+    match settings.isolation:
+        case "savepoint":
+            return lambda: _savepoint(ground, engine)
+        case "clone":
+            admin = open_engine(ground.base, autocommit=True)
+            numbers = itertools.count(1)
+            return lambda: _clone(settings, ground, admin, str(next(numbers)))
+        case "dirty-delete" | "truncate":
+            connection = stack.enter_context(engine.connect())
+            base = tables.baseline(
+                connection, keep=settings.keep_tables, version_table=ground.version_table
+            )
+            clean = tables.truncate if settings.isolation == "truncate" else tables.delete_dirty
+            return lambda: _cleaned(ground, engine, lambda: clean(connection, base))
+        case "none":
+            raise ConfigError(
+                "A test asks for isolated_database, and unstale_isolation is none.",
+                cause="Nothing would undo what the test writes.",
+                hint="set unstale_isolation to savepoint, dirty-delete, clone or truncate",
+            )
+
+
+@contextmanager
+def _savepoint(ground: Ground, engine: Engine) -> Iterator[IsolatedDatabase]:
+    with engine.connect() as connection:
+        outer = connection.begin()
+        yield IsolatedDatabase(ground.url, engine, connection)
+        if not outer.is_active:
+            raise Mismatch(
+                "The test ended the transaction that isolates it: what it wrote may be there.",
+                cause="A session was bound to the connection in another join_transaction_mode.",
+                hint="make sessions with **isolated_database.session_kwargs",
+            )
+        outer.rollback()
+
+
+@contextmanager
+def _cleaned(
+    ground: Ground, engine: Engine, clean: Callable[[], None]
+) -> Iterator[IsolatedDatabase]:
+    try:
+        yield IsolatedDatabase(ground.url, engine)
+    finally:
+        clean()
+
+
+@contextmanager
+def _clone(
+    settings: Settings, ground: Ground, admin: Engine, number: str
+) -> Iterator[IsolatedDatabase]:
+    assert ground.template is not None, "BUG: isolation by clone without a template"  # noqa: S101
+    name = templates.clone_name(admin.url.database or "", ground.owner, number)
+    templates.clone(admin, ground.template, name)
+    url = server_of(ground.base, name)
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv(settings.database, url)
+            yield IsolatedDatabase(url, open_engine(url))
+    finally:
+        templates.drop(admin, name)
