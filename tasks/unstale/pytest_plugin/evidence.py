@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, cast
 
 import sqlalchemy as sa
@@ -18,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 from sqlalchemy.orm import InstanceState, Session
 
 from unstale.errors import CouldNotTell, UsageError
-from unstale.pytest_plugin.engines import open_engine, sqlstate, sync_url
+from unstale.pytest_plugin.engines import open_engine, sqlstate
 from unstale.pytest_plugin.facade import AsyncFacade
 from unstale.pytest_plugin.monitor import backend_pid
 from unstale.pytest_plugin.sessions import identity, joined
@@ -467,6 +468,13 @@ def _difference(state: InstanceState[Any], rows: _Rows) -> str:
     return f"other values of {', '.join(names)}" if names else ""
 
 
+@lru_cache(maxsize=8)
+def _observing(url: str) -> Engine:
+    # Kept: a new engine asks the server four questions before the first query.
+    # It has no pool, so it holds no connection.
+    return open_engine(url, autocommit=True)
+
+
 @contextmanager
 def environment(url: str) -> Iterator[Reader]:
     """A reader of the database that the environment names.
@@ -476,10 +484,7 @@ def environment(url: str) -> Iterator[Reader]:
 
     """
     try:
-        engine = open_engine(
-            str(sync_url(url).render_as_string(hide_password=False)), autocommit=True
-        )
-        connection = engine.connect()
+        connection = _observing(url).connect()
     except DBAPIError as error:
         raise CouldNotTell(
             f"The environment's database does not answer ({type(error.orig).__name__})."

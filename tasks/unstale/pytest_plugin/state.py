@@ -45,8 +45,8 @@ class _Surroundings:
     """Name of the environment variable with the database's URL."""
     fixture: Any = None
     """The running test's ``isolated_database``, if it has one."""
-    files: dict[tuple[str, str], Mapping[int, int]] = field(default_factory=dict)
-    """(system identifier, database) to each table's file when the test's first session began."""
+    files: dict[tuple[object, ...], Mapping[int, int]] = field(default_factory=dict)
+    """A database's address to each table's file when the test's first session there began."""
 
     @property
     def connection(self) -> Connection | None:
@@ -369,16 +369,19 @@ def _there(reader: Reader, table: sa.FromClause) -> str:
 
 
 def _emptied(seen: Sight, tables: tuple[sa.FromClause, ...]) -> Iterator[str]:
-    from unstale.pytest_plugin.evidence import churn, place
+    from unstale.pytest_plugin.evidence import churn
 
-    here = place(seen.committed)
-    before = _NOW.files.get((here.system_identifier, here.database))
+    before = _NOW.files.get(_address(seen.committed.connection.engine.url))
     all_of_them = tables == ()
     asked = churn(seen.committed) if all_of_them else ()
     for table in tables:
         asked += churn(seen.committed, table)
     for one in asked:
         yield from _fate(one, before, with_statistics=not all_of_them)
+
+
+def _address(url: sa.URL) -> tuple[object, ...]:
+    return (url.host, url.port, url.database, *sorted(url.query.items()))
 
 
 def _fate(one: Churn, before: Mapping[int, int] | None, *, with_statistics: bool) -> Iterator[str]:
@@ -483,19 +486,19 @@ class DatabaseState:
         url = connection.engine.url
         if url not in self._noted:
             self._noted.add(url)
-            self._note_files(url.render_as_string(hide_password=False))
+            self._note_files(url)
 
-    def _note_files(self, url: str) -> None:
+    def _note_files(self, url: sa.URL) -> None:
         """Note each table's file, once a test: TRUNCATE would give it another.
 
         Over a connection of its own: a query in the session's transaction would
         take its snapshot, and forbid SET TRANSACTION.
         """
-        from unstale.pytest_plugin.evidence import environment, filenodes, place
+        from unstale.pytest_plugin.evidence import environment, filenodes
 
-        with _unless_broken(), environment(url) as reader:
-            here = place(reader)
-            _NOW.files[here.system_identifier, here.database] = filenodes(reader)
+        plain = url.render_as_string(hide_password=False)
+        with _unless_broken(), environment(plain) as reader:
+            _NOW.files[_address(url)] = filenodes(reader)
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -429,7 +430,7 @@ def test_without_a_named_environment_the_question_is_not_checked(session: Sessio
 def test_a_truncated_table_is_known_by_its_file(session: Session, engine: Engine) -> None:
     committed(engine, "ann@example.com")
     plugin = state.DatabaseState("DATABASE_URL")
-    plugin._note_files(engine.url.render_as_string(hide_password=False))
+    plugin._note_files(engine.url)
     with engine.begin() as connection:
         connection.execute(sa.text("TRUNCATE users"))
 
@@ -689,3 +690,51 @@ def test_the_isolating_fixture_is_known_while_its_test_runs(surroundings: Any) -
         "the fixture isolated_database",
     )
     assert surroundings.connection is None
+
+
+ISOLATED = """
+    import pytest
+    from models import User
+    from sqlalchemy.orm import sessionmaker
+    from unstale.pytest_plugin import SessionSource, assert_db_state
+
+    @pytest.fixture
+    def session(isolated_database):
+        with sessionmaker(**isolated_database.session_kwargs)() as session:
+            yield session
+
+    @pytest.mark.parametrize("turn", [1, 2])
+    def test_counts(session, isolated_database, turn):
+        session.add(User(name="ann"))
+        session.commit()
+        assert_db_state(session, expected_user=1)
+        assert_db_state(isolated_database, expected_user=1)
+
+    def test_wrong(session, isolated_database):
+        session.add(User(name="hunter2secret"))
+        session.commit()
+        assert_db_state(session, expected_user=2)
+"""
+
+
+@pytest.mark.parametrize(
+    ("isolation", "words"),
+    [
+        ("savepoint", "user: expected 2 rows, in the test's transaction are 1."),
+        ("clone", "user: expected 2 rows, committed are 1;"),
+        ("dirty-delete", "user: expected 2 rows, committed are 1;"),
+    ],
+)
+def test_it_counts_right_under_each_isolation(suite: Any, isolation: str, words: str) -> None:
+    suite.opts(isolation=isolation)
+    suite.tests(textwrap.dedent(ISOLATED))
+    suite.migrate()
+
+    result = suite.run()
+
+    result.assert_outcomes(passed=2, failed=1)
+    report = result.stdout.str()
+    assert words in report
+    assert "another database" not in report
+    assert "stale in" not in report
+    assert SECRET not in section(report, "test_wrong")
