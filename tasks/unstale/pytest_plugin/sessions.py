@@ -11,17 +11,21 @@ import inspect
 import warnings
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field
+from pkgutil import resolve_name
 from types import TracebackType
 from typing import Any, Generic, Literal, Protocol, TypeVar, cast
 from weakref import WeakSet
 
+import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
 
-from unstale.errors import Mismatch, UsageError
+from unstale.errors import ConfigError, Mismatch, UsageError
 from unstale.pytest_plugin.facade import AsyncFacade
+from unstale.pytest_plugin.isolation import IsolatedDatabase
+from unstale.pytest_plugin.settings import Settings
 
 __all__ = [
     "DifferentSessionOptions",
@@ -35,6 +39,7 @@ __all__ = [
     "UnflushedChanges",
     "fresh",
     "fresh_async",
+    "register",
     "request_session",
 ]
 
@@ -519,3 +524,59 @@ def joined(session: Session) -> tuple[Joined, ...]:
         Joined(connection, connection.get_transaction() is not begun or not should_commit)
         for connection, begun, should_commit, *_ in found.values()
     )
+
+
+_PART = "unstale-sessions"
+
+
+def register(config: pytest.Config) -> None:
+    """Offer the fixture ``session_source`` to a suite that named its sessionmaker."""
+    settings = Settings.of(config)
+    if settings.sessionmaker and not config.pluginmanager.has_plugin(_PART):
+        config.pluginmanager.register(_SessionPart(settings), _PART)
+
+
+class _SessionPart:
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    @pytest.fixture
+    def session_source(self, request: pytest.FixtureRequest) -> SessionSource[Any]:
+        """The application's sessions, in the database that isolates the test."""
+        maker = _configured(self._settings.sessionmaker)
+        if self._settings.isolation == "none":
+            return SessionSource(maker)
+        return _isolated(maker, request.getfixturevalue("isolated_database"))
+
+
+def _isolated(maker: Maker[Any], database: IsolatedDatabase) -> SessionSource[Any]:
+    """A source whose sessions work in *database*."""
+    if database.connection is not None:
+        return SessionSource(maker, "savepoint", database.connection)
+    if SessionSource(maker).is_async:
+        # Without a pool: a test's event loop ends before its connections would.
+        engine = create_async_engine(database.url, poolclass=sa.NullPool)
+        return SessionSource(maker, "commit", engine)
+    return SessionSource(maker, "commit", database.engine)
+
+
+def _configured(name: str) -> Maker[Any]:
+    """The sessionmaker *name*, ``package.module:attribute``, or what it returns.
+
+    Raises:
+        ConfigError: it can't be imported.
+        UsageError: it is no sessionmaker.
+
+    """
+    try:
+        found: Any = resolve_name(name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigError(
+            f"unstale_sessionmaker = {name} can't be imported.",
+            cause=f"{type(error).__name__}: {error}",
+            hint="write it as package.module:attribute",
+        ) from error
+    if callable(found) and not hasattr(found, "class_"):
+        found = found()
+    _check_maker(found)
+    return cast("Maker[Any]", found)

@@ -647,3 +647,96 @@ def test_fresh_async_does_the_same(database: str, engine: Engine) -> None:
             return user.email
 
     assert asyncio.run(scenario()) == "new@example.com"
+
+
+# The fixture of a suite that names its sessionmaker
+
+CONFTEST = """
+from unstale.pytest_plugin import sessions
+
+def pytest_configure(config):
+    sessions.register(config)
+"""
+DATABASE = """
+import os
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import async_sessionmaker, create_async_engine
+from sqlalchemy.orm import sessionmaker
+
+engine = sa.create_engine(os.environ["APP_URL"], poolclass=sa.NullPool)
+maker = sessionmaker(engine, expire_on_commit=False)
+asynchronous = async_sessionmaker(
+    create_async_engine(os.environ["APP_URL"], poolclass=sa.NullPool), expire_on_commit=False
+)
+
+def later():
+    return maker
+"""
+COMMITS = """
+import pytest
+import sqlalchemy as sa
+from models import User
+
+@pytest.mark.parametrize("turn", [1, 2])
+def test_commits(session_source, turn):
+    with session_source.new() as session:
+        session.add(User(name="ann"))
+        session.commit()
+        assert session.scalar(sa.select(sa.func.count()).select_from(User)) == 1
+        assert session.expire_on_commit is False
+"""
+COMMITS_ASYNC = """
+import asyncio
+import pytest
+import sqlalchemy as sa
+from models import User
+
+@pytest.mark.parametrize("turn", [1, 2])
+def test_commits(session_source, turn):
+    async def work():
+        async with session_source.new() as session:
+            session.add(User(name="ann"))
+            await session.commit()
+            return await session.scalar(sa.select(sa.func.count()).select_from(User))
+
+    assert asyncio.run(work()) == 1
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "isolation", "tests"),
+    [
+        ("maker", "savepoint", COMMITS),
+        ("later", "dirty-delete", COMMITS),
+        ("asynchronous", "dirty-delete", COMMITS_ASYNC),
+    ],
+)
+def test_a_suite_that_names_its_sessionmaker_gets_isolated_sessions(
+    suite: Any, name: str, isolation: str, tests: str
+) -> None:
+    suite.opts(isolation=isolation, sessionmaker=f"app_database:{name}")
+    suite.write("conftest.py", CONFTEST)
+    suite.write("app_database.py", DATABASE)
+    suite.tests(tests)
+    suite.migrate()
+
+    suite.run().assert_outcomes(passed=2)
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("app_database:nobody", "can't be imported"),
+        ("app_database:engine", "no session maker"),
+    ],
+)
+def test_what_is_no_sessionmaker_is_named(suite: Any, name: str, words: str) -> None:
+    suite.opts(sessionmaker=name, schema="none")
+    suite.write("conftest.py", CONFTEST)
+    suite.write("app_database.py", DATABASE)
+    suite.tests("def test_it(session_source): ...")
+
+    result = suite.run()
+
+    result.assert_outcomes(errors=1)
+    assert words in result.stdout.str()
