@@ -19,6 +19,7 @@ from typing import assert_never
 
 import cold
 import listing
+import schema
 import start_to_answer
 import verdict
 from timing import Figure, Peak, Ratio
@@ -32,6 +33,7 @@ FIGURES: Mapping[str, tuple[Measure, Callable[[int], bool]]] = {
     "verdict": (verdict.measure, lambda _: True),
     "answer": (start_to_answer.measure, lambda _: True),
     "cold": (cold.measure, lambda _: True),
+    "schema": (schema.measure, lambda files: files < 10_000),
 }
 
 
