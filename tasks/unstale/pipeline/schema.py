@@ -204,6 +204,12 @@ def _one_off(
     ports: Ports, site: Site, deployment: Deployment, argv: Sequence[str], line: Line
 ) -> CommandResult:
     """Run the probe in a container that is removed after it, or on the host."""
+
+    # What it answers is for us, and no line for a person.
+    def shown(text: str) -> None:
+        if not text.startswith(status.SENTINEL):
+            line(text)
+
     if site.runner == "host" and site.settings.schema.service is None:
         command = Command(
             tuple(argv),
@@ -212,12 +218,12 @@ def _one_off(
             env={**dict(site.values), **published(steps.containers(ports, deployment))},
             stdin=_probe(),
         )
-        return ports.process.run(command, line)
+        return ports.process.run(command, shown)
     service = site.settings.schema.service or site.runner
     container = f"{deployment.target.project}-probe"
     options = RunOptions(tuple(argv), _MIGRATE_S, name=container, stdin=_probe())
     try:
-        return ports.docker.run(deployment.target, service, options, line)
+        return ports.docker.run(deployment.target, service, options, shown)
     finally:
         with ports.held():
             ports.docker.remove_containers([container])

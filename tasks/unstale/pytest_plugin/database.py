@@ -17,7 +17,8 @@ import pytest
 from sqlalchemy import Connection, Engine, MetaData, make_url, text
 from sqlalchemy.exc import DBAPIError
 
-from unstale.errors import ConfigError, UnstaleError
+from unstale.errors import ConfigError, Mismatch, UnstaleError
+from unstale.jsontext import read_json
 from unstale.pytest_plugin import ground as grounds
 from unstale.pytest_plugin import migrations, tables, templates
 from unstale.pytest_plugin.creation import Created, create_missing, drop_created
@@ -118,6 +119,7 @@ class _Guard:
         settings, place = self._settings, place_of(self._config, self._settings)
         wait_until_ready(place.base, deadline_s=_READY_S)
         admin = open_engine(place.base, autocommit=True)
+        _require_the_runs(admin)
         wait_for_migrations(admin, deadline_s=_MIGRATED_S)
         self._refuse_sharing()
         keeper = stack.enter_context(admin.connect())
@@ -289,6 +291,35 @@ class _Memo:
         if self._path is not None:
             self._path.write_text(json.dumps(asdict(proof)))
         return proof
+
+
+_IDENTITY = text(
+    """
+    SELECT (SELECT system_identifier::text FROM pg_control_system()) AS system,
+           current_database()::text AS database
+    """
+)
+
+
+def _require_the_runs(admin: Engine) -> None:
+    """Refuse another database than the one that this run of unstale has migrated.
+
+    Raises:
+        Mismatch: the tests are connected to another one.
+
+    """
+    told = read_json(os.environ.get("UNSTALE_DATABASE", "null"))
+    if not isinstance(told, dict):
+        return  # pytest was started by hand
+    with admin.connect() as connection:
+        found = connection.execute(_IDENTITY).one()._asdict()
+    if any(told.get(name) != value for name, value in found.items()):
+        raise Mismatch(
+            "The tests are connected to another database than the one that was migrated.",
+            cause=f"Migrated: {told.get('database')} of cluster {told.get('system')}; "
+            f"here: {found['database']} of cluster {found['system']}.",
+            hint="let env.py and the tests take the URL from the same variable",
+        )
 
 
 def _prove(settings: Settings, place: Place, admin: Engine, *, is_apart: bool) -> _Proof:

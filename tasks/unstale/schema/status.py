@@ -17,6 +17,7 @@ from unstale.errors import CouldNotTell, MigrationFailed, Mismatch, UnstaleError
 from unstale.verdict import Fresh, Reason, Stale, Unknown, Verdict
 
 __all__ = [
+    "SENTINEL",
     "STATES",
     "Identity",
     "SchemaStatus",
@@ -29,7 +30,8 @@ __all__ = [
     "require_current",
 ]
 
-_SENTINEL = "unstale-probe:"
+SENTINEL = "unstale-probe:"
+"""What the probe's answer begins with."""
 
 Word = Literal["ok", "failed", "not checked"]
 
@@ -229,9 +231,9 @@ def answer(output: str) -> Mapping[str, Any]:
         CouldNotTell: it printed no answer.
 
     """
-    line = next((x for x in reversed(output.splitlines()) if x.startswith(_SENTINEL)), "")
+    line = next((x for x in reversed(output.splitlines()) if x.startswith(SENTINEL)), "")
     try:
-        facts: Mapping[str, Any] = json.loads(line.removeprefix(_SENTINEL))
+        facts: Mapping[str, Any] = json.loads(line.removeprefix(SENTINEL))
     except json.JSONDecodeError:  # none, or cut off: the probe was killed
         raise CouldNotTell(
             "The schema could not be read: the probe printed no answer.",

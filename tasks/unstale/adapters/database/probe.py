@@ -37,7 +37,7 @@ SENTINEL = "unstale-probe:"
 LOCK = "1970170222, 1835625838"
 TEMPLATE_LOCK = "1970170222, 1953066089"
 MIGRATOR = "unstale-migrate"
-TEMPLATE = "unstale_t_"
+REFERENCE = "unstale_r_"
 SCRATCH = "unstale_s_"
 
 _PAUSE_S = 0.1
@@ -826,7 +826,7 @@ def ensure_template(link, key, build):
 
     *build* returns the facts of `fingerprint`, which are kept with the template.
     """
-    name = TEMPLATE + key[:32]
+    name = REFERENCE + key[:32]
     link.rows("SELECT pg_advisory_lock(" + TEMPLATE_LOCK + ")")
     try:
         sealed = _sealed(link, name)
@@ -860,7 +860,7 @@ def _sealed(link, name):
 def _forget_old(link, newest):
     """Drop all templates but the newest few; whoever clones one holds the lock."""
     names = link.rows(
-        "SELECT datname FROM pg_database WHERE starts_with(datname, " + literal(TEMPLATE) + ")"
+        "SELECT datname FROM pg_database WHERE starts_with(datname, " + literal(REFERENCE) + ")"
         " AND datname <> "
         + literal(newest)
         + " ORDER BY oid DESC OFFSET "
@@ -876,24 +876,32 @@ def create_database(link, name, template=None):
         if template is not None:
             link.rows("CREATE DATABASE " + quoted(name) + " TEMPLATE " + quoted(template))
             return
-        encoding, collate, kind = link.rows(
-            "SELECT pg_encoding_to_char(encoding), datcollate, datctype FROM pg_database"
-            " WHERE datname = current_database()"
-        )[0]
-        link.rows(
-            "CREATE DATABASE "
-            + quoted(name)
-            + " TEMPLATE template0 ENCODING "
-            + literal(encoding)
-            + " LC_COLLATE "
-            + literal(collate)
-            + " LC_CTYPE "
-            + literal(kind)
-        )
+        link.rows("CREATE DATABASE " + quoted(name) + " TEMPLATE template0 " + _like(link))
     except Exception as error:
         if "permission denied to create database" in str(error):
             raise NotChecked("the role may not create databases: it lacks CREATEDB") from error
         raise
+
+
+def _like(link):
+    """Encoding and locale of the database that *link* is in, as words for CREATE DATABASE."""
+    # As JSON: the columns of a locale have other names in each major version.
+    like = link.rows(
+        "SELECT to_jsonb(d)::text, pg_encoding_to_char(d.encoding) FROM pg_database d"
+        " WHERE d.datname = current_database()"
+    )[0]
+    encoding, like = like[1], json.loads(like[0])
+    words = {
+        "ENCODING": encoding,
+        "LC_COLLATE": like["datcollate"],
+        "LC_CTYPE": like["datctype"],
+    }
+    locale = like.get("datlocale") or like.get("daticulocale")
+    if like.get("datlocprovider") == "i":
+        words.update({"LOCALE_PROVIDER": "icu", "ICU_LOCALE": locale})
+    elif like.get("datlocprovider") == "b":
+        words.update({"LOCALE_PROVIDER": "builtin", "BUILTIN_LOCALE": locale})
+    return " ".join(option + " " + literal(value) for option, value in words.items())
 
 
 def drop_database(link, name):

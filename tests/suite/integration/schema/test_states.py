@@ -300,8 +300,8 @@ def test_the_history_is_linted_on_databases_that_are_gone_after_it(database: Dat
     answer = database.unstale("db.check", "--history").must(3)
 
     assert "up-down: 0002: downgrade leaves added relation public.Order" in answer.out
-    assert [name for name in database.others() if not name.startswith("unstale_t_")] == [
-        name for name in others if not name.startswith("unstale_t_")
+    assert [name for name in database.others() if not name.startswith("unstale_r_")] == [
+        name for name in others if not name.startswith("unstale_r_")
     ]
 
 
