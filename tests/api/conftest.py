@@ -1,52 +1,28 @@
-"""The service in process, on a database of this worker's own."""
+"""The service in process, on a database that is proven before and mended after each test."""
 
-import os
 from collections.abc import Iterator
-from pathlib import Path
-from uuid import uuid4
 
 import pytest
-from alembic import command
-from alembic.config import Config
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from pydantic import SecretStr
-from sqlalchemy import URL, Engine, NullPool, create_engine, make_url, text
+from sqlalchemy import URL, Engine, create_engine, make_url
 
-import accounts
 from accounts.main import create_app
 from accounts.settings import Settings, read_settings
-
-# Beside the package, in the image (/app) as in the tree (docker/service).
-ALEMBIC_INI = Path(accounts.__file__).parents[1] / "alembic.ini"
+from unstale.pytest_plugin.ground import Ground
+from unstale.pytest_plugin.isolation import IsolatedDatabase
 
 
 @pytest.fixture(scope="session")
-def database_url(worker_id: str) -> Iterator[URL]:
-    """Create and migrate a database for this worker; drop it, and no other, at the end.
-
-    The name is new each time, so workers and repeated runs share nothing.
-    """
-    url = make_url(os.environ["DATABASE_URL"])
-    own = url.set(database=f"{url.database}_{worker_id}_{uuid4().hex[:8]}")
-    server = create_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
-    quoted = server.dialect.identifier_preparer.quote_identifier(str(own.database))
-    with server.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {quoted}"))
-    try:
-        migrate(own)
-        yield own
-    finally:
-        with server.connect() as connection:
-            connection.execute(text(f"DROP DATABASE {quoted} WITH (FORCE)"))
+def database_url(unstale_schema_guard: Ground) -> URL:
+    """The migrated database, which the plugin has proven; with -n a clone for each worker."""
+    return make_url(unstale_schema_guard.url)
 
 
-def migrate(url: URL) -> None:
-    """Bring the database at *url* to the newest revision."""
-    config = Config(ALEMBIC_INI)
-    with create_engine(url, poolclass=NullPool).begin() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+@pytest.fixture(autouse=True)
+def _clean(isolated_database: IsolatedDatabase) -> None:
+    """What a test writes is gone after it."""
 
 
 @pytest.fixture(scope="session")
