@@ -437,6 +437,47 @@ def test_async_requests_get_the_applications_own_async_sessions(
     assert idle_in_transaction(engine) == 0
 
 
+@pytest.mark.parametrize(("expire", "status"), [(True, 500), (False, 200)])
+def test_the_facade_answers_500_where_production_would(
+    engine: Engine, expire: bool, status: int
+) -> None:
+    app = FastAPI()
+
+    @app.post("/users")
+    async def create(session: Annotated[Any, Depends(get_session)]) -> str:
+        user = User(email="ann@example.com")
+        session.add(user)
+        await session.commit()
+        return user.email
+
+    source = SessionSource(sessionmaker(engine, expire_on_commit=expire))
+    with (
+        request_session(app, get_session, source, facade=True),
+        TestClient(app, raise_server_exceptions=False) as client,
+    ):
+        answered = client.post("/users").status_code
+
+    assert answered == status
+    assert rows(engine) == 1
+
+
+def test_the_facade_stands_in_for_a_dependency_that_commits(engine: Engine) -> None:
+    app = FastAPI()
+
+    @app.post("/users")
+    async def create(session: Annotated[Any, Depends(get_session)]) -> None:
+        session.add(User(email="ann@example.com"))
+
+    source = SessionSource(sessionmaker(engine))
+    with (
+        request_session(app, get_session, source, commit=True, facade=True),
+        TestClient(app) as client,
+    ):
+        client.post("/users").raise_for_status()
+
+    assert rows(engine) == 1
+
+
 def test_an_async_savepoint_survives_commit_and_rollback(database: str, engine: Engine) -> None:
     async def scenario() -> list[str]:
         asynchronous = create_async_engine(database, poolclass=sa.NullPool)
