@@ -19,6 +19,10 @@ from sqlalchemy.pool import NullPool
 
 pytest_plugins = ["pytester"]
 
+# Loads psycopg now. pytester forgets what was first imported during a test, and a
+# second psycopg raises errors that SQLAlchemy does not know as the driver's.
+create_engine("postgresql+psycopg://")
+
 ROOT = Path(__file__).resolve().parents[3]
 _READY_S = 120
 
