@@ -55,8 +55,12 @@ def sync_url(url: str) -> URL:
     return parsed.set(drivername=f"postgresql+{driver}", query=query)
 
 
-def open_engine(url: str, *, autocommit: bool = False, database: str | None = None) -> Engine:
+def open_engine(
+    url: str, *, autocommit: bool = False, database: str | None = None, keeps_one: bool = False
+) -> Engine:
     """An engine without a pool: who closes a connection is gone from the server.
+
+    With *keeps_one* one connection stays open until the engine is disposed of.
 
     Raises:
         ConfigError: as `sync_url`.
@@ -70,8 +74,9 @@ def open_engine(url: str, *, autocommit: bool = False, database: str | None = No
         arguments["application_name"] = "unstale-pytest"
     if parsed.get_driver_name() != "pg8000" and "connect_timeout" not in parsed.query:
         arguments["connect_timeout"] = 5
-    options = {"isolation_level": "AUTOCOMMIT"} if autocommit else {}
-    return create_engine(parsed, poolclass=NullPool, connect_args=arguments, **options)
+    options: dict[str, Any] = {"isolation_level": "AUTOCOMMIT"} if autocommit else {}
+    options |= {"pool_size": 1} if keeps_one else {"poolclass": NullPool}
+    return create_engine(parsed, connect_args=arguments, **options)
 
 
 def server_of(url: str, database: str) -> str:

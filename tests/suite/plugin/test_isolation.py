@@ -205,6 +205,34 @@ def test_a_test_that_ends_the_outer_transaction_is_told(suite: Any) -> None:
     assert "The test ended the transaction that isolates it" in result.stdout.str()
 
 
+def test_one_connection_serves_all_tests_and_carries_nothing_over(suite: Any) -> None:
+    suite.opts(isolation="savepoint")
+    suite.migrate()
+    suite.tests(
+        "import pytest\nfrom sqlalchemy import create_engine, text\n"
+        "pids = set()\n"
+        "@pytest.mark.parametrize('n', range(3))\n"
+        "def test_a(isolated_database, n):\n"
+        "    ask = lambda sql: isolated_database.connection.execute(text(sql)).scalar()\n"
+        "    assert ask('SHOW TimeZone') != 'Asia/Tokyo'\n"
+        "    sql = \"SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid =\"\n"
+        "    assert ask(sql + ' pg_backend_pid()') == 0\n"
+        "    ask(\"SELECT set_config('TimeZone', 'Asia/Tokyo', false)\")\n"
+        "    ask('SELECT pg_advisory_lock(7)')\n"
+        "    pids.add(ask('SELECT pg_backend_pid()'))\n"
+        "    assert len(pids) == 1\n"
+        "def test_b(isolated_database):\n"
+        "    isolated_database.connection.close()\n"
+        "def test_c(isolated_database):\n"
+        "    assert isolated_database.connection.execute(text('SELECT 1')).scalar() == 1\n"
+    )
+
+    result = suite.run()
+
+    # The transaction that isolates test_b went with its connection: that is told.
+    result.assert_outcomes(passed=5, errors=1)
+
+
 def test_a_clone_is_where_the_environment_leads_during_the_test(suite: Any) -> None:
     suite.opts(isolation="clone")
     suite.migrate()
