@@ -40,6 +40,7 @@ _CHECKS: tuple[tuple[str, tuple[str, ...]], ...] = (
             # The longest files first: the last one keeps only one of the two busy.
             "tests/suite/integration",
             "tests/suite/oracle",
+            "tests/suite/plugin",
             "tests/suite/contract",
             "tests/suite/bench",
         ),
@@ -49,11 +50,13 @@ _CHECKS: tuple[tuple[str, tuple[str, ...]], ...] = (
 )
 
 
-@task
-def check(_ctx: Context) -> None:
-    """Lint, types, layers, every test, coverage: what CI runs."""
+@task(help={"full": "the tests that are marked long, too; CI does without them"})
+def check(_ctx: Context, full: bool = False) -> None:  # noqa: FBT002 - Invoke reads flags so
+    """Lint, types, layers, tests, coverage: what CI runs."""
     subprocess.run([sys.executable, "-m", "coverage", "erase"], cwd=_ROOT, check=True)
-    for name, command in _CHECKS:
+    for name, always in _CHECKS:
+        short = () if full or "pytest" not in always else ("-m", "not long")
+        command = (*always, *short)
         print(f"--- {name}: {' '.join(command)}", flush=True)
         begin = time.monotonic()
         code = subprocess.run(command, cwd=_ROOT, check=False).returncode
