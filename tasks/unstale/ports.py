@@ -221,6 +221,8 @@ class RunOptions:
     environment: tuple[tuple[str, str], ...] = ()
     stdin: bytes = b""
     user: str | None = None
+    entrypoint: str = ""
+    """In place of the image's, if there is one; for a new container alone."""
 
 
 class Docker(Protocol):

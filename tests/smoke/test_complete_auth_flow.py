@@ -5,7 +5,7 @@ is read where a mail server would fetch it, in the outbox table.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
@@ -14,7 +14,12 @@ import httpx2
 import pytest
 from sqlalchemy import NullPool, create_engine, text
 
+from unstale.pytest_plugin.ground import Ground
+
 pytestmark = [pytest.mark.integration, pytest.mark.smoke]
+
+MailedToken = Callable[[str, str], str]
+"""From recipient and purpose to a token."""
 
 API = os.environ.get("API_V1_PREFIX", "/api/v1")
 PASSWORD = "Correct-Horse-7-Battery"
@@ -116,16 +121,26 @@ def tokens_of(response: httpx2.Response) -> Tokens:
     return Tokens(access=body["access_token"], refresh=body["refresh_token"])
 
 
-def mailed_token(recipient: str, purpose: str) -> str:
-    """Return the token in the one mail of this *purpose* to *recipient*."""
-    engine = create_engine(os.environ["DATABASE_URL"], poolclass=NullPool)
+@pytest.fixture
+def mailed_token(unstale_schema_guard: Ground) -> MailedToken:
+    """Find the token in the one mail of a purpose to a recipient.
+
+    In the database of the service: with -n, a worker's variable leads to its own.
+    """
+    engine = create_engine(unstale_schema_guard.base, poolclass=NullPool)
     query = text("SELECT token FROM outbox WHERE recipient = :recipient AND purpose = :purpose")
-    with engine.connect() as connection:
-        found = connection.execute(query, {"recipient": recipient, "purpose": purpose})
-        return str(found.scalar_one())
+
+    def find(recipient: str, purpose: str) -> str:
+        with engine.connect() as connection:
+            found = connection.execute(query, {"recipient": recipient, "purpose": purpose})
+            return str(found.scalar_one())
+
+    return find
 
 
-def test_complete_authentication_flow(http: httpx2.Client, email: str) -> None:
+def test_complete_authentication_flow(
+    http: httpx2.Client, email: str, mailed_token: MailedToken
+) -> None:
     """Eighteen steps, each building on those before it."""
     ada = Visitor(http, email)
 
@@ -202,7 +217,9 @@ def test_smoke_api_docs_accessible(http: httpx2.Client) -> None:
     assert f"{API}/auth/login" in expect(http.get("/openapi.json"), 200)["paths"]
 
 
-def test_smoke_invalid_login_rejected(http: httpx2.Client, email: str) -> None:
+def test_smoke_invalid_login_rejected(
+    http: httpx2.Client, email: str, mailed_token: MailedToken
+) -> None:
     """A wrong password and an unknown address get the same answer."""
     ada = Visitor(http, email)
     unknown = expect(ada.log_in(), 401)

@@ -252,6 +252,7 @@ class DockerCli:
         flags = [
             *(["--name", options.name] if options.name else []),
             *(["--user", options.user] if options.user else []),
+            *(["--entrypoint", options.entrypoint] if options.entrypoint else []),
             *variables,
         ]
         argv = _compose(target, "run", "-T", "--no-deps", *flags, service, *options.argv)

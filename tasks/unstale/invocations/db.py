@@ -36,17 +36,17 @@ def migrate(
 ) -> None:
     """Wait for the real server, upgrade it, and prove the result."""
     with entry("db-status", as_json=json) as project:
-        from unstale.render import console, text
+        from unstale.render import console, document
 
         line = console.echo(project.mask, verbose=False)
         if sql:
-            console.print_lines(project.mask(project.db_preview(line, env)).splitlines())
+            shown = project.mask(project.db_preview(line, env))
+            if json:
+                document.write("db-migrate-sql", {"sql": shown})
+            else:
+                console.print_lines(shown.splitlines())
             return
-        found = project.db_migrate(line, env, deadline_s=float(timeout))
-        if json and found is not None:
-            _document(project, found)
-        else:
-            console.print_lines(text.schema(found))
+        _tell(project, project.db_migrate(line, env, deadline_s=float(timeout)), as_json=json)
 
 
 @task(klass=QuietTask, help={"json": "print one JSON document"})
@@ -92,15 +92,21 @@ def check(
 
 def _tell(
     project: Project,
-    found: SchemaStatus,
+    found: SchemaStatus | None,
     *,
     as_json: bool,
     findings: Sequence[tuple[str, str, str]] = (),
 ) -> None:
     """Print a status, and end with what it means."""
-    from unstale.render import console, text
+    from unstale.render import console, document, text
     from unstale.schema.status import problem
 
+    if found is None:
+        if as_json:
+            document.write("db-status", {"state": None, "explanation": "not asked"})
+        else:
+            console.print_lines(text.schema(None))
+        return
     if as_json:
         _document(project, found, findings)
     else:
@@ -157,14 +163,14 @@ def settings(
             console.print_lines(text.settings(found))
 
 
-@task(klass=QuietTask)
-def reset(_ctx: Context, env: str | None = None) -> None:
+@task(klass=QuietTask, help={"json": "print one JSON document"})
+def reset(_ctx: Context, env: str | None = None, json: bool = False) -> None:
     """Start over: remove the database with its data, start it anew and migrate it."""
-    with entry("db-status") as project:
-        from unstale.render import console, text
+    with entry("db-status", as_json=json) as project:
+        from unstale.render import console
 
         found = project.db_reset(console.echo(project.mask, verbose=False), env)
-        console.print_lines(text.schema(found))
+        _tell(project, found, as_json=json)
 
 
 @task(klass=QuietTask)

@@ -51,7 +51,7 @@ from unstale.pipeline.local_environment import (
 from unstale.pipeline.run import RunReport, RunState
 from unstale.pipeline.site import Deployment, Ports, Progress, Site, StepResult
 from unstale.ports import ComposeTarget, Docker, Files, Line
-from unstale.schema.status import SchemaStatus, elsewhere, require_current
+from unstale.schema.status import SchemaStatus, require_current
 
 __all__ = ["LocalRun", "Servers", "walk"]
 
@@ -259,11 +259,16 @@ def _prove(plan: _Plan, diary: _Diary, stack: ExitStack) -> None:
     ports = replace(run.ports, docker=cast("Docker", _Beside(run, server)))
     with diary.step("migrate") as told:
         bench = Bench(ports, run.files, _where_migrations_are(plan, site), run.environ)
-        line = _without_answers(diary.progress.log("migrate"))
-        diary.schema = schema.migrate(bench, deployment, line)
+        # env.py may lead to another server than the tests' variable does.
+        diary.schema = schema.migrate(
+            bench,
+            deployment,
+            diary.progress.log("migrate"),
+            system=answer.system_identifier,
+        )
         told.append(f"{diary.schema.ran} migrations ran" if diary.schema else _not_asked(run))
     with diary.step("schema_status") as told:
-        told.append(_schema(diary, answer))
+        told.append(_schema(diary))
     with diary.step("run_tests") as told:
         told.append(_tests(ports, site, deployment, diary))
 
@@ -354,20 +359,13 @@ def _where_migrations_are(plan: _Plan, site: Site) -> Site:
     return replace(site, settings=there)
 
 
-def _without_answers(line: Line) -> Line:
-    """*line* for people: what the probe answers to us is long."""
-    return lambda text: None if text.startswith("unstale-probe:") else line(text)
-
-
 def _not_asked(run: LocalRun) -> str:
     return f"not asked: schema.setup = {run.settings.schema.setup!r}"
 
 
-def _schema(diary: _Diary, answer: Answer) -> str:
+def _schema(diary: _Diary) -> str:
     if diary.schema is None:
         return _not_asked(diary.run)
-    # env.py may have led to another server than the tests' variable does.
-    diary.schema = elsewhere(diary.schema, answer.system_identifier)
     require_current(diary.schema)
     heard = ", ".join(w.name for w in diary.schema.witnesses if w.word == "ok")
     heads = ", ".join(diary.schema.heads)
@@ -379,7 +377,14 @@ def _tests(ports: Ports, site: Site, deployment: Deployment, diary: _Diary) -> s
     arguments = diary.run.arguments
     try:
         found = tests.run_tests(
-            ports, site, deployment, arguments, number="1", deadline_s=_TESTS_S, line=line
+            ports,
+            site,
+            deployment,
+            arguments,
+            number="1",
+            deadline_s=_TESTS_S,
+            line=line,
+            environment=tests.told(None, diary.schema),
         )
     finally:
         _hide(deployment.folder / "junit.xml", site.mask)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from unstale import override
-from unstale.errors import CouldNotTell, MigrationFailed, NotReady
+from unstale.errors import ConfigError, CouldNotTell, MigrationFailed, NotReady
 from unstale.pipeline import steps
 from unstale.pipeline.site import Deployment, Ports, Site
 from unstale.ports import Command, CommandResult, Line, RunOptions
@@ -20,9 +21,10 @@ from unstale.stack.running import published
 if TYPE_CHECKING:
     from unstale.pipeline.images import Bench
 
-__all__ = ["check", "history", "is_asked", "look", "migrate", "preview", "same_cluster"]
+__all__ = ["check", "history", "is_asked", "look", "migrate", "preview"]
 
-_MIGRATE_S = 600.0
+# Of a migration of data; it is not ours to say how long that takes.
+_MIGRATE_S = 6 * 3600.0
 # The engine's own wait came before; this one is over the tests' own way.
 _READY_S = 60.0
 
@@ -53,10 +55,16 @@ def check(bench: Bench, deployment: Deployment, line: Line) -> SchemaStatus | No
 
 
 def migrate(
-    bench: Bench, deployment: Deployment, line: Line, *, deadline_s: float = _READY_S
+    bench: Bench,
+    deployment: Deployment,
+    line: Line,
+    *,
+    deadline_s: float = _READY_S,
+    system: str | None = None,
 ) -> SchemaStatus | None:
     """Wait, upgrade once under the lock, and hear all four over new connections.
 
+    *system* identifies the only cluster that may be written to; None: that of the stack.
     A database that an upgrade can't put right is not touched: its state says why.
 
     Raises:
@@ -67,9 +75,9 @@ def migrate(
     if not is_asked(bench.site):
         return None
     request = {"do": "migrate", "run": deployment.run, **_upgrade(bench.site)}
-    facts = _asked(
-        bench, deployment, {**request, **_reference(bench, deployment)}, line, deadline_s
-    )
+    request |= _reference(bench, deployment)
+    system = _system(bench, deployment) if system is None else system
+    facts = _asked(bench, deployment, {"system": system, **request}, line, deadline_s)
     if failed := facts.get("failed"):
         running = str(failed["running"]).partition("Running upgrade")[2].strip()
         raise MigrationFailed(
@@ -79,7 +87,7 @@ def migrate(
             ),
             hint="mend the migration, then inv db.migrate",
         )
-    return _status(bench, facts)
+    return _status(bench, facts, system)
 
 
 def preview(bench: Bench, deployment: Deployment, line: Line) -> str:
@@ -106,7 +114,13 @@ def history(bench: Bench, deployment: Deployment, line: Line) -> tuple[tuple[str
         CouldNotTell: no scratch database could be made, or a migration failed.
 
     """
-    facts = _asked(bench, deployment, {"do": "lint"}, line)
+    allowed = _reference(bench, deployment)
+    if why := allowed.get("why_not", "" if is_asked(bench.site) else "the project has none"):
+        raise CouldNotTell(
+            "The history of migrations can't be checked.", cause=f"{why}.", hint="inv db.status"
+        )
+    request = {"do": "lint", "system": _system(bench, deployment)}
+    facts = _asked(bench, deployment, request, line)
     if "findings" not in facts:
         raise CouldNotTell(
             "The history of migrations can't be checked.",
@@ -116,21 +130,13 @@ def history(bench: Bench, deployment: Deployment, line: Line) -> tuple[tuple[str
     return tuple((str(a), str(b), str(c)) for a, b, c in facts["findings"])
 
 
-def same_cluster(
-    ports: Ports, site: Site, deployment: Deployment, found: SchemaStatus
-) -> SchemaStatus:
-    """*found*, if that database is in this stack's own server.
-
-    A URL may lead to another one, and then nothing of the stack was migrated.
-    """
-    if found.identity is None:
-        return found
+def _system(bench: Bench, deployment: Deployment) -> str:
+    """The identifier of the stack's own server; empty where psql can't be asked."""
     try:
-        container = steps.database_container(ports, site, deployment)
-        system = postgres.system_identifier(ports.docker, container)
-    except (CouldNotTell, NotReady):
-        return found  # no psql in there: the probe's own word remains
-    return status.elsewhere(found, system)
+        container = steps.database_container(bench.ports, bench.site, deployment)
+        return postgres.system_identifier(bench.ports.docker, container)
+    except (ConfigError, CouldNotTell, NotReady):
+        return ""
 
 
 def _judged(
@@ -138,11 +144,15 @@ def _judged(
 ) -> SchemaStatus | None:
     if not is_asked(bench.site):
         return None
-    return _status(bench, _asked(bench, deployment, request, line))
+    system = _system(bench, deployment)
+    facts = _asked(bench, deployment, {"system": system, **request}, line)
+    return _status(bench, facts, system)
 
 
-def _status(bench: Bench, facts: Mapping[str, Any]) -> SchemaStatus:
-    return status.judge(facts, _in_tree(bench, facts.get("scripts") or {}))
+def _status(bench: Bench, facts: Mapping[str, Any], system: str) -> SchemaStatus:
+    """*facts* as a state; a URL may lead to another server than *system*, the stack's."""
+    found = status.judge(facts, _in_tree(bench, facts.get("scripts") or {}))
+    return status.elsewhere(found, system)
 
 
 def _asked(
@@ -155,14 +165,14 @@ def _asked(
     settings = bench.site.settings.schema
     text = json.dumps(
         {
-            "ini": settings.alembic_ini,
+            "ini": _ini(bench.site),
             "metadata": settings.metadata,
             "seeds": list(settings.seeds),
             "deadline_s": deadline_s,
             **request,
         }
     )
-    result = _one_off(bench.ports, bench.site, deployment, ("python", "-", text), line)
+    result = _one_off(bench.ports, bench.site, deployment, ("-", text), line)
     return status.answer(result.stdout)
 
 
@@ -174,6 +184,15 @@ def _upgrade(site: Site) -> dict[str, object]:
             return {"target": target}
         case _:
             return {"command": list(command)}
+
+
+def _ini(site: Site) -> str:
+    """Alembic's file: that of the migrate command, if it names one."""
+    match site.settings.schema.migrate_command:
+        case ("alembic", "-c", ini, "upgrade", _):
+            return ini
+        case _:
+            return site.settings.schema.alembic_ini
 
 
 def _reference(bench: Bench, deployment: Deployment) -> dict[str, object]:
@@ -203,7 +222,7 @@ def _probe() -> bytes:
 def _one_off(
     ports: Ports, site: Site, deployment: Deployment, argv: Sequence[str], line: Line
 ) -> CommandResult:
-    """Run the probe in a container that is removed after it, or on the host."""
+    """Run Python with *argv* in a container that is removed after it, or on the host."""
 
     # What it answers is for us, and no line for a person.
     def shown(text: str) -> None:
@@ -212,7 +231,7 @@ def _one_off(
 
     if site.runner == "host" and site.settings.schema.service is None:
         command = Command(
-            tuple(argv),
+            ("python", *argv),
             _MIGRATE_S,
             cwd=site.settings.root,
             env={**dict(site.values), **published(steps.containers(ports, deployment))},
@@ -220,8 +239,12 @@ def _one_off(
         )
         return ports.process.run(command, shown)
     service = site.settings.schema.service or site.runner
-    container = f"{deployment.target.project}-probe"
-    options = RunOptions(tuple(argv), _MIGRATE_S, name=container, stdin=_probe())
+    # A name of its own: two shells may ask at once. Python and not the image's entry point, which
+    # may well run migrations itself.
+    container = f"{deployment.target.project}-probe-{os.urandom(4).hex()}"
+    options = RunOptions(
+        tuple(argv), _MIGRATE_S, name=container, stdin=_probe(), entrypoint="python"
+    )
     try:
         return ports.docker.run(deployment.target, service, options, shown)
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -93,8 +94,9 @@ class Setting:
 
 # What a client, this session or the build of the server sets says nothing of the stack.
 _SETTINGS = """
-SELECT name, CASE WHEN unit IS NULL THEN setting ELSE setting || ' ' || unit END, source,
-       coalesce(sourcefile, '')
+SELECT json_build_array(
+       name, CASE WHEN unit IS NULL THEN setting ELSE setting || ' ' || unit END, source,
+       coalesce(sourcefile, ''))
   FROM pg_settings
  WHERE source NOT IN ('default', 'client', 'session', 'override', 'environment variable')
  ORDER BY name
@@ -103,10 +105,9 @@ SELECT name, CASE WHEN unit IS NULL THEN setting ELSE setting || ' ' || unit END
 
 def settings(docker: Docker, container: ContainerFact) -> tuple[Setting, ...]:
     """The server's settings that are not by default, each with its source."""
-    return tuple(
-        Setting(name, _shown(name, value), source, place)
-        for name, value, source, place in rows(docker, container, _SETTINGS)
-    )
+    # As JSON: log_line_prefix may well hold a tab.
+    found = [json.loads(row[0]) for row in rows(docker, container, _SETTINGS)]
+    return tuple(Setting(n, _shown(n, value), source, place) for n, value, source, place in found)
 
 
 def _shown(name: str, value: str) -> str:

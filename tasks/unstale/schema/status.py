@@ -110,12 +110,16 @@ STATES: Mapping[str, State] = {
     "other-database": State(
         "the migrations' database is not that of this stack", "look at DATABASE_URL and env.py"
     ),
+    "unrepeatable": State(
+        "the migrations do not run on a new database, so nothing shows what they make",
+        "inv db.check --history",
+    ),
     "migrating": State("a migration is going on", "wait, then inv db.status"),
     "unreachable": State("the database, or the migrations, could not be read", "inv stack.logs"),
 }
 """Every state that a database can be in, by its stable name."""
 
-_UNKNOWN = ("no-metadata", "no-models", "migrating")
+_UNKNOWN = ("no-metadata", "no-models", "unrepeatable", "migrating")
 
 # What a person or another tool added is theirs; what is missing or other is drift.
 _HARMLESS = ("remove_table", "remove_column", "remove_index", "remove_constraint", "remove_fk")
@@ -259,6 +263,8 @@ def judge(facts: Mapping[str, Any], in_tree: Mapping[str, str] | None = None) ->
     *in_tree* has the SHA-256 of each migration file as it is in the tree, by its path
     where the migrations ran; None where that can't be told.
     """
+    if facts.get("rung") == "lock":
+        return SchemaStatus("migrating", detail=str(facts["message"]))
     if "error" in facts:
         rung = f"{facts['rung']}: " if facts.get("rung") else f"{facts['error']}: "
         return SchemaStatus("unreachable", detail=f"{rung}{facts['message']}")
@@ -268,10 +274,13 @@ def judge(facts: Mapping[str, Any], in_tree: Mapping[str, str] | None = None) ->
         state=state,
         applied=seen.applied,
         heads=seen.heads,
-        pending=tuple(head for head in seen.heads if head not in seen.applied),
+        pending=seen.pending,
         missing_tables=seen.missing if state != "empty" else (),
         tables=seen.tables,
-        drift=(*seen.drift, *((f"{how}_in_catalog", what) for how, what in seen.altered)),
+        drift=(
+            *seen.drift,
+            *((f"{how}_in_catalog", what) for how, what in (*seen.altered, *seen.foreign)),
+        ),
         models_checked=seen.models is not None and seen.models > 0,
         evidence=(*evidence, *seen.remarks),
         suggestion=seen.suggestion,
@@ -308,7 +317,13 @@ class _Seen:
     identity: Identity | None
     differing: tuple[str, ...] | None
     """Migration files that are not as in the tree; None: not checked."""
+    pending: tuple[str, ...]
     altered: tuple[tuple[str, str], ...]
+    """How the catalog differs from that of these migrations."""
+    foreign: tuple[tuple[str, str], ...]
+    """What it has besides, and no table of the migrations has to do with."""
+    unrepeatable: str
+    """Why no reference could be built, if it was tried."""
     reference: str | None
     """Why the catalog was not compared; empty if it was, None if nobody asked."""
 
@@ -320,9 +335,15 @@ class _Seen:
         reference = facts.get("reference")
         models = facts.get("models")
         missing = facts.get("missing_tables")
+        differences = tuple((str(how), str(what)) for how, what in _differences(reference))
+        foreign = _foreign(differences)
+        heads, applied = tuple(facts["heads"]), tuple(facts.get("applied", ()))
         return cls(
-            applied=tuple(facts.get("applied", ())),
-            heads=tuple(facts["heads"]),
+            applied=applied,
+            heads=heads,
+            pending=tuple(
+                facts["pending"] if "pending" in facts else (h for h in heads if h not in applied)
+            ),
             available=tuple(facts["available"]),
             tables=tuple(facts.get("tables", ())),
             missing=tuple(missing or ()),
@@ -330,7 +351,7 @@ class _Seen:
             unmigrated=tuple(facts.get("unmigrated", ())),
             drift=tuple((str(kind), str(what)) for kind, what in facts.get("drift", ())),
             suggestion=str(facts.get("suggestion", "")).strip(),
-            models=models if models is not None or missing is None else 1,
+            models=models,
             effective=int(facts.get("effective", 1)),
             version_table=str(facts.get("version_table", "alembic_version")),
             has_version_table=bool(facts.get("has_version_table", facts.get("applied"))),
@@ -339,8 +360,12 @@ class _Seen:
             traces=(int(traces["inserted"]), int(traces["deleted"])) if traces else None,
             identity=Identity(**identity) if identity else None,
             differing=_differing(facts.get("scripts") or {}, in_tree),
-            altered=tuple((str(how), str(what)) for how, what in _differences(reference)),
-            reference=None if reference is None else str(reference.get("why_not", "")),
+            altered=tuple(one for one in differences if one not in foreign),
+            foreign=foreign,
+            unrepeatable=str((reference or {}).get("failed", "")),
+            reference=None
+            if reference is None
+            else str(reference.get("why_not", reference.get("failed", ""))),
         )
 
     @property
@@ -351,8 +376,12 @@ class _Seen:
     @property
     def remarks(self) -> tuple[str, ...]:
         """What is remarkable in any state."""
-        foreign = [what for kind, what in self.drift if kind == "remove_table"]
-        return (f"tables of nobody's models: {', '.join(foreign)}",) if foreign else ()
+        tables = [what for kind, what in self.drift if kind == "remove_table"]
+        others = [what for _, what in self.foreign]
+        return (
+            *([f"tables of nobody's models: {', '.join(tables)}"] if tables else []),
+            *([f"of nobody's migrations: {', '.join(others[:10])}"] if others else []),
+        )
 
 
 def _differing(
@@ -370,6 +399,21 @@ def _differences(reference: Mapping[str, Any] | None) -> Sequence[Sequence[str]]
 
 Named = tuple[str, tuple[str, ...]]
 """A state, and what it was recognized by."""
+
+
+def _foreign(differences: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    """What was added beside the tables of the migrations: an init script's, another tool's."""
+    added = {what for how, what in differences if how == "added"}
+    relations = {what.partition(" ")[2] for what in added if what.startswith("relation ")}
+
+    def is_apart(what: str) -> bool:
+        kind, _, name = what.partition(" ")
+        if kind in ("schema", "extension", "function", "enum", "domain"):
+            return True
+        owner = name if name in relations else name.rpartition(".")[0]
+        return owner in relations or kind == "sequence"
+
+    return tuple(one for one in differences if one[0] == "added" and is_apart(one[1]))
 
 
 def _state(seen: _Seen) -> Named:
@@ -391,14 +435,10 @@ def _candidates(seen: _Seen) -> Iterator[Named]:
     if not is_applied and len(seen.heads) > 1:
         yield "multiple-heads", (f"heads: {', '.join(seen.heads)}",)
     if not is_applied:
-        yield _or_stale(seen, "behind", (f"not applied: {', '.join(_pending(seen))}",))
+        yield _or_stale(seen, "behind", (f"not applied: {', '.join(seen.pending)}",))
     if not seen.tables:
         yield _without_tables(seen)
     yield _or_stale(seen, *next(_beside_models(seen)))
-
-
-def _pending(seen: _Seen) -> tuple[str, ...]:
-    return tuple(head for head in seen.heads if head not in seen.applied)
 
 
 def _or_stale(seen: _Seen, state: str, evidence: tuple[str, ...]) -> Named:
@@ -442,13 +482,16 @@ def _beside_models(seen: _Seen) -> Iterator[Named]:
         yield "moved", seen.moved
     if made:
         yield "incomplete", (f"made by the migrations and not there: {', '.join(made)}",)
-    if seen.found_drift:
+    if seen.found_drift or seen.missing:
         yield (
             "drifted",
-            tuple(f"{kind.replace('_', ' ')} {what}" for kind, what in seen.found_drift[:10]),
+            tuple(f"{kind.replace('_', ' ')} {what}" for kind, what in seen.found_drift[:10])
+            or (f"not there: {', '.join(seen.missing)}",),
         )
     if seen.altered:
         yield "altered", tuple(f"{how}: {what}" for how, what in seen.altered[:10])
+    if seen.unrepeatable:
+        yield "unrepeatable", (seen.unrepeatable,)
     # Every fact of the catalog is what the migrations make: that is the stronger proof.
     if seen.models is None and seen.reference != "":
         yield "no-metadata", ("target_metadata is None",)
@@ -459,6 +502,9 @@ def _beside_models(seen: _Seen) -> Iterator[Named]:
 
 def _witnesses(seen: _Seen) -> tuple[Witness, ...]:
     is_applied = bool(seen.heads) and set(seen.applied) == set(seen.heads)
+    if seen.in_progress:
+        names = ("floor", "scripts", "models", "reference")
+        return tuple(Witness(name, "not checked", "a migration is going on") for name in names)
     return (
         _witness("floor", bool(seen.tables), f"{len(seen.tables)} tables"),
         _scripts_witness(seen, is_applied=is_applied),
@@ -489,6 +535,8 @@ def _models_witness(seen: _Seen) -> Witness:
 def _reference_witness(seen: _Seen) -> Witness:
     if seen.reference is None:
         return Witness("reference", "not checked", "only db.check and runs build one")
+    if seen.unrepeatable:
+        return Witness("reference", "failed", seen.unrepeatable)
     if seen.reference:
         return Witness("reference", "not checked", seen.reference)
     return _witness("reference", not seen.altered, "against a database of these migrations")
@@ -538,10 +586,15 @@ def require_current(status: SchemaStatus) -> None:
 
 
 def elsewhere(status: SchemaStatus, system: str) -> SchemaStatus:
-    """*status* of a database that is not in the cluster *system*, where the tests look."""
+    """*status* of a database that is not in the cluster *system*, where the tests look.
+
+    An empty *system* is not known: that is remarked.
+    """
     if status.identity is None or status.identity.system == system:
         return status
-    found = f"migrated: {status.identity.database} of cluster {status.identity.system}"
+    if not system:
+        return replace(status, evidence=(*status.evidence, "whose cluster it is: not checked"))
+    found = f"env.py goes to {status.identity.database} of cluster {status.identity.system}"
     return replace(
         status, state="other-database", evidence=(found, f"this stack's cluster is {system}")
     )

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import assert_never
 
 import cold
+import isolation
 import listing
 import schema
 import start_to_answer
@@ -34,6 +35,7 @@ FIGURES: Mapping[str, tuple[Measure, Callable[[int], bool]]] = {
     "answer": (start_to_answer.measure, lambda _: True),
     "cold": (cold.measure, lambda _: True),
     "schema": (schema.measure, lambda files: files < 10_000),
+    "isolation": (isolation.measure, lambda files: files < 10_000),
 }
 
 

@@ -22,6 +22,8 @@ MIGRATIONS = 100
 TABLES = 50
 
 _ENV = """
+import os
+
 from alembic import context
 from sqlalchemy import Column, Integer, MetaData, String, Table, create_engine, pool
 
@@ -30,7 +32,7 @@ for number in range({tables}):
     later = [Column(f"c{{n}}", Integer) for n in range(number, {later}, {tables})]
     Table(f"t{{number}}", metadata, Column("id", Integer, primary_key=True), *later)
 
-URL = "postgresql+psycopg://app:only-for-tests@{host}/app"
+URL = os.environ.get("DATABASE_URL", "postgresql+psycopg://app:only-for-tests@{host}/app")
 with create_engine(URL, poolclass=pool.NullPool).connect() as connection:
     context.configure(connection=connection, target_metadata=metadata)
     with context.begin_transaction():
@@ -54,25 +56,31 @@ def downgrade():
 
 
 def measure(tree: Tree, runs: int) -> Iterator[Figure]:
-    """The figures; the tree is not looked at."""
-    del tree
+    """The figures; of the tree only the number of its files is told."""
     name = f"unstale-bench-{uuid.uuid4().hex[:8]}"
     try:
-        yield from _figures(name, runs)
+        yield from _figures(name, runs, tree.files)
     finally:
-        _docker("rm", "--force", "--volumes", f"{name}-db", name, code=None)
-        _docker("network", "rm", name, code=None)
+        docker("rm", "--force", "--volumes", f"{name}-db", name, code=None)
+        docker("network", "rm", name, code=None)
 
 
-def _figures(name: str, runs: int) -> Iterator[Figure]:
-    images = _images()
-    _docker("network", "create", name)
-    settings = ("POSTGRES_USER=app", "POSTGRES_PASSWORD=only-for-tests", "POSTGRES_DB=app")
-    variables = [word for setting in settings for word in ("--env", setting)]
-    start = ("run", "--detach", "--network", name, "--init")
-    _docker(*start, "--name", f"{name}-db", "--tmpfs", "/var/lib/postgresql/data", *variables,
-            images["postgres"], "postgres", "-c", "fsync=off")  # fmt: skip
-    _docker(*start, "--name", name, images["runner"], "sleep", "3600")
+def _figures(name: str, runs: int, files: int) -> Iterator[Figure]:
+    found = images()
+    docker("network", "create", name)
+    start_postgres(name, found["postgres"], "--network", name)
+    docker(
+        "run",
+        "--detach",
+        "--network",
+        name,
+        "--init",
+        "--name",
+        name,
+        found["runner"],
+        "sleep",
+        "3600",
+    )
     _write(name, f"{name}-db")
     migrate = {"do": "migrate", "ini": "alembic.ini", "target": "head", "deadline_s": 120}
     first = _ask(name, migrate)
@@ -84,7 +92,7 @@ def _figures(name: str, runs: int) -> Iterator[Figure]:
         yield Ratio(
             f"probe of {words} / `alembic current`, `check` and a no-op `upgrade`, "
             f"{MIGRATIONS} migrations",
-            0, ours, theirs, None,
+            files, ours, theirs, None,
         )  # fmt: skip
 
 
@@ -108,7 +116,7 @@ def _alembic(name: str) -> Seconds:
     def once() -> float:
         begin = time.perf_counter()
         for command in commands:
-            _docker("exec", "--workdir", "/tmp/p", name, "alembic", *command)
+            docker("exec", "--workdir", "/tmp/p", name, "alembic", *command)
         return time.perf_counter() - begin
 
     return once
@@ -122,18 +130,47 @@ def _ask(name: str, request: dict[str, object]) -> dict[str, object]:
     return found
 
 
+def start_postgres(name: str, image: str, *options: str) -> None:
+    """Start a server whose data is in memory, as *name* with ``-db``."""
+    settings = ("POSTGRES_USER=app", "POSTGRES_PASSWORD=only-for-tests", "POSTGRES_DB=app")
+    variables = [word for setting in settings for word in ("--env", setting)]
+    place = ("--name", f"{name}-db", "--init", "--tmpfs", "/var/lib/postgresql/data")
+    docker("run", "--detach", *place, *options, *variables, image, "postgres", "-c", "fsync=off")
+
+
+def wait_for(address: str) -> None:
+    """Return when the server answers a query over TCP."""
+    import psycopg
+
+    end = time.monotonic() + 120
+    while True:
+        try:
+            url = f"postgresql://app:only-for-tests@{address}/app"
+            psycopg.connect(url, connect_timeout=3).close()
+        except psycopg.OperationalError:
+            assert time.monotonic() < end
+            time.sleep(0.2)
+        else:
+            return
+
+
+def write_project(root: Path, host: str) -> None:
+    """Write a project with as many migrations as `MIGRATIONS`, of the database at *host*."""
+    (root / "m/versions").mkdir(parents=True)
+    (root / "alembic.ini").write_text(_INI)
+    (root / "m/env.py").write_text(_ENV.format(host=host, tables=TABLES, later=MIGRATIONS))
+    for number in range(MIGRATIONS):
+        (root / f"m/versions/r{number:04}.py").write_text(_revision(number))
+
+
 def _write(container: str, host: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "p"
-        (root / "m/versions").mkdir(parents=True)
-        (root / "alembic.ini").write_text(_INI)
-        (root / "m/env.py").write_text(_ENV.format(host=host, tables=TABLES, later=MIGRATIONS))
-        for number in range(MIGRATIONS):
-            (root / f"m/versions/r{number:04}.py").write_text(_revision(number))
+        write_project(root, host)
         # `docker cp` keeps the owner of temporary folders: root alone may enter them.
         for path in (root, *root.rglob("*")):
             path.chmod(0o755)
-        _docker("cp", str(root), f"{container}:/tmp/p")
+        docker("cp", str(root), f"{container}:/tmp/p")
 
 
 def _revision(number: int) -> str:
@@ -147,7 +184,7 @@ def _revision(number: int) -> str:
     return _REVISION.format(number=number, before=before, body=body)
 
 
-def _images() -> dict[str, str]:
+def images() -> dict[str, str]:
     """The reference service's runner, built from its layers, and its PostgreSQL."""
     env_files = [ROOT / "env/.env.test"]
     if (own := ROOT / ".unstale/images.env").exists():
@@ -165,6 +202,8 @@ def _images() -> dict[str, str]:
     }
 
 
-def _docker(*arguments: str, code: int | None = 0) -> None:
+def docker(*arguments: str, code: int | None = 0) -> str:
+    """Run docker, and return what it prints."""
     done = subprocess.run(("docker", *arguments), capture_output=True, text=True, check=False)
     assert code is None or done.returncode == code, done.stderr
+    return done.stdout

@@ -67,6 +67,7 @@ BROKEN: dict[str, dict[str, Any]] = {
     "multiple-heads": {"heads": ["b", "c"], "available": ["a", "b", "c"]},
     "image-older": {"applied": ["z"]},
     "no-migrations": {"applied": [], "heads": [], "available": [], "tables": []},
+    "unrepeatable": {"reference": {"failed": "ProgrammingError: no such table"}},
     "migrating": _server(in_progress=["the migration lock is held"]),
     "unreachable": {"error": "OperationalError", "message": "connection refused"},
 }
@@ -75,6 +76,7 @@ EXPECTED = {
     "migrating": CouldNotTell,
     "no-metadata": CouldNotTell,
     "no-models": CouldNotTell,
+    "unrepeatable": CouldNotTell,
 }
 
 
@@ -155,6 +157,8 @@ def test_another_cluster_is_another_database() -> None:
     assert elsewhere(status, "7") == status
     assert elsewhere(status, "8").state == "other-database"
     assert not isinstance(elsewhere(status, "8").verdict, Fresh)
+    assert elsewhere(status, "").evidence == ("whose cluster it is: not checked",)
+    assert elsewhere(status, "").state == "current"
 
 
 def test_what_others_added_is_remarked_and_no_drift() -> None:
@@ -162,6 +166,34 @@ def test_what_others_added_is_remarked_and_no_drift() -> None:
 
     assert status.state == "current"
     assert status.evidence == ("tables of nobody's models: spatial_ref_sys",)
+
+
+def test_what_was_made_beside_the_migrations_tables_is_remarked() -> None:
+    apart = [
+        ["added", "relation public.spatial"],
+        ["added", "column public.spatial.id"],
+        ["added", "index public.spatial.spatial_pkey"],
+        ["added", "extension postgis"],
+        ["added", "function public.area()"],
+    ]
+    status = judge(CURRENT | {"reference": {"differences": apart}})
+
+    assert status.state == "current"
+    assert status.evidence[0].startswith("of nobody's migrations: relation public.spatial")
+    inside = ["added", "column public.users.age"]
+    assert judge(CURRENT | {"reference": {"differences": [*apart, inside]}}).state == "altered"
+
+
+def test_current_means_that_no_witness_failed() -> None:
+    missing = CURRENT | {"missing_tables": ["invoices"], "unmigrated": ["invoices"]}
+
+    assert judge(missing).state == "drifted"
+
+
+def test_a_lock_that_another_one_holds_is_a_migration_in_progress() -> None:
+    facts = {"error": "Refused", "rung": "lock", "message": "another migration holds the lock"}
+
+    assert judge(facts).state == "migrating"
 
 
 def test_each_witness_has_a_word_and_not_checked_is_not_ok() -> None:

@@ -19,6 +19,7 @@ env.py, and each of them new.
 
 import ast
 import base64
+import contextlib
 import hashlib
 import json
 import os
@@ -70,38 +71,71 @@ class Door:
     While it is open every connection of SQLAlchemy in this process passes here.
     """
 
-    def __init__(self, name):
+    def __init__(self, name, read_only=False):
         self.name = name
+        self.read_only = read_only
         self.database = None  # where connections are sent instead
         self.capturing = False
         self.dialect = None
         self.arguments = ()
         self.parameters = None
+        self._engines = []
 
-    def __enter__(self):
+    def _listeners(self):
         from sqlalchemy import event
         from sqlalchemy.engine import Engine
 
-        event.listen(Engine, "do_connect", self._connecting)
+        return event, Engine, (("do_connect", self._connecting), ("connect", self._connected))
+
+    def __enter__(self):
+        event, engine, listeners = self._listeners()
+        for name, listener in listeners:
+            event.listen(engine, name, listener)
+        event.listen(engine, "engine_connect", self._noted)
         return self
 
     def __exit__(self, *_error):
-        from sqlalchemy import event
-        from sqlalchemy.engine import Engine
+        event, engine, listeners = self._listeners()
+        for name, listener in listeners:
+            event.remove(engine, name, listener)
+        event.remove(engine, "engine_connect", self._noted)
 
-        event.remove(Engine, "do_connect", self._connecting)
+    def _noted(self, *event):
+        # Before SQLAlchemy 2 there is a second argument.
+        connection = event[0]
+        if all(connection.engine is not known for known in self._engines):
+            self._engines.append(connection.engine)
+
+    def forget(self):
+        """Let no pool hand out a connection of before: it would pass this door by."""
+        for engine in self._engines:
+            try:
+                engine.dispose(close=False)
+            except TypeError:  # before SQLAlchemy 1.4.33
+                engine.dispose()
+        self._engines = []
 
     def _connecting(self, dialect, _record, arguments, parameters):
-        if self.parameters is None or self.capturing:
+        if self.parameters is None:
             self.dialect = dialect
             self.arguments, self.parameters = tuple(arguments), dict(parameters)
         if self.capturing:
             raise _Captured
         if dialect.name != "postgresql":
             return
-        if self.database is not None:
-            parameters[_database_key(dialect)] = self.database
+        # Always set: before SQLAlchemy 2.1 the next connection gets the same mapping.
+        key = _database_key(dialect)
+        name = self.parameters.get(key) if self.database is None else self.database
+        if name is not None:
+            parameters[key] = name
         _name(dialect.driver, parameters, self.name)
+
+    def _connected(self, link, _record):
+        if self.read_only and self.is_postgres:
+            cursor = link.cursor()
+            cursor.execute("SET default_transaction_read_only = on")
+            cursor.close()
+            link.commit()
 
     @property
     def is_postgres(self):
@@ -276,11 +310,11 @@ def _addresses(parameters):
 
 def _knock(host, port):
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except OSError as error:
         raise Refused("name", host + ": " + str(error), False) from error
     try:
-        link = socket.create_connection(found[0][4][:2], timeout=3)
+        link = socket.create_connection((host, port), timeout=3)  # each of its addresses
     except OSError as error:
         raise Refused("tcp", host + ":" + str(port) + ": " + str(error), False) from error
     with link:
@@ -321,11 +355,12 @@ def wait_until_ready(door, deadline_s):
 class Project:
     """Alembic's view of the project: its configuration, scripts and env.py."""
 
-    def __init__(self, ini):
+    def __init__(self, ini, door):
         from alembic.config import Config
         from alembic.script import ScriptDirectory
 
         self.ini = ini
+        self.door = door
         try:
             self.config = Config(ini, toml_file="pyproject.toml")
         except TypeError:  # before Alembic 1.16
@@ -336,11 +371,22 @@ class Project:
         """Run env.py with *read* in place of the migrations; None is what it returns."""
         from alembic.runtime.environment import EnvironmentContext
 
+        self.door.forget()
         with EnvironmentContext(self.config, self.scripts, fn=read, **options):
             self.scripts.run_env()
 
-    def capture(self, door):
+    @property
+    def heads(self):
+        """What the version table has after an upgrade to all heads, sorted.
+
+        A head that another one depends on is not there.
+        """
+        found = getattr(self.scripts.revision_map, "_real_heads", None)
+        return sorted(self.scripts.get_heads() if found is None else found)
+
+    def capture(self):
         """Learn how env.py connects, without connecting."""
+        door = self.door
         door.capturing = True
         try:
             self.run_env(lambda _heads, _context: [], dont_mutate=True)
@@ -351,14 +397,31 @@ class Project:
         if door.parameters is None:
             raise NotChecked("env.py opened no connection through SQLAlchemy")
 
-    def upgrade(self, target):
-        """Run the migrations; which one ran last is in the error's ``running``."""
-        from alembic import command
+    def upgrade(self, target, database=None):
+        """Run the migrations; which one ran last is in the error's ``running``.
+
+        Nothing runs if env.py goes to another database than *database*.
+        """
+        return self._walk(target, database, self.scripts._upgrade_revs)
+
+    def downgrade(self, target, database):
+        """Undo migrations, in *database* alone."""
+        return self._walk(target, database, self.scripts._downgrade_revs)
+
+    def _walk(self, target, database, steps_to):
         from alembic.runtime import migration
+
+        if database is not None:  # before Alembic makes its table there
+            self.run_env(lambda _heads, context: _require(context, database), dont_mutate=True)
+
+        def steps(heads, context):
+            if database is not None:
+                _require(context, database)
+            return steps_to(target, heads)
 
         recorder = migration.log = _Recorder(migration.log)
         try:
-            command.upgrade(self.config, target)
+            self.run_env(steps, destination_rev=target)
         except BaseException as error:
             error.running = recorder.last
             raise
@@ -372,15 +435,34 @@ class Project:
 
         from alembic import command
 
+        self.door.forget()
         self.config.output_buffer = io.StringIO()
         command.upgrade(self.config, span, sql=True)
         return self.config.output_buffer.getvalue()
+
+    def folder_files(self):
+        """Every file beside the migrations: some run the SQL that lies there."""
+        folders = [self.scripts.dir] + list(self.scripts.version_locations or ())
+        for folder in folders:
+            for at, _, names in os.walk(folder):
+                for name in names:
+                    if "__pycache__" not in at:
+                        yield os.path.abspath(os.path.join(at, name))
 
     def files(self):
         """Each file of the migrations, absolute: revisions and env.py."""
         found = [os.path.abspath(os.path.join(self.scripts.dir, "env.py"))]
         found += [os.path.abspath(one.path) for one in self.scripts.walk_revisions()]
         return sorted(set(found))
+
+
+def _require(context, database):
+    found = context.connection.exec_driver_sql("SELECT current_database()").scalar()
+    if found != database:
+        raise NotChecked(
+            "env.py went to the database " + str(found) + " instead of a scratch database"
+        )
+    return []
 
 
 class _Recorder:
@@ -436,7 +518,7 @@ def scripts_facts(project):
     revisions = list(project.scripts.walk_revisions())
     effects = [_effects(one.path) for one in revisions]
     return {
-        "heads": sorted(project.scripts.get_heads()),
+        "heads": project.heads,
         "available": [one.revision for one in revisions],
         "effective": sum(does for does, _ in effects),
         "scripts": {path: _file_digest(path) for path in project.files()},
@@ -465,12 +547,15 @@ def schema_facts(project, words, metadata_name=None):
     facts = {}
 
     def read(heads, context):
+        if facts:
+            raise NotChecked("env.py goes to several databases, of which only one can be judged")
         connection = context.connection
         inspector, present = _present(connection)
         default = inspector.default_schema_name
         version = (context.version_table_schema or default, context.version_table)
         tables = [one for one in present if one != version]
         facts["applied"] = sorted(heads)
+        facts["pending"] = _pending(project, heads)
         facts["version_table"] = ".".join(part for part in version if part)
         facts["has_version_table"] = version in present
         facts["tables"] = sorted(_shown(one, default) for one in tables)
@@ -489,8 +574,25 @@ def schema_facts(project, words, metadata_name=None):
     return facts
 
 
+def _pending(project, applied):
+    """The migrations that are not applied, oldest first."""
+    try:
+        found = [
+            one.revision for one in project.scripts.iterate_revisions("heads", applied or "base")
+        ]
+    except Exception:  # what is applied is not known here
+        return []
+    return found[::-1]
+
+
+_EXTENDED = """
+SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+  JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e'
+"""
+
+
 def _present(connection):
-    """The inspector, and every table by schema."""
+    """The inspector, and every table by schema, but for those of extensions."""
     from sqlalchemy import inspect
 
     inspector = inspect(connection)
@@ -498,6 +600,9 @@ def _present(connection):
     for schema in inspector.get_schema_names():
         if schema != "information_schema" and not schema.startswith("pg_"):
             found += [(schema, name) for name in inspector.get_table_names(schema=schema)]
+    if connection.dialect.name == "postgresql":
+        extended = {tuple(row) for row in connection.exec_driver_sql(_EXTENDED)}
+        found = [one for one in found if one not in extended]
     return inspector, found
 
 
@@ -532,15 +637,21 @@ def _compared(context, metadata, inspector, tables, words):
     from alembic.autogenerate import produce_migrations, render_python_code
 
     default = inspector.default_schema_name
-    views = set()
-    for schema in {schema for schema, _ in tables} | {default}:
-        views |= {(schema, name) for name in inspector.get_view_names(schema=schema)}
-    there = set(tables) | views
-    wanted = [(t.schema or default, t.name) for m in _group(metadata) for t in m.tables.values()]
+    chosen = context.opts.get("include_object") or (lambda *_object: True)
+    wanted = [
+        (table.schema or default, table.name)
+        for one in _group(metadata)
+        for table in one.tables.values()
+        if chosen(table, table.name, "table", False, None)
+    ]
+    # Views and foreign tables count: a model may be mapped to one.
+    there = {one for one in wanted if inspector.has_table(one[1], schema=one[0])}
     missing = [one for one in wanted if one not in there]
     names = {name for _, name in tables}
     script = produce_migrations(context, metadata)
     drift = [_difference(one) for one in _flat(script.upgrade_ops.as_diffs())]
+    shown = {_shown(one, default) for one in there} | {".".join(one) for one in there}
+    drift = [one for one in drift if one[0] != "add_table" or one[1] not in shown]
     try:
         suggestion = render_python_code(script.upgrade_ops) if drift else ""
     except Exception:  # a type that can't be rendered is no reason to say nothing
@@ -603,6 +714,11 @@ SELECT
     WHERE l.locktype = 'relation' AND l.mode = 'AccessExclusiveLock' AND l.granted
       AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
       AND c.oid IS NULL),
+  (SELECT count(*) FROM pg_locks l JOIN pg_class c ON c.oid = l.relation
+    WHERE l.locktype = 'relation' AND l.granted AND c.relname = 'alembic_version'
+      AND l.pid <> pg_backend_pid()
+      AND l.mode IN ('RowExclusiveLock', 'ShareRowExclusiveLock', 'AccessExclusiveLock')
+      AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())),
   (SELECT coalesce(string_agg(a.application_name || ' (pid ' || l.pid || ')', ', '), '')
      FROM pg_locks l JOIN pg_stat_activity a ON a.pid = l.pid
     WHERE l.locktype = 'advisory' AND l.granted AND a.application_name <> {own}
@@ -632,10 +748,12 @@ def server_facts(link, own):
 
 def in_progress(link, own):
     """What shows that somebody else migrates this database; empty if nothing does."""
-    unborn, holders = link.rows(_IN_PROGRESS.format(lock=LOCK, own=literal(own)))[0]
+    unborn, versions, holders = link.rows(_IN_PROGRESS.format(lock=LOCK, own=literal(own)))[0]
     found = []
     if unborn:
         found.append(str(unborn) + " tables are being created and not yet committed")
+    if versions:
+        found.append("alembic_version is being written")
     if holders:
         found.append("the migration lock is held by " + holders)
     return found
@@ -684,9 +802,9 @@ SELECT 'constraint', r.full_name || '.' || k.conname, pg_get_constraintdef(k.oid
   FROM pg_constraint k JOIN relation r ON r.oid = k.conrelid
  WHERE k.contype <> 'n'
 UNION ALL
-SELECT 'index', r.full_name, pg_get_indexdef(i.indexrelid)
+SELECT 'index', t.full_name || '.' || r.relname, pg_get_indexdef(i.indexrelid)
        || CASE WHEN i.indisvalid THEN '' ELSE ' invalid' END
-  FROM pg_index i JOIN relation r ON r.oid = i.indexrelid
+  FROM pg_index i JOIN relation r ON r.oid = i.indexrelid JOIN relation t ON t.oid = i.indrelid
 UNION ALL
 SELECT 'trigger', r.full_name || '.' || t.tgname,
        pg_get_triggerdef(t.oid) || ' ' || t.tgenabled::text
@@ -771,7 +889,7 @@ def compared(wanted, found):
 def template_key(project, link, seeds=()):
     """A digest of all that a database built by these migrations depends on."""
     parts = [json.dumps(_versions(), sort_keys=True)]
-    files = set(project.files()) | set(_project_modules())
+    files = set(project.folder_files()) | set(_project_modules())
     for pattern in seeds:
         import glob
 
@@ -826,7 +944,7 @@ def ensure_template(link, key, build):
 
     *build* returns the facts of `fingerprint`, which are kept with the template.
     """
-    name = REFERENCE + key[:32]
+    name = _prefix(link) + key[:24]
     link.rows("SELECT pg_advisory_lock(" + TEMPLATE_LOCK + ")")
     try:
         sealed = _sealed(link, name)
@@ -842,6 +960,12 @@ def ensure_template(link, key, build):
         return Template(name, facts, True)
     finally:
         link.rows("SELECT pg_advisory_unlock(" + TEMPLATE_LOCK + ")")
+
+
+def _prefix(link):
+    """One a database: its lock is, too."""
+    database = link.rows("SELECT current_database()")[0][0]
+    return REFERENCE + hashlib.sha256(database.encode()).hexdigest()[:8] + "_"
 
 
 def _sealed(link, name):
@@ -860,7 +984,7 @@ def _sealed(link, name):
 def _forget_old(link, newest):
     """Drop all templates but the newest few; whoever clones one holds the lock."""
     names = link.rows(
-        "SELECT datname FROM pg_database WHERE starts_with(datname, " + literal(REFERENCE) + ")"
+        "SELECT datname FROM pg_database WHERE starts_with(datname, " + literal(_prefix(link)) + ")"
         " AND datname <> "
         + literal(newest)
         + " ORDER BY oid DESC OFFSET "
@@ -931,19 +1055,23 @@ def reference(project, door, link, seeds=()):
                     + literal(version)
                     + " CASCADE"
                 )
-        _upgrade_in(project, door, name, "heads")
+        with _redirected(project, door, name):
+            project.upgrade("heads", name)
         with door.open(name) as own:
             return fingerprint(own)
 
     return ensure_template(link, template_key(project, link, seeds), build)
 
 
-def _upgrade_in(project, door, database, target):
+@contextlib.contextmanager
+def _redirected(project, door, database):
+    """Send env.py to another database of the server for a while."""
     door.database = database
     try:
-        project.upgrade(target)
+        yield
     finally:
         door.database = None
+        door.forget()
 
 
 # --- Linting the history ---------------------------------------------------------------
@@ -958,44 +1086,49 @@ def lint(project, door, link):
     findings = []
     if len(heads) > 1:
         findings.append(["single-head", ", ".join(sorted(heads)), "the history has several heads"])
-    name = SCRATCH + hashlib.sha256(os.urandom(16)).hexdigest()[:24]
-    create_database(link, name)
-    door.database = name
-    try:
+    with _scratch(project, door, link) as name:
         # From the oldest: each finds the schema of those before it.
         for revision in reversed(list(project.scripts.walk_revisions())):
             found = _up_down(project, door, name, revision)
             findings += found
             if found:
                 break  # what it left is in the way of the rest
-    finally:
-        door.database = None
-        drop_database(link, name)
     return findings
 
 
-def _up_down(project, door, name, revision):
-    from alembic import command
+@contextlib.contextmanager
+def _scratch(project, door, link, template=None):
+    """A database that is gone at the end, to which env.py is sent."""
+    name = SCRATCH + hashlib.sha256(os.urandom(16)).hexdigest()[:24]
+    create_database(link, name, template)
+    try:
+        with _redirected(project, door, name):
+            yield name
+    finally:
+        drop_database(link, name)
 
+
+def _up_down(project, door, name, revision):
     def facts():
         with door.open(name) as own:
             return fingerprint(own)
 
     before = facts()
-    project.upgrade(revision.revision)
+    project.upgrade(revision.revision, name)
     after = facts()
     down = revision.down_revision
     if isinstance(down, (tuple, list)):
         return []  # a merge: there is nothing to undo
     try:
-        command.downgrade(project.config, down or "base")
+        project.downgrade(down or "base", name)
     except Exception as error:
         return [["up-down", revision.revision, "it can't be undone: " + _words(error)]]
-    left = [d for d in compared(before, facts()) if "alembic_version" not in d[1]]
+    # The version table stays, by whatever name.
+    left = [d for d in compared(before, facts()) if down or not _is_version(d[1], after)]
     if left:
         return [["up-down", revision.revision, "downgrade leaves " + _listed(left)]]
     try:
-        project.upgrade(revision.revision)
+        project.upgrade(revision.revision, name)
     except Exception as error:
         return [["up-down", revision.revision, "it does not run a second time: " + _words(error)]]
     again = compared(after, facts())
@@ -1003,6 +1136,13 @@ def _up_down(project, door, name, revision):
         words = "a second upgrade gives another schema: " + _listed(again)
         return [["up-down", revision.revision, words]]
     return []
+
+
+def _is_version(fact, facts):
+    """Whether *fact* is of the table that has the column version_num."""
+    tables = [one[7 : -len(".version_num")] for one in facts if one.endswith(".version_num")]
+    name = fact.partition(" ")[2]
+    return any(name == table or name.startswith(table + ".") for table in tables)
 
 
 def _listed(differences):
@@ -1016,22 +1156,25 @@ def _listed(differences):
 
 def answer(request):
     """The facts that *request* asks for; what goes wrong is a fact, too."""
-    project = Project(request["ini"])
     own = MIGRATOR + ":" + request.get("run", str(os.getpid()))
-    if request["do"] == "scripts":
-        return scripts_facts(project)[0]
-    with Door(own if request["do"] == "migrate" else "unstale-look") as door:
-        project.capture(door)
+    name = own if request["do"] == "migrate" else "unstale-look"
+    with Door(name, read_only=request["do"] == "look") as door:
+        project = Project(request["ini"], door)
+        project.capture()
         if not door.is_postgres:
             facts, words = scripts_facts(project)
             facts.update(schema_facts(project, words, request.get("metadata")))
             facts["server"] = None
             return facts
-        waited = wait_until_ready(door, request.get("deadline_s", 0))
+        wait_until_ready(door, request.get("deadline_s", 0))
         with door.open() as link:
-            found = _ACTIONS[request["do"]](project, door, link, request)
-    found["waited"] = waited
-    return found
+            return _ACTIONS[request["do"]](project, door, link, request)
+
+
+def _is_elsewhere(facts, request):
+    """Whether this is another cluster than that of the stack, which alone may be written to."""
+    wanted = request.get("system")
+    return bool(wanted) and facts["server"]["identity"]["system"] != wanted
 
 
 def _look(project, door, link, request):
@@ -1044,7 +1187,7 @@ def _look(project, door, link, request):
 
 def _check(project, door, link, request):
     facts = _look(project, door, link, request)
-    if not facts["server"]["in_progress"]:
+    if not facts["server"]["in_progress"] and not _is_elsewhere(facts, request):
         facts["reference"] = _referred(project, door, link, request)
     return facts
 
@@ -1058,16 +1201,10 @@ def _referred(project, door, link, request):
     except NotChecked as error:
         return {"why_not": str(error)}
     except Exception as error:
-        return {"why_not": "no database could be built from the migrations: " + _words(error)}
+        return {"failed": _words(error)}
     with door.open() as own:
         found = fingerprint(own)
-    return {
-        "database": made.name,
-        "is_new": made.is_new,
-        "digest": fingerprint_digest(made.facts),
-        "facts": len(made.facts),
-        "differences": compared(made.facts, found),
-    }
+    return {"facts": len(made.facts), "differences": compared(made.facts, found)}
 
 
 def _migrate(project, door, link, request):
@@ -1075,6 +1212,8 @@ def _migrate(project, door, link, request):
     end = time.monotonic() + request.get("deadline_s", 0)
     _lock(link, door, end)
     before = _look(project, door, link, request)
+    if "applied" not in before or _is_elsewhere(before, request):
+        return dict(before, ran=0)
     facts = {"before": before, "ran": 0}
     if _may_upgrade(before, request):
         try:
@@ -1082,8 +1221,7 @@ def _migrate(project, door, link, request):
         except BaseException as error:  # whatever a migration raises
             facts["failed"] = {"error": _words(error), "running": getattr(error, "running", "")}
     with door.open() as fresh:
-        after = Project(request["ini"])
-        facts.update(_check(after, door, fresh, request))
+        facts.update(_check(Project(request["ini"], door), door, fresh, request))
     return facts
 
 
@@ -1138,22 +1276,19 @@ def _sql(project, door, link, request):
 
 def _lint(project, door, link, request):
     facts, words = scripts_facts(project)
+    facts["server"] = server_facts(link, door.name)
+    if _is_elsewhere(facts, request):
+        raise NotChecked("env.py goes to another server than that of the stack")
     facts["findings"] = lint(project, door, link)
+    if facts["findings"]:
+        return facts
     # The models against a database that has only these migrations.
     made = reference(project, door, link, request.get("seeds", ()))
-    name = SCRATCH + hashlib.sha256(os.urandom(16)).hexdigest()[:24]
-    create_database(link, name, made.name)
-    door.database = name
-    try:
+    with _scratch(project, door, link, made.name):
         models = schema_facts(project, words, request.get("metadata"))
-    finally:
-        door.database = None
-        drop_database(link, name)
-    facts["models"] = models["models"]
     facts["findings"] += [
         ["models", "", kind + " " + what] for kind, what in models.get("drift") or ()
     ]
-    facts["suggestion"] = models.get("suggestion", "")
     return facts
 
 

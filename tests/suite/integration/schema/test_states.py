@@ -220,7 +220,7 @@ def test_a_catalog_that_was_changed_by_hand_is_named_fact_by_fact(database: Data
         ("missing_in_catalog", "constraint public.users.users_pkey"),
         ("changed_in_catalog", "relation public.users"),
         ("added_in_catalog", "function public.one()"),
-        ("added_in_catalog", "index public.late"),
+        ("added_in_catalog", "index public.users.late"),
     }
 
 
@@ -319,6 +319,85 @@ def test_several_locations_and_both_heads_work(database: Database) -> None:
 
     assert document["state"] == "current"
     assert document["heads"] == ["0002", "0003"]
+
+
+POOLED = """
+import os
+
+from alembic import context
+from sqlalchemy import create_engine
+
+import models
+
+URL = f"postgresql+psycopg://app:only-for-tests@{os.environ['UNSTALE_DB_5432']}/{os.environ['STATE_DB']}"
+if "shared" not in vars(models):
+    models.shared = create_engine(URL)
+
+with models.shared.connect() as connection:
+    context.configure(connection=connection, target_metadata=models.metadata)
+    with context.begin_transaction():
+        context.run_migrations()
+"""
+
+
+def test_a_pooled_connection_never_leads_a_check_to_the_real_database(database: Database) -> None:
+    database.write("migrations/env.py", POOLED)
+    database.alembic("upgrade", "0001")
+    before = database.content()
+
+    assert database.unstale("db.check", "--json").must(3).document()["state"] == "behind"
+    database.unstale("db.check", "--history").must(3)
+
+    assert database.content() == before
+    assert database.unstale("db.migrate", "--json").must(0).document()["state"] == "current"
+
+
+def test_tables_of_an_init_script_or_an_extension_are_nobodys_fault(database: Database) -> None:
+    database.sql("CREATE EXTENSION pg_buffercache", "CREATE SCHEMA tools")
+    database.sql("CREATE TABLE tools.notes (id serial PRIMARY KEY)")
+    _upgrade(database)
+
+    document = database.unstale("db.check", "--json").must(0).document()
+
+    assert document["state"] == "current"
+    assert "relation tools.notes" in " ".join(document["evidence"])
+
+
+def test_migrations_that_do_not_run_from_nothing_prove_nothing(database: Database) -> None:
+    _upgrade(database)
+    database.replace(
+        "migrations/versions/0001_users.py", "def upgrade():\n", "def upgrade():\n    assert 0\n"
+    )
+
+    assert database.unstale("db.check", "--json").must(4).document()["state"] == "unrepeatable"
+
+
+def test_a_look_can_not_write_even_if_env_py_would(database: Database) -> None:
+    _upgrade(database)
+    database.replace(
+        "migrations/env.py",
+        "# BEFORE CONFIGURE",
+        'connection.exec_driver_sql("CREATE SCHEMA side"); connection.commit()',
+    )
+    before = database.content()
+
+    answer = database.unstale("db.status").must(5)
+
+    assert "read-only transaction" in answer.err
+    assert database.content() == before
+
+
+def test_a_head_that_another_one_depends_on_is_applied(database: Database) -> None:
+    text = HOLLOW.format("0003", None).replace("def up", 'depends_on = "0002"\n\n\ndef up', 1)
+    database.write("migrations/versions/0003_other.py", text)
+    database.checkout.append(
+        "pyproject.toml",
+        '\n[tool.unstale.schema]\nmigrate-command = ["alembic", "upgrade", "heads"]\n',
+    )
+
+    document = database.unstale("db.migrate", "--json").must(0).document()
+
+    assert (document["state"], document["heads"]) == ("current", ["0003"])
 
 
 ASYNC = """
