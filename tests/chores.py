@@ -34,10 +34,10 @@ _CHECKS: tuple[tuple[str, tuple[str, ...]], ...] = (
         "tests on the engine",
         (
             *("coverage", "run", "-m", "pytest", "-q", "--durations=15"),
-            # Two at a time: they wait for the engine more than they compute. The tests
+            # Three at a time: they wait for the engine more than they compute. The tests
             # of a file share fixtures, and stay together.
-            *("--numprocesses=2", "--dist=loadfile"),
-            # The longest files first: the last one keeps only one of the two busy.
+            *("--numprocesses=3", "--dist=loadfile"),
+            # The longest files first: the last one keeps only one of them busy.
             "tests/suite/integration",
             "tests/suite/oracle",
             "tests/suite/plugin",

@@ -28,6 +28,10 @@ _URL_PASSWORD = re.compile(
 # A user name without a password is often a token.
 _URL_TOKEN = re.compile(r"(?P<head>\b[a-zA-Z][a-zA-Z0-9+.-]*://)(?P<password>[^\s\"'/@:*]+)@")
 
+_QUERY_PASSWORD = re.compile(
+    r"(?P<head>://[^\s\"']*[?&](?:ssl)?password=)(?P<password>[^&\s\"'#]+)"
+)
+
 
 def is_secret(key: str, value: str | None = None) -> bool:
     """Say whether *key* names a secret, or *value* is a URL with a password."""
@@ -40,7 +44,7 @@ def _in_urls(text: str) -> tuple[str, ...]:
     """Passwords, and user names that stand alone, in the URLs of *text*."""
     return tuple(
         found.group("password")
-        for pattern in (_URL_PASSWORD, _URL_TOKEN)
+        for pattern in (_URL_PASSWORD, _URL_TOKEN, _QUERY_PASSWORD)
         for found in pattern.finditer(text)
     )
 
@@ -64,7 +68,7 @@ class Mask:
             text = self._pattern.sub(MASK, text)
         for pattern in (_URL_PASSWORD, _URL_TOKEN):
             text = pattern.sub(rf"\g<head>{MASK}@", text)
-        return text
+        return _QUERY_PASSWORD.sub(rf"\g<head>{MASK}", text)
 
     def __repr__(self) -> str:
         # The dataclass repr would print the values this object exists to hide.

@@ -106,5 +106,6 @@ def _parts(settings: Settings) -> tuple[str, ...]:
         "state": has_database,
         "leaks": settings.leaks,
         "monitor": settings.session_monitor,
+        "sessions": bool(settings.sessionmaker),
     }
     return tuple(part for part, is_asked in asked.items() if is_asked)

@@ -17,7 +17,7 @@ import pytest
 from sqlalchemy import Connection, Engine, MetaData, make_url, text
 from sqlalchemy.exc import DBAPIError
 
-from unstale.errors import ConfigError, Mismatch, UnstaleError
+from unstale.errors import ConfigError, Mismatch, TimedOut, UnstaleError
 from unstale.jsontext import read_json
 from unstale.pytest_plugin import ground as grounds
 from unstale.pytest_plugin import migrations, tables, templates
@@ -301,6 +301,11 @@ _IDENTITY = text(
 )
 
 
+def _told() -> Any:  # noqa: ANN401 - JSON of an environment variable
+    """Which database a run of unstale migrated; None if pytest was started by hand."""
+    return read_json(os.environ.get("UNSTALE_DATABASE", "null"))
+
+
 def _require_the_runs(admin: Engine) -> None:
     """Refuse another database than the one that this run of unstale has migrated.
 
@@ -308,7 +313,7 @@ def _require_the_runs(admin: Engine) -> None:
         Mismatch: the tests are connected to another one.
 
     """
-    told = read_json(os.environ.get("UNSTALE_DATABASE", "null"))
+    told = _told()
     if not isinstance(told, dict):
         return  # pytest was started by hand
     with admin.connect() as connection:
@@ -353,18 +358,35 @@ def _judged(settings: Settings, place: Place, admin: Engine) -> tuple[str, str]:
 def _schema_state(settings: Settings, url: str) -> SchemaStatus:
     """What the piped probe says of the database, in a Python of its own."""
     probe = Path(schema_status.__file__).parents[1] / "adapters" / "database" / "probe.py"
-    request = {"do": "look", "ini": str(settings.alembic_ini)}
-    done = subprocess.run(
+    # A server of unstale's own run may get a database to compare with.
+    is_ours = isinstance(_told(), dict)
+    request = {
+        "do": "check" if is_ours else "look",
+        "ini": str(settings.alembic_ini),
+        "metadata": settings.metadata or None,
+        "reference": is_ours,
+        "why_not": "unstale did not start this server",
+    }
+    done = _run_probe(
         (sys.executable, "-", json.dumps(request)),
         input=probe.read_text(),
         cwd=settings.root,
         env=child_environment({settings.database: url}, str(settings.root)),
-        capture_output=True,
-        text=True,
-        timeout=_PROBE_S,
-        check=False,
     )
-    return schema_status.read(done.stdout)
+    return schema_status.read(done.stdout or done.stderr)
+
+
+def _run_probe(command: tuple[str, ...], **options: Any) -> subprocess.CompletedProcess[str]:  # noqa: ANN401 - subprocess.run's own
+    try:
+        return subprocess.run(
+            command, capture_output=True, text=True, timeout=_PROBE_S, check=False, **options
+        )
+    except subprocess.TimeoutExpired as error:
+        raise TimedOut(
+            f"The schema could not be read within {_PROBE_S:g} s.",
+            cause="env.py waits for something, or the machine is very busy.",
+            hint="run alembic current by hand",
+        ) from error
 
 
 def _metadata(settings: Settings) -> MetaData:

@@ -17,7 +17,7 @@ __all__ = ["Address", "address", "heads", "register"]
 
 # SQLAlchemy's own grammar of a URL, without the parts nobody may see.
 _URL = re.compile(
-    r"[\w+]+://(?:[^:/@]*(?::[^@]*)?@)?"
+    r"[\w+]+://(?:[^?]*@)?"  # greedy: a password may hold an @ and a slash
     r"(?:\[(?P<six>[^/?\]]+)\]|(?P<host>[^/:?]+))?(?::(?P<port>\d+))?"
     r"(?:/(?P<database>[^?]*))?(?:\?(?P<query>.*))?"
 )

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
@@ -42,27 +43,6 @@ _TABLES = text(
 )
 _REFERENCES = text(
     "SELECT conrelid, confrelid FROM pg_constraint WHERE contype = 'f' AND conrelid <> confrelid"
-)
-_CATALOG = text(
-    r"""
-    SELECT 'table ' || format('%I.%I', n.nspname, c.relname)
-      FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-     WHERE c.relkind IN ('r', 'p', 'v', 'm') AND c.relpersistence <> 't'
-       AND n.nspname NOT LIKE 'pg\_%' AND n.nspname <> 'information_schema'
-    UNION ALL
-    SELECT 'column ' || format('%I.%I.%I', n.nspname, c.relname, a.attname) || ' '
-           || format_type(a.atttypid, a.atttypmod) || CASE WHEN a.attnotnull THEN ' not null'
-                                                           ELSE '' END
-      FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-      JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-     WHERE c.relkind IN ('r', 'p', 'v', 'm') AND c.relpersistence <> 't'
-       AND n.nspname NOT LIKE 'pg\_%' AND n.nspname <> 'information_schema'
-    UNION ALL
-    SELECT 'constraint ' || format('%s on %s', o.conname, o.conrelid::regclass) || ' '
-           || pg_get_constraintdef(o.oid)
-      FROM pg_constraint o JOIN pg_namespace n ON n.oid = o.connamespace
-     WHERE o.conrelid <> 0 AND n.nspname NOT LIKE 'pg\_%' AND n.nspname <> 'information_schema'
-    """
 )
 
 
@@ -161,22 +141,64 @@ def truncate(connection: Connection, base: Baseline) -> None:
     """
     with _cleaning(connection, base):
         if base.emptied:
+            # CASCADE reaches kept tables that reference emptied ones, and their sequences.
+            states = _sequences(connection, base.kept)
             names = ", ".join(_sql(table) for table in base.emptied)
             connection.execute(text(f"TRUNCATE TABLE {names} RESTART IDENTITY CASCADE"))
-        # CASCADE reaches kept tables that reference emptied ones.
+            for name, last, is_called in states:
+                set_back = text("SELECT setval(CAST(:name AS regclass), :last, :is_called)")
+                values = {"name": name, "last": last, "is_called": is_called}
+                connection.execute(set_back, values)
         _restore(connection, base, ())
 
 
+_SEQUENCES = text(
+    """
+    SELECT s.oid::regclass::text FROM pg_depend d JOIN pg_class s ON s.oid = d.objid
+     WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass
+       AND s.relkind = 'S' AND d.deptype IN ('a', 'i') AND d.refobjid = ANY(:tables)
+    """
+)
+
+
+def _sequences(connection: Connection, tables: Sequence[Table]) -> list[tuple[str, int, bool]]:
+    """The sequences of *tables*, and where each of them is."""
+    names = connection.execute(_SEQUENCES, {"tables": [t.oid for t in tables]}).scalars().all()
+    found = []
+    for name in names:
+        sql = text(f"SELECT last_value, is_called FROM {_escaped(name)}")  # noqa: S608
+        last, is_called = connection.execute(sql).one()
+        found.append((name, last, is_called))
+    return found
+
+
 def catalog(engine: Engine) -> frozenset[str]:
-    """Tables, columns, constraints and applied migrations, a line of text each."""
+    """Every fact of the catalog and the applied migrations, a line of text each."""
+    from unstale.adapters.database import probe
+
+    # Any: the probe has no hints, since it runs on the Python of any project.
+    own: Any = probe
+    # A connection of its own: its options stay with it.
     with engine.connect() as connection:
-        found = set(connection.execute(_CATALOG).scalars())
-        rows = connection.execute(_TABLES).all()
-        for row in rows:
+        facts = own.fingerprint(_Plain(connection))
+    with engine.connect() as connection:
+        found = {f"{fact} {words}".strip() for fact, words in facts.items()}
+        for row in connection.execute(_TABLES).all():
             if row.name == "alembic_version":
                 sql = f"SELECT version_num FROM {_escaped(row.quoted)}"  # noqa: S608
                 found |= {f"migration {one}" for one in connection.execute(text(sql)).scalars()}
     return frozenset(found)
+
+
+class _Plain:
+    """A connection that takes statements as they are: a percent sign is one."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection.execution_options(no_parameters=True)
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        """What *sql* returns."""
+        return [tuple(row) for row in self._connection.exec_driver_sql(sql)]
 
 
 def _restore(connection: Connection, base: Baseline, emptied: Sequence[Table]) -> None:

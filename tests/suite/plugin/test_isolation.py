@@ -300,3 +300,29 @@ def test_asking_for_isolation_without_one_fails(suite: Any) -> None:
 
     result.assert_outcomes(errors=1)
     assert "unstale_isolation is none" in result.stdout.str()
+
+
+KEPT_SEQUENCE = """
+from sqlalchemy import text
+
+def count(database):
+    with database.engine.begin() as connection:
+        connection.execute(text("INSERT INTO seeded (name) VALUES ('x')"))
+
+def test_a(isolated_database): count(isolated_database)
+def test_b(isolated_database): count(isolated_database)
+"""
+
+
+def test_truncate_leaves_the_sequence_of_a_kept_table_behind_its_rows(suite: Any) -> None:
+    suite.opts(isolation="truncate")
+    suite.migrate()
+    suite.env_options("include_object=lambda o, name, *rest: name != 'seeded'")
+    suite.ask('CREATE TABLE seeded (id serial PRIMARY KEY, name text, by int REFERENCES "user")')
+    suite.ask("INSERT INTO seeded (name) VALUES ('one'), ('two')")
+    suite.tests(KEPT_SEQUENCE)
+
+    result = suite.run()
+
+    result.assert_outcomes(passed=2)
+    assert suite.ask("SELECT id FROM seeded ORDER BY 1") == [1, 2]

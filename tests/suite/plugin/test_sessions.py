@@ -692,12 +692,6 @@ def test_fresh_async_does_the_same(database: str, engine: Engine) -> None:
 
 # The fixture of a suite that names its sessionmaker
 
-CONFTEST = """
-from unstale.pytest_plugin import sessions
-
-def pytest_configure(config):
-    sessions.register(config)
-"""
 DATABASE = """
 import os
 import sqlalchemy as sa
@@ -756,7 +750,6 @@ def test_a_suite_that_names_its_sessionmaker_gets_isolated_sessions(
     suite: Any, name: str, isolation: str, tests: str
 ) -> None:
     suite.opts(isolation=isolation, sessionmaker=f"app_database:{name}")
-    suite.write("conftest.py", CONFTEST)
     suite.write("app_database.py", DATABASE)
     suite.tests(tests)
     suite.migrate()
@@ -773,7 +766,6 @@ def test_a_suite_that_names_its_sessionmaker_gets_isolated_sessions(
 )
 def test_what_is_no_sessionmaker_is_named(suite: Any, name: str, words: str) -> None:
     suite.opts(sessionmaker=name, schema="none")
-    suite.write("conftest.py", CONFTEST)
     suite.write("app_database.py", DATABASE)
     suite.tests("def test_it(session_source): ...")
 

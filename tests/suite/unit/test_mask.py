@@ -82,3 +82,13 @@ def test_two_values_of_one_name_are_both_hidden() -> None:
     mask = mask_for([("API_KEY", "heron-72"), ("API_KEY", "egret-72")])
 
     assert mask("heron-72 egret-72") == f"{MASK} {MASK}"
+
+
+def test_a_password_in_the_query_of_a_url_is_hidden() -> None:
+    url = "postgresql://app@db.example.com/app?sslmode=require&password=heron-72-x&a=1"
+
+    shown = Mask()(f"could not connect to {url}")
+
+    assert "heron-72-x" not in shown
+    assert "&a=1" in shown
+    assert is_secret("URL", url)

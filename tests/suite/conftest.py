@@ -1,0 +1,36 @@
+"""Which tests are left to ``inv check --full``: CI has fifteen minutes.
+
+Each has a sibling that stays, which goes the same way with other words.
+"""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+LONG = (
+    r"plugin/test_isolation\.py.*\[(?!savepoint).*xdist\]",
+    r"plugin/test_isolation\.py::test_a_role_without_rights.*\[(savepoint|truncate)\]",
+    r"plugin/test_isolation\.py::test_who_holds_a_lock_is_named\[dirty-delete\]",
+    r"plugin/test_core\.py::(?!test_a_wrong_schema).*xdist",
+    r"plugin/test_core\.py::test_a_pytest_inside_of_a_worker",
+    r"plugin/test_watch\.py.*arguments1\]",
+    r"plugin/test_watch\.py::test_a_suite_that_swallows_errors",
+    # Waits for a server that is not there, a minute long.
+    r"plugin/test_header\.py::test_the_header_says_image_head_and_database",
+    r"integration/schema/test_readiness\.py::test_a_service_that_restarts_in_a_loop",
+    r"integration/test_stack_staleness\.py.*\[in \.\]",
+    r"integration/test_image_bases\.py::test_a_layer_cache_from_the_registry",
+    r"integration/test_image_bases\.py.*\[(stage|relabelled)\]",
+    r"integration/test_local\.py.*\[(2-130|1-129)\]",
+    r"integration/schema/test_readiness\.py::test_(an_unknown_role|a_role_without)",
+)
+_LONG = re.compile("|".join(LONG))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark them."""
+    for item in items:
+        if _LONG.search(item.nodeid):
+            item.add_marker(pytest.mark.long)
