@@ -239,6 +239,9 @@ def _one_off(
         )
         return ports.process.run(command, shown)
     service = site.settings.schema.service or site.runner
+    if (running := _running(ports, site, deployment, service)) is not None:
+        options = RunOptions(("python", *argv), _MIGRATE_S, stdin=_probe())
+        return ports.docker.execute(running, options, shown)
     # A name of its own: two shells may ask at once. Python and not the image's entry point, which
     # may well run migrations itself.
     container = f"{deployment.target.project}-probe-{os.urandom(4).hex()}"
@@ -250,6 +253,17 @@ def _one_off(
     finally:
         with ports.held():
             ports.docker.remove_containers([container])
+
+
+def _running(ports: Ports, site: Site, deployment: Deployment, service: str) -> str | None:
+    """The container to ask in, where tests run inside one that is up anyway."""
+    if site.settings.runner.mode != "exec":
+        return None
+    found = steps.containers(ports, deployment)
+    return next(
+        (c.id for c in found if c.service == service and c.status == "running" and not c.one_off),
+        None,
+    )
 
 
 # --- Migrations in the image and in the tree ----------------------------------------

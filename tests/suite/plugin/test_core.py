@@ -205,7 +205,9 @@ def test_who_migrates_is_named_at_the_deadline(database: str, sign: str) -> None
     assert f"{name} (pid " in str(caught.value)
 
 
-def test_the_suite_waits_for_a_migration_and_then_runs(suite: Any) -> None:
+@pytest.mark.parametrize("round_", range(int(os.environ.get("UNSTALE_ROUNDS", "1"))))
+def test_the_suite_waits_for_a_migration_and_then_runs(suite: Any, round_: int) -> None:
+    del round_
     suite.opts()
     suite.tests(PASSES)
     suite.write(
