@@ -27,10 +27,16 @@ LONG = (
     r"integration/schema/test_readiness\.py::test_(an_unknown_role|a_role_without)",
 )
 _LONG = re.compile("|".join(LONG))
+_MANY = re.compile(
+    r"oracle/(parser|tree|ignore)/test_engine\.py|plugin/test_(watch|isolation|core|state)\.py"
+    r"|integration/(test_image_bases|test_image_chores|test_reuse|test_bad_input)\.py"
+    r"|integration/schema/test_readiness\.py"
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark them."""
-    for item in items:
-        if _LONG.search(item.nodeid):
+    """Mark them, and every second one of the many small builds."""
+    for number, item in enumerate(items):
+        is_one_of_many = number % 2 and _MANY.search(item.nodeid)
+        if is_one_of_many or _LONG.search(item.nodeid):
             item.add_marker(pytest.mark.long)

@@ -15,13 +15,19 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateSchema
 
 from unstale.errors import TearDownFailed
-from unstale.pytest_plugin.readiness import MIGRATION_LOCK
+from unstale.pytest_plugin.readiness import (
+    MIGRATION_LOCK,
+    migrations_in_progress,
+    wait_for_migrations,
+)
 from unstale.pytest_plugin.watch import allowed
 
 if TYPE_CHECKING:
     from sqlalchemy import MetaData
 
 __all__ = ["Created", "create_missing", "drop_created"]
+
+_MIGRATED_S = 300.0
 
 # system_identifier tells one server's data from another's, even on one address.
 _PLACE = text(
@@ -74,21 +80,35 @@ class Created:
 def create_missing(engine: Engine, metadata: MetaData) -> Created:
     """Create the tables of *metadata* that are not there, beside what is.
 
-    No migration can begin meanwhile: its lock is held in shared mode, on a
-    connection of its own. Who calls waited for those that were going on, and
-    holds off other processes that do the same.
+    No migration of ours can begin meanwhile: its lock is held in shared mode, on a
+    connection of its own. Who calls holds off other processes that do the same.
+
+    Raises:
+        TimedOut: a migration was still going on after five minutes.
+
     """
-    with engine.connect() as guard:
-        guard.execute(text(f"SELECT pg_advisory_xact_lock_shared({MIGRATION_LOCK})"))
-        with allowed(), engine.begin() as connection:
-            before = set(connection.execute(_OBJECTS).scalars())
-            schemas = {table.schema for table in metadata.tables.values() if table.schema}
-            for schema in sorted(schemas):
-                connection.execute(CreateSchema(schema, if_not_exists=True))
-            metadata.create_all(connection)
-            rows = connection.execute(_OBJECTS).all()
-            made = tuple((row.oid, row.kind, row.name) for row in rows if row.oid not in before)
-            return Created(connection.execute(_PLACE).scalar_one(), made)
+    # A pg_stat_activity that is asked inside of a transaction never changes.
+    outside = engine.execution_options(isolation_level="AUTOCOMMIT")
+    while True:
+        with engine.connect() as guard:
+            guard.execute(text(f"SELECT pg_advisory_xact_lock_shared({MIGRATION_LOCK})"))
+            # One that began before the lock was ours; plain Alembic takes no lock at all.
+            if not migrations_in_progress(guard):
+                return _create(engine, metadata)
+        # Without the lock: a migrator that waits for it is in progress, too.
+        wait_for_migrations(outside, deadline_s=_MIGRATED_S)
+
+
+def _create(engine: Engine, metadata: MetaData) -> Created:
+    with allowed(), engine.begin() as connection:
+        before = set(connection.execute(_OBJECTS).scalars())
+        schemas = {table.schema for table in metadata.tables.values() if table.schema}
+        for schema in sorted(schemas):
+            connection.execute(CreateSchema(schema, if_not_exists=True))
+        metadata.create_all(connection)
+        rows = connection.execute(_OBJECTS).all()
+        made = tuple((row.oid, row.kind, row.name) for row in rows if row.oid not in before)
+        return Created(connection.execute(_PLACE).scalar_one(), made)
 
 
 def drop_created(engine: Engine, created: Created) -> str:

@@ -373,7 +373,8 @@ def _schema_state(settings: Settings, url: str) -> SchemaStatus:
         cwd=settings.root,
         env=child_environment({settings.database: url}, str(settings.root)),
     )
-    return schema_status.read(done.stdout or done.stderr)
+    # Errors last: without an answer, the end of it all is the cause.
+    return schema_status.read(f"{done.stdout}\n{done.stderr}")
 
 
 def _run_probe(command: tuple[str, ...], **options: Any) -> subprocess.CompletedProcess[str]:  # noqa: ANN401 - subprocess.run's own

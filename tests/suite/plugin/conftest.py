@@ -71,7 +71,7 @@ def beside(connection: Connection, name: str) -> list[str]:
     from hashlib import sha256
 
     sql = "SELECT datname FROM pg_database WHERE datname ~ :pattern ORDER BY 1"
-    pattern = f"^unstale_[ct]_{sha256(name.encode()).hexdigest()[:8]}_"
+    pattern = f"^unstale_[crt]_{sha256(name.encode()).hexdigest()[:8]}_"
     return list(connection.execute(text(sql), {"pattern": pattern}).scalars())
 
 

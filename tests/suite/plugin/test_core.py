@@ -10,10 +10,12 @@ import xml.etree.ElementTree as ET
 from typing import Any
 
 import pytest
-from sqlalchemy import create_engine, make_url, text
+from sqlalchemy import Column, Integer, MetaData, Table, create_engine, make_url, text
 from sqlalchemy.pool import NullPool
 
-from unstale.errors import ConfigError, NotReady
+from unstale.errors import ConfigError, NotReady, TimedOut
+from unstale.pytest_plugin import database as guard
+from unstale.pytest_plugin.creation import Created, create_missing
 from unstale.pytest_plugin.engines import open_engine, sync_url
 from unstale.pytest_plugin.readiness import wait_for_migrations, wait_until_ready
 
@@ -55,6 +57,44 @@ def test_a_wrong_schema_stops_before_the_first_test(suite: Any, workers: tuple[s
     assert "No test was run. The schema is" in result.stdout.str()
     assert "Next:" in result.stdout.str()
     assert "INTERNALERROR" not in result.stdout.str()
+
+
+def test_models_that_only_the_configuration_names_are_compared(suite: Any) -> None:
+    suite.opts(metadata="models:Base.metadata")
+    env = suite.pytester.path / "migrations/env.py"
+    env.write_text(env.read_text().replace("Base.metadata", "None"))
+    suite.migrate()
+    suite.tests(PASSES)
+
+    assert suite.run().ret == 0
+
+
+def test_a_probe_without_an_answer_tells_its_last_words(suite: Any) -> None:
+    suite.opts()
+    suite.write(
+        "migrations/env.py",
+        "import os, sys\nprint('begun', flush=True)\n"
+        "print('lost', os.environ['APP_URL'], file=sys.stderr, flush=True)\nos._exit(1)\n",
+    )
+    suite.tests(PASSES)
+
+    result = suite.run()
+
+    assert result.ret == 3
+    assert nobody_ran(result)
+    assert make_url(suite.url).password == "example"
+    result.stdout.fnmatch_lines(["*the probe printed no answer*", "*lost *://app:********@*"])
+    assert "app:example@" not in result.stdout.str()
+
+
+def test_a_probe_that_takes_too_long_is_an_error_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guard, "_PROBE_S", 0.2)
+
+    with pytest.raises(TimedOut, match="could not be read within") as caught:
+        guard._run_probe((sys.executable, "-c", "import time; time.sleep(60)"))
+
+    assert caught.value.cause
+    assert caught.value.hint
 
 
 def test_an_empty_database_is_not_a_migrated_one(suite: Any) -> None:
@@ -285,6 +325,33 @@ def test_create_all_works_beside_unapplied_migrations(suite: Any) -> None:
     assert suite.table_names() == []
 
 
+def test_create_all_lets_a_migration_end_that_began_meanwhile(database: str) -> None:
+    metadata = MetaData()
+    for name in ("first", "second"):
+        Table(name, metadata, Column("id", Integer))
+    named = {"application_name": "unstale-migrate:7"}
+    migrating = create_engine(database, poolclass=NullPool, connect_args=named).connect()
+    migrating.execute(text("SET lock_timeout = '30s'"))
+    made: list[Created] = []
+
+    def create() -> None:
+        made.append(create_missing(open_engine(database), metadata))
+
+    thread = threading.Thread(target=create)
+    thread.start()
+    thread.join(0.5)
+    was_waiting = thread.is_alive()
+    # The lock is free: one that waited for the other would wait forever.
+    migrating.execute(text("SELECT pg_advisory_xact_lock(1970170222, 1835625838)"))
+    migrating.execute(text("CREATE TABLE first (id int)"))
+    migrating.commit()
+    migrating.close()
+    thread.join(60)
+
+    assert was_waiting
+    assert [one.tables for one in made] == [("public.second",)]
+
+
 def test_create_all_drops_nothing_where_a_version_table_is(suite: Any) -> None:
     suite.opts(**CREATE)
     suite.migrate()
@@ -364,6 +431,30 @@ def test_a_schema_that_a_fixture_dropped_fails_the_session(
     assert result.ret == 3
     result.assert_outcomes(passed=2)
     result.stdout.fnmatch_lines(["*The schema is not what it was*", "*gone: *Order*"])
+
+
+@pytest.mark.parametrize(
+    ("statement", "fact"),
+    [
+        ('CREATE INDEX by_name ON "user" (name)', "index *by_name"),
+        ("ALTER TYPE order_state ADD VALUE '100%'", "enum *100%"),
+        ("ALTER TABLE \"user\" ALTER COLUMN name SET DEFAULT 'x'", "default 'x'"),
+        ('CREATE POLICY own ON "user" USING (true)', "policy *own"),
+        ("CREATE FUNCTION one() RETURNS int LANGUAGE sql AS 'SELECT 1'", "function *one("),
+    ],
+)
+def test_what_is_no_table_is_compared_in_the_end_too(suite: Any, statement: str, fact: str) -> None:
+    suite.opts()
+    suite.migrate()
+    suite.tests(
+        DROPS.replace('DROP TABLE IF EXISTS "Order"', "%s").replace("'%s'", repr(statement))
+    )
+
+    result = suite.run()
+
+    assert result.ret == 3
+    result.assert_outcomes(passed=2)
+    result.stdout.fnmatch_lines([f"*new: *{fact}*"])
 
 
 def test_tests_that_failed_are_not_hidden_by_a_changed_schema(suite: Any) -> None:

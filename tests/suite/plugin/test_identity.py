@@ -31,6 +31,21 @@ def test_the_database_that_was_migrated_is_the_right_one(
     assert suite.run().ret == 0
 
 
+def test_what_no_migration_made_stops_a_run_that_migrated_it(
+    suite: Any, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UNSTALE_DATABASE", _told(database))
+    suite.opts()
+    suite.migrate()
+    suite.ask("ALTER TABLE \"user\" ALTER COLUMN name SET DEFAULT 'nobody'")
+    suite.tests(TEST)
+
+    result = suite.run()
+
+    assert result.ret == 3
+    result.stdout.fnmatch_lines(["*The schema is altered*"])
+
+
 @pytest.mark.parametrize("changes", [{"system": "7"}, {"database": "other"}])
 def test_another_one_stops_the_session(
     suite: Any, database: str, monkeypatch: pytest.MonkeyPatch, changes: dict[str, str]
