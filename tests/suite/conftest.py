@@ -23,13 +23,16 @@ LONG = (
     r"integration/test_stack_staleness\.py.*\[in \.\]",
     r"integration/test_image_bases\.py::test_a_layer_cache_from_the_registry",
     r"integration/test_image_bases\.py.*\[(stage|relabelled)\]",
+    r"bench/test_bench\.py.*\[isolation\]",
+    r"integration/test_standing\.py::test_(tasks_chain|keep_leaves|services_leaves)",
+    r"integration/schema/test_states\.py::test_(several|a_migrate_command|four.*healthy)",
     r"integration/test_local\.py.*\[(2-130|1-129)\]",
     r"integration/schema/test_readiness\.py::test_(an_unknown_role|a_role_without)",
 )
 _LONG = re.compile("|".join(LONG))
 _MANY = re.compile(
     r"oracle/(parser|tree|ignore)/test_engine\.py|plugin/test_(watch|isolation|core|state)\.py"
-    r"|integration/(test_image_bases|test_image_chores|test_reuse|test_bad_input)\.py"
+    r"|integration/(test_stack_staleness|test_image_bases|test_image_chores|test_reuse|test_bad_input)\.py"
     r"|integration/schema/test_readiness\.py"
 )
 

@@ -61,7 +61,7 @@ def _figures(name: str, runs: int, files: int) -> Iterator[Figure]:
         (root / "test_price.py").write_text(_TEST)
         baseline = tuple(_upgrade(root, name) for _ in range(runs))
         for mode in MODES:
-            ours = _isolated(root, mode, address, runs * 5)
+            ours = _isolated(root, mode, address, runs)
             yield Ratio(
                 f"isolation by {mode} / `alembic upgrade head`, {schema.MIGRATIONS} migrations",
                 files,
