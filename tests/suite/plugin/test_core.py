@@ -16,7 +16,6 @@ from sqlalchemy.pool import NullPool
 from unstale.errors import ConfigError, NotReady, TimedOut
 from unstale.pytest_plugin import database as guard
 from unstale.pytest_plugin.creation import Created, create_missing
-from unstale.pytest_plugin.creation import Created, create_missing
 from unstale.pytest_plugin.engines import open_engine, sync_url
 from unstale.pytest_plugin.readiness import wait_for_migrations, wait_until_ready
 
@@ -324,33 +323,6 @@ def test_create_all_works_beside_unapplied_migrations(suite: Any) -> None:
 
     assert result.ret == 0
     assert suite.table_names() == []
-
-
-def test_create_all_lets_a_migration_end_that_began_meanwhile(database: str) -> None:
-    metadata = MetaData()
-    for name in ("first", "second"):
-        Table(name, metadata, Column("id", Integer))
-    named = {"application_name": "unstale-migrate:7"}
-    migrating = create_engine(database, poolclass=NullPool, connect_args=named).connect()
-    migrating.execute(text("SET lock_timeout = '30s'"))
-    made: list[Created] = []
-
-    def create() -> None:
-        made.append(create_missing(open_engine(database), metadata))
-
-    thread = threading.Thread(target=create)
-    thread.start()
-    thread.join(0.5)
-    was_waiting = thread.is_alive()
-    # The lock is free: one that waited for the other would wait forever.
-    migrating.execute(text("SELECT pg_advisory_xact_lock(1970170222, 1835625838)"))
-    migrating.execute(text("CREATE TABLE first (id int)"))
-    migrating.commit()
-    migrating.close()
-    thread.join(60)
-
-    assert was_waiting
-    assert [one.tables for one in made] == [("public.second",)]
 
 
 def test_create_all_lets_a_migration_end_that_began_meanwhile(database: str) -> None:
