@@ -17,7 +17,8 @@ __all__ = ["Address", "address", "heads", "register"]
 
 # SQLAlchemy's own grammar of a URL, without the parts nobody may see.
 _URL = re.compile(
-    r"[\w+]+://(?:[^?]*@)?"  # greedy: a password may hold an @ and a slash
+    # Greedy: a password may hold an @ and a slash; the second way, a question mark too.
+    r"[\w+]+://(?:(?:[^?]*|[^@/?]*:[^@]*)@)?"
     r"(?:\[(?P<six>[^/?\]]+)\]|(?P<host>[^/:?]+))?(?::(?P<port>\d+))?"
     r"(?:/(?P<database>[^?]*))?(?:\?(?P<query>.*))?"
 )

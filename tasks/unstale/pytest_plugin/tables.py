@@ -184,7 +184,8 @@ def catalog(engine: Engine) -> frozenset[str]:
     with engine.connect() as connection:
         found = {f"{fact} {words}".strip() for fact, words in facts.items()}
         for row in connection.execute(_TABLES).all():
-            if row.name == "alembic_version":
+            # By whatever name Alembic's table goes.
+            if row.name == "alembic_version" or row.columns == "version_num":
                 sql = f"SELECT version_num FROM {_escaped(row.quoted)}"  # noqa: S608
                 found |= {f"migration {one}" for one in connection.execute(text(sql)).scalars()}
     return frozenset(found)

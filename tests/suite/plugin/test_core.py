@@ -457,6 +457,24 @@ def test_what_is_no_table_is_compared_in_the_end_too(suite: Any, statement: str,
     result.stdout.fnmatch_lines([f"*new: *{fact}*"])
 
 
+def test_a_version_table_of_another_name_is_compared_at_the_end_too(suite: Any) -> None:
+    suite.opts()
+    suite.env_options("version_table='applied'")
+    suite.migrate()
+    suite.tests(
+        "import os\n"
+        "from sqlalchemy import create_engine, text\n"
+        "def test_a():\n"
+        "    with create_engine(os.environ['APP_URL']).begin() as connection:\n"
+        "        connection.execute(text(\"UPDATE applied SET version_num = 'other'\"))\n"
+    )
+
+    result = suite.run()
+
+    assert result.ret == 3
+    result.stdout.fnmatch_lines(["*gone: migration 0001*", "*new: migration other*"])
+
+
 def test_tests_that_failed_are_not_hidden_by_a_changed_schema(suite: Any) -> None:
     suite.opts()
     suite.migrate()

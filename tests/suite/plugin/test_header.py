@@ -31,6 +31,7 @@ def project(tmp_path: Path) -> Path:
         ("postgresql://app@db/appdb", Address("db", 5432, "appdb")),
         ("postgresql://app:a/b:c@db/appdb", Address("db", 5432, "appdb")),
         ("postgresql://app:p4ss@w0rd@db:6543/appdb", Address("db", 6543, "appdb")),
+        ("postgresql://app:12?34@db/appdb", Address("db", 5432, "appdb")),
         ("postgresql://[::1]:5433/appdb?sslmode=off", Address("::1", 5433, "appdb")),
         ("postgresql:///appdb?host=/run/pg&port=5434", Address("/run/pg", 5434, "appdb")),
         ("not a url", None),
