@@ -36,7 +36,7 @@ _CHECKS: tuple[tuple[str, tuple[str, ...]], ...] = (
             *("coverage", "run", "-m", "pytest", "-q", "--durations=15"),
             # Three at a time: they wait for the engine more than they compute. The tests
             # of a file share fixtures, and stay together.
-            *("--numprocesses=3", "--dist=loadfile"),
+            *("--numprocesses=3", "--dist=loadfile", "--no-loadscope-reorder"),
             # The longest files first: the last one keeps only one of them busy.
             "tests/suite/integration",
             "tests/suite/oracle",
