@@ -15,11 +15,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unstale.errors import ConfigError, CouldNotTell, MissingFile
+from unstale.parity.model import Source, Variable
 
 if TYPE_CHECKING:
     from dotenv.parser import Binding
 
-__all__ = ["Entry", "EnvFile", "merged", "parse", "read"]
+__all__ = [
+    "Duplicate",
+    "Entry",
+    "EnvFile",
+    "ExampleGap",
+    "example_gaps",
+    "example_of",
+    "merged",
+    "parse",
+    "read",
+    "variables",
+]
 
 _ENCRYPTED_FILE = {
     b"\0GITCRYPT\0": "git-crypt",
@@ -35,6 +47,11 @@ _ENCRYPTED_VALUE = {"encrypted:": "dotenvx", "ENC[AES256_GCM,": "sops"}
 # python-dotenv makes a key of it, and keys are printed.
 _KEY = re.compile(r"\w[\w.\-\[\]]*")
 
+# What an optional variable looks like in an example: "# LOG_FORMAT=json".
+_COMMENTED = re.compile(r"^[^\S\r\n]*#[^\S\r\n]*(?:export[^\S\r\n]+)?([A-Za-z_]\w*)=", re.MULTILINE)
+
+_EXAMPLE_ENDINGS = ("example", "sample", "template", "dist")
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -48,11 +65,29 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
+class Duplicate:
+    """A key that one env file assigns more than once; the last one counts."""
+
+    key: str
+    lines: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class EnvFile:
     """An env file's assignments in their order, duplicates included."""
 
     path: Path
     entries: tuple[Entry, ...]
+    commented: frozenset[str] = frozenset()
+    """Keys of assignments that are commented out, such as ``# LOG_FORMAT=json``."""
+
+    @property
+    def duplicates(self) -> tuple[Duplicate, ...]:
+        """The keys that are there more than once, in the order of their first lines."""
+        lines: dict[str, list[int]] = {}
+        for entry in self.entries:
+            lines.setdefault(entry.key, []).append(entry.line)
+        return tuple(Duplicate(key, tuple(at)) for key, at in lines.items() if len(at) > 1)
 
     @property
     def values(self) -> Mapping[str, str | None]:
@@ -60,19 +95,34 @@ class EnvFile:
         return {entry.key: entry.value for entry in self.entries}
 
 
+@dataclass(frozen=True, slots=True)
+class ExampleGap:
+    """How env files and the example that documents them differ in keys."""
+
+    example: Path
+    paths: tuple[Path, ...]
+    """The env files that it is the example of, in the order of their merging."""
+    missing: tuple[str, ...]
+    """Keys that only the example has, in its order; one commented out is optional."""
+    undocumented: tuple[str, ...]
+    """Keys that only the env files have, sorted."""
+
+
 def read(path: Path) -> EnvFile:
     """Read the env file *path*.
 
     Raises:
         MissingFile: it is not there.
-        ConfigError: it can't be read, or a line is no assignment.
-        CouldNotTell: it is encrypted, or some of its values are.
+        ConfigError: it is no file, or a line is no assignment.
+        CouldNotTell: we may not read it, it is encrypted, or some of its values are.
 
     """
     try:
         raw = path.read_bytes()
     except FileNotFoundError as error:
         raise _missing(path) from error
+    except PermissionError as error:
+        raise CouldNotTell(f"{path} may not be read by you.", hint=f"ls -l {path}") from error
     except OSError as error:
         raise ConfigError(
             f"{path} can't be read.", cause=f"{error.strerror}.", hint=f"ls -l {path}"
@@ -83,10 +133,11 @@ def read(path: Path) -> EnvFile:
 def parse(path: Path, raw: bytes) -> EnvFile:
     """Parse *raw*, the content of *path*. Raises what `read` raises."""
     _refuse_encrypted_file(path, raw)
-    entries = tuple(_entries(path, _decode(path, raw)))
+    text = _decode(path, raw)
+    entries = tuple(_entries(path, text))
     for entry in entries:
         _refuse_encrypted_value(path, entry)
-    return EnvFile(path, entries)
+    return EnvFile(path, entries, frozenset(_COMMENTED.findall(text)))
 
 
 def merged(paths: Iterable[Path]) -> Mapping[str, str | None]:
@@ -97,6 +148,71 @@ def merged(paths: Iterable[Path]) -> Mapping[str, str | None]:
             must not look like finding nothing.
 
     """
+    return {key: value for file in _files(paths) for key, value in file.values.items()}
+
+
+def variables(paths: Iterable[Path], root: Path) -> Mapping[str, Variable]:
+    """The same as `merged`, each value with the file and the line that decided it.
+
+    Files are named relative to *root*, if they are under it. Raises what `merged` raises.
+    """
+    found: dict[str, Variable] = {}
+    for file in _files(paths):
+        name = _named(file.path, root)
+        for entry in file.entries:
+            found[entry.key] = Variable(entry.value, Source("env-file", name, entry.line))
+    return found
+
+
+def example_of(path: Path) -> Path | None:
+    """The file that documents the keys of *path*, if there is one beside it.
+
+    Its own (``.env.ci.example``) wins over the one for all (``.env.example``,
+    ``example.env``). An example has none.
+    """
+    if _is_example(path):
+        return None
+    own = (f"{path.name}.{ending}" for ending in _EXAMPLE_ENDINGS)
+    common = (f".env.{ending}" for ending in _EXAMPLE_ENDINGS)
+    beside = (f"{ending}.env" for ending in _EXAMPLE_ENDINGS)
+    candidates = (path.with_name(name) for name in (*own, *common, *beside))
+    return next((one for one in candidates if one.is_file()), None)
+
+
+def example_gaps(paths: Iterable[Path]) -> tuple[ExampleGap, ...]:
+    """The keys that env files and their examples do not share, one gap an example.
+
+    Files with the same example are taken as merged. Only keys are compared: a
+    placeholder is no difference. Raises what `read` raises.
+    """
+    groups: dict[Path, list[Path]] = {}
+    for path in paths:
+        if example := example_of(path):
+            groups.setdefault(example, []).append(path)
+    gaps = (_gap(example, tuple(group)) for example, group in groups.items())
+    return tuple(gap for gap in gaps if gap.missing or gap.undocumented)
+
+
+def _gap(example: Path, paths: tuple[Path, ...]) -> ExampleGap:
+    documented = read(example)
+    ours = merged(paths)
+    return ExampleGap(
+        example,
+        paths,
+        missing=tuple(key for key in documented.values if key not in ours),
+        undocumented=tuple(sorted(ours.keys() - documented.values.keys() - documented.commented)),
+    )
+
+
+def _is_example(path: Path) -> bool:
+    return any(f".{e}." in f".{path.name}." for e in _EXAMPLE_ENDINGS)
+
+
+def _named(path: Path, root: Path) -> str:
+    return (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()
+
+
+def _files(paths: Iterable[Path]) -> tuple[EnvFile, ...]:
     files = tuple(read(path) for path in paths)
     if not files:
         raise MissingFile(
@@ -104,7 +220,7 @@ def merged(paths: Iterable[Path]) -> Mapping[str, str | None]:
             cause="None is configured, and none was found by convention.",
             hint="set env-file in [tool.unstale.environments.NAME] of pyproject.toml",
         )
-    return {key: value for file in files for key, value in file.values.items()}
+    return files
 
 
 def _missing(path: Path) -> MissingFile:
@@ -150,6 +266,8 @@ def _entries(path: Path, text: str) -> Iterator[Entry]:
 def _line(binding: Binding) -> int:
     # python-dotenv counts the blank lines before an assignment as part of it.
     text = binding.original.string
+    if not text[:1].isspace():
+        return binding.original.line
     blank = text[: len(text) - len(text.lstrip())]
     return binding.original.line + len(re.findall(r"\r\n|\n|\r", blank))
 
@@ -171,8 +289,10 @@ def _refuse_encrypted_file(path: Path, raw: bytes) -> None:
 
 
 def _refuse_encrypted_value(path: Path, entry: Entry) -> None:
+    if entry.value is None or not entry.value.startswith(tuple(_ENCRYPTED_VALUE)):
+        return
     for head, tool in _ENCRYPTED_VALUE.items():
-        if entry.value is not None and entry.value.startswith(head):
+        if entry.value.startswith(head):
             raise CouldNotTell(
                 f"{path}, line {entry.line}: {entry.key} is encrypted by {tool}.",
                 cause="Equal values look different when they are encrypted twice.",

@@ -7,7 +7,18 @@ from pathlib import Path
 import pytest
 
 from unstale.errors import ConfigError, CouldNotTell, MissingFile, UnstaleError
-from unstale.parity.envfile import Entry, merged, parse, read
+from unstale.parity.envfile import (
+    Duplicate,
+    Entry,
+    ExampleGap,
+    example_gaps,
+    example_of,
+    merged,
+    parse,
+    read,
+    variables,
+)
+from unstale.parity.model import Source, Variable
 
 PATH = Path("env/.env.test")
 
@@ -113,3 +124,76 @@ def test_an_entry_prints_no_value() -> None:
     file = parse(PATH, b"JWT_SECRET=hunter2\n")
 
     assert "hunter2" not in repr(file)
+
+
+def test_a_duplicate_is_listed_with_all_its_lines() -> None:
+    file = parse(PATH, b"A=1\nB=1\n\nA=2\nA=3\n")
+
+    assert file.duplicates == (Duplicate("A", (1, 4, 5)),)
+
+
+def test_a_file_that_may_not_be_read_is_not_compared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: Path) -> bytes:
+        raise PermissionError(13, "Permission denied")
+
+    # Root may read everything: no mode of a real file would refuse.
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+
+    with pytest.raises(CouldNotTell, match="may not be read"):
+        read(tmp_path / ".env")
+
+
+def test_each_value_has_the_file_and_line_that_decided_it(tmp_path: Path) -> None:
+    first = write(tmp_path, "base.env", "A=1\nB=1\n")
+    second = write(tmp_path, "ci.env", "\nB=2\nC\n")
+
+    assert variables((first, second), tmp_path) == {
+        "A": Variable("1", Source("env-file", "base.env", 1)),
+        "B": Variable("2", Source("env-file", "ci.env", 2)),
+        "C": Variable(None, Source("env-file", "ci.env", 3)),
+    }
+
+
+def test_of_duplicates_the_last_line_is_the_source(tmp_path: Path) -> None:
+    path = write(tmp_path, ".env", "A=1\nA=2\n")
+
+    assert variables((path,), tmp_path) == {"A": Variable("2", Source("env-file", ".env", 2))}
+
+
+@pytest.mark.parametrize(
+    ("name", "present", "example"),
+    [
+        pytest.param(".env.ci", (".env.example", ".env.ci.example"), ".env.ci.example", id="own"),
+        pytest.param(".env.ci", (".env.example", ".env.test"), ".env.example", id="common"),
+        pytest.param("ci.env", ("example.env",), "example.env", id="name-before-ending"),
+        pytest.param(".env", (".env.sample",), ".env.sample", id="sample"),
+        pytest.param(".env", (".env.test",), None, id="none"),
+        pytest.param(".env.example", (".env.sample",), None, id="an-example-has-none"),
+    ],
+)
+def test_the_example_of_a_file_is_found_beside_it(
+    tmp_path: Path, name: str, present: tuple[str, ...], example: str | None
+) -> None:
+    for one in (name, *present):
+        write(tmp_path, one, "A=1\n")
+
+    assert example_of(tmp_path / name) == (example and tmp_path / example)
+
+
+def test_a_file_and_its_example_differ_by_keys_alone(tmp_path: Path) -> None:
+    example = write(tmp_path, ".env.example", "B=change-me\nA=\nC=1\n# OPTIONAL=1\n")
+    first = write(tmp_path, ".env.base", "A=1\nZ=1\nOPTIONAL=2\n")
+    second = write(tmp_path, ".env.ci", "C=3\nY=1\n")
+
+    gaps = example_gaps((first, second))
+
+    assert gaps == (ExampleGap(example, (first, second), missing=("B",), undocumented=("Y", "Z")),)
+
+
+def test_a_file_that_has_all_keys_of_its_example_has_no_gap(tmp_path: Path) -> None:
+    write(tmp_path, ".env.example", "A=change-me\n# B=optional\n")
+    path = write(tmp_path, ".env.ci", "A=real\n")
+
+    assert example_gaps((path,)) == ()
