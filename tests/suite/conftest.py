@@ -30,6 +30,7 @@ LONG = (
     r"integration/schema/test_readiness\.py::test_(an_unknown_role|a_role_without)",
 )
 _LONG = re.compile("|".join(LONG))
+_ROW = re.compile(r"oracle/test_matrix\.py::test_row\[(?P<row>[^:]+):")
 _MANY = re.compile(
     r"oracle/(parser|tree|ignore)/test_engine\.py|plugin/test_(watch|isolation|core|state)\.py"
     r"|integration/(test_stack_staleness|test_image_bases|test_image_chores|test_reuse|test_bad_input)\.py"
@@ -38,8 +39,19 @@ _MANY = re.compile(
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark them, and every second one of the many small builds."""
+    """Mark them, every second one of the many small builds, and a row's later cases."""
+    rows: set[str] = set()
     for number, item in enumerate(items):
         is_one_of_many = number % 2 and _MANY.search(item.nodeid)
-        if is_one_of_many or _LONG.search(item.nodeid):
+        if is_one_of_many or _LONG.search(item.nodeid) or _is_of_known_row(item.nodeid, rows):
             item.add_marker(pytest.mark.long)
+
+
+def _is_of_known_row(name: str, rows: set[str]) -> bool:
+    """Whether a case of the same row of the image proof's matrix came before."""
+    found = _ROW.search(name)
+    if found is None:
+        return False
+    is_known = found["row"] in rows
+    rows.add(found["row"])
+    return is_known
