@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import re
 import shlex
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime
+from itertools import combinations
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,6 +21,9 @@ __all__ = [
     "AllowRule",
     "Environment",
     "LocalSettings",
+    "Pair",
+    "ParitySettings",
+    "Relation",
     "RunnerSettings",
     "SchemaSettings",
     "Settings",
@@ -35,6 +41,20 @@ _SCHEMA_SETUPS: Mapping[str, Setup] = {
     "create-all": "create-all",
     "none": "none",
 }
+
+Pair = tuple[str, str]
+"""The names of two environments; which one is first does not matter."""
+
+Relation = Literal["host only", "missing", "different"]
+_RELATIONS: Mapping[str, Relation] = {
+    "host only": "host only",
+    "missing": "missing",
+    "different": "different",
+}
+_PARITY = "tool.unstale.parity"
+_ALLOW_HEADER = re.compile(
+    r"[ \t]*\[\[[ \t]*tool[ \t]*\.[ \t]*unstale[ \t]*\.[ \t]*parity[ \t]*\.[ \t]*allow[ \t]*\]\]"
+)
 
 # TOML is typed at run time only; it is narrowed here and nowhere else.
 Table = Mapping[str, Any]
@@ -101,7 +121,37 @@ class AllowRule:
     """A difference between environments that somebody explained."""
 
     key: str
+    """A pattern: of variables (``*_URL``), or of ``field:item`` (``command:fsync``)."""
     reason: str
+    pairs: tuple[Pair, ...] = ()
+    """Where it holds; empty: everywhere."""
+    services: tuple[str, ...] = ()
+    """Patterns of services whose containers it is about; empty: all, and the env files."""
+    expires: date | None = None
+    """The last day on which it holds."""
+    relation: Relation | None = None
+    """How the two sides may differ; None: in any way."""
+    must: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    """Environment and the value it must have, sorted."""
+    line: int | None = field(default=None, compare=False)
+    """Where it is written in pyproject.toml, counted from 1; None: not found."""
+
+
+@dataclass(frozen=True, slots=True)
+class ParitySettings:
+    """How environments are compared, and what they may differ in."""
+
+    allow: tuple[AllowRule, ...] = ()
+    pairs: tuple[Pair, ...] = ()
+    """What is compared; empty: every pair of environments that have files."""
+    settings: str | None = None
+    """``module:Class`` of pydantic Settings that may be imported."""
+    code: tuple[Path, ...] = ()
+    """Folders whose Python is read; empty: the project."""
+    shell: tuple[str, ...] = ()
+    """Variables of the caller's shell that compose files may refer to."""
+    has_policy: bool = False
+    """Whether somebody wrote ``allow`` or ``pairs``, if only an empty one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +167,15 @@ class Settings:
     verify: tuple[VerifyRule, ...]
     allow: tuple[AllowRule, ...]
     local: LocalSettings = LocalSettings()
+    parity: ParitySettings = ParitySettings()
+
+    @property
+    def pairs(self) -> tuple[Pair, ...]:
+        """The environments to compare: as written, or all that have files, by name."""
+        named = sorted(
+            name for name, env in self.environments.items() if env.compose_files or env.env_files
+        )
+        return self.parity.pairs or tuple(combinations(named, 2))
 
     @property
     def state_folder(self) -> Path:
@@ -158,14 +217,14 @@ def load(root: Path, files: Files, environ: Mapping[str, str]) -> Settings:
         ConfigError: pyproject.toml can't be parsed, or a key or value is wrong.
 
     """
-    table = _overridden(_tool_table(root, files), environ)
+    text = _pyproject(root, files)
+    table = _overridden(_tool_table(text), environ)
     _known(
         table,
         "tool.unstale",
         ("default-env", "environments", "runner", "suites", "schema", "verify", "parity", "local"),
     )
-    parity = _table(table, "parity", "tool.unstale")
-    _known(parity, "tool.unstale.parity", ("allow",))
+    parity = _parity(root, _table(table, "parity", "tool.unstale"), text)
     configured = _table(table, "environments", "tool.unstale")
     names = sorted({*configured, *_found_environments(root, files)})
     environments = {
@@ -180,17 +239,20 @@ def load(root: Path, files: Files, environ: Mapping[str, str]) -> Settings:
         suites=_suites(root, files, _table(table, "suites", "tool.unstale")),
         schema=_schema(table.get("schema", {})),
         verify=tuple(_verify(rule) for rule in _rules(table, "verify")),
-        allow=tuple(_allow(rule) for rule in _rules(parity, "allow")),
+        allow=parity.allow,
         local=_local(_table(table, "local", "tool.unstale")),
+        parity=parity,
     )
 
 
-def _tool_table(root: Path, files: Files) -> Table:
+def _pyproject(root: Path, files: Files) -> str:
     path = root / "pyproject.toml"
-    if not files.exists(path):
-        return {}
+    return files.read_text(path) if files.exists(path) else ""
+
+
+def _tool_table(text: str) -> Table:
     try:
-        document = tomllib.loads(files.read_text(path))
+        document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(
             f"pyproject.toml can't be parsed: {error}.", hint="mend that line"
@@ -249,12 +311,7 @@ def _environment(root: Path, files: Files, name: str, table: Table) -> Environme
                 f"The compose file {_shown(path, root)} of {name!r} does not exist.",
                 hint=f"mend compose-files in [{where}] of pyproject.toml",
             )
-    env_table = table.get("env-file")
-    env_written = (
-        _strings(table, "env-file", where)
-        if isinstance(env_table, list)
-        else tuple(filter(None, [_string(table, "env-file", where)]))
-    )
+    env_written = _one_or_more(table, "env-file", where)
     env_files = tuple(root / f for f in env_written) or _conventional_env(root, files, name)
     return Environment(
         name=name,
@@ -345,16 +402,88 @@ def _verify(rule: Table) -> VerifyRule:
     return VerifyRule(service=_string(rule, "service", where), path=path, grep=grep)
 
 
-def _allow(rule: Table) -> AllowRule:
-    where = "tool.unstale.parity.allow"
-    _known(rule, where, ("key", "reason"))
+def _parity(root: Path, table: Table, text: str) -> ParitySettings:
+    _known(table, _PARITY, ("allow", "pairs", "settings", "code", "shell"))
+    settings = _string(table, "settings", _PARITY)
+    if settings is not None and not re.fullmatch(r"[\w.]+:\w+", settings):
+        raise ConfigError(
+            f"settings = {settings!r} of [{_PARITY}] is not possible.",
+            cause='It must be "module:Class".',
+        )
+    rules = _rules(table, "allow")
+    lines = _lines_of_rules(text, len(rules))
+    return ParitySettings(
+        allow=tuple(_allow(rule, line) for rule, line in zip(rules, lines, strict=True)),
+        pairs=_pairs(table, _PARITY),
+        settings=settings,
+        code=tuple(root / folder for folder in _strings(table, "code", _PARITY)),
+        shell=_strings(table, "shell", _PARITY),
+        has_policy="allow" in table or "pairs" in table,
+    )
+
+
+def _lines_of_rules(text: str, count: int) -> tuple[int | None, ...]:
+    """The line of each of the *count* rules, as far as TOML's usual spelling tells."""
+    lines = enumerate(text.split("\n"), 1)
+    found = tuple(number for number, line in lines if _ALLOW_HEADER.match(line))
+    return found if len(found) == count else (None,) * count
+
+
+def _allow(rule: Table, line: int | None) -> AllowRule:
+    where = f"{_PARITY}.allow"
+    _known(rule, where, ("key", "reason", "pairs", "service", "expires", "relation", "must"))
     key, reason = _string(rule, "key", where), _string(rule, "reason", where)
     if not key or not reason:
         raise ConfigError(
             f"An entry of [[{where}]] lacks 'key' or 'reason'.",
             cause="A difference is allowed only where somebody wrote down why.",
         )
-    return AllowRule(key=key, reason=reason)
+    relation = _string(rule, "relation", where)
+    if relation is not None and relation not in _RELATIONS:
+        raise _bad(where, "relation", relation, _RELATIONS)
+    return AllowRule(
+        key=key,
+        reason=reason,
+        pairs=_pairs(rule, where),
+        services=_one_or_more(rule, "service", where),
+        expires=_date(rule, "expires", where),
+        relation=_RELATIONS[relation] if relation else None,
+        must=_must(rule, where),
+        line=line,
+    )
+
+
+def _pairs(table: Table, where: str) -> tuple[Pair, ...]:
+    return tuple(_pair(text, where) for text in _strings(table, "pairs", where))
+
+
+def _pair(text: str, where: str) -> Pair:
+    left, slash, right = text.partition("/")
+    if not left or not slash or not right or "/" in right or left == right:
+        raise ConfigError(
+            f"{text!r} in 'pairs' of [{where}] is not a pair.",
+            cause='A pair is two environments with a slash between: "ci/test".',
+        )
+    return left, right
+
+
+def _date(table: Table, key: str, where: str) -> date | None:
+    value = table.get(key)
+    if value is None or (isinstance(value, date) and not isinstance(value, datetime)):
+        return value
+    raise ConfigError(
+        f"'{key}' of [{where}] must be a date, without quotes and without a time: 2030-01-31."
+    )
+
+
+def _must(rule: Table, where: str) -> tuple[tuple[str, str], ...]:
+    table = _table(rule, "must", where)
+    if not all(isinstance(value, str) for value in table.values()):
+        raise ConfigError(
+            f"'must' of [{where}] must be environments and values in quotes.",
+            hint='must = {ci = "true"}',
+        )
+    return tuple(sorted(table.items()))
 
 
 def _rules(table: Table, key: str) -> tuple[Table, ...]:
@@ -383,6 +512,12 @@ def _strings(table: Table, key: str, where: str) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
         raise ConfigError(f"'{key}' of [{where}] must be a list of strings.")
     return tuple(value)
+
+
+def _one_or_more(table: Table, key: str, where: str) -> tuple[str, ...]:
+    if isinstance(table.get(key), list):
+        return _strings(table, key, where)
+    return tuple(filter(None, [_string(table, key, where)]))
 
 
 def _known(table: Table, where: str, keys: Iterable[str]) -> None:

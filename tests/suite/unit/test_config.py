@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ import pytest
 from unstale.config import (
     AllowRule,
     Environment,
+    ParitySettings,
     RunnerSettings,
     SchemaSettings,
     Settings,
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from conftest import FakeFiles
 
 ROOT = Path("/srv/demo")
+RULE = "[[tool.unstale.parity.allow]]\nkey = 'A'\nreason = 'b'\n"
 Loader = Callable[..., Settings]
 
 
@@ -139,6 +142,97 @@ def test_every_section_is_read(settings: Loader) -> None:
     assert found.allow == (AllowRule("LOG_LEVEL", "short logs"),)
 
 
+def test_everything_about_parity_is_read(settings: Loader) -> None:
+    found = settings("""
+    [tool.unstale.parity]
+    pairs = ["ci/test"]
+    settings = "app.config:Settings"
+    code = ["src"]
+    shell = ["HOME"]
+    [[tool.unstale.parity.allow]]
+    key = "command:fsync"
+    reason = "a test may lose its data"
+    pairs = ["dev/test", "ci/dev"]
+    service = ["postgres*", "db"]
+    expires = 2030-01-31
+    relation = "missing"
+    must = {test = "off", ci = "on"}
+    """)
+
+    rule = AllowRule(
+        key="command:fsync",
+        reason="a test may lose its data",
+        pairs=(("dev", "test"), ("ci", "dev")),
+        services=("postgres*", "db"),
+        expires=date(2030, 1, 31),
+        relation="missing",
+        must=(("ci", "on"), ("test", "off")),
+    )
+    assert found.parity == ParitySettings(
+        allow=(rule,),
+        pairs=(("ci", "test"),),
+        settings="app.config:Settings",
+        code=(ROOT / "src",),
+        shell=("HOME",),
+        has_policy=True,
+    )
+    assert found.allow == (rule,)
+
+
+def test_one_service_needs_no_list(settings: Loader) -> None:
+    rule = "[[tool.unstale.parity.allow]]\nkey = 'A'\nreason = 'b'\nservice = 'api'"
+
+    assert settings(rule).allow[0].services == ("api",)
+
+
+@pytest.mark.parametrize(
+    ("toml", "has_policy"),
+    [
+        ("[tool.unstale.parity]\nallow = []", True),
+        ("[tool.unstale.parity]\npairs = []", True),
+        ("[tool.unstale.parity]\ncode = ['src']", False),
+        ("[tool.unstale.parity]", False),
+        ("", False),
+    ],
+)
+def test_an_empty_policy_is_one(settings: Loader, toml: str, has_policy: bool) -> None:
+    assert settings(toml).parity.has_policy is has_policy
+
+
+def test_every_two_environments_that_have_files_are_a_pair(settings: Loader) -> None:
+    found = settings(
+        "[tool.unstale.environments.bare]\nrunner = 'host'",
+        "compose.test.yml",
+        "env/.env.ci",
+        "env/.env.test",
+        "env/.env.dev",
+    )
+
+    assert found.pairs == (("ci", "dev"), ("ci", "test"), ("dev", "test"))
+
+
+def test_written_pairs_are_all_pairs(settings: Loader) -> None:
+    toml = "[tool.unstale.parity]\npairs = ['test/ci']"
+
+    assert settings(toml, "env/.env.ci", "env/.env.dev").pairs == (("test", "ci"),)
+
+
+def test_a_rule_knows_its_line(settings: Loader) -> None:
+    found = settings(
+        "# rules\n"
+        "[[tool.unstale.parity.allow]]\nkey = 'A'\nreason = 'a'\n"
+        "  [[ tool.unstale . parity.allow ]] # two\nkey = 'B'\nreason = 'b'\n"
+    )
+
+    assert [rule.line for rule in found.allow] == [2, 5]
+
+
+def test_a_rule_of_a_list_has_no_line(settings: Loader) -> None:
+    found = settings("[tool.unstale.parity]\nallow = [{key = 'A', reason = 'a'}]")
+
+    assert [rule.line for rule in found.allow] == [None]
+
+
 def test_suites_are_folders_of_tests_unless_written_otherwise(settings: Loader) -> None:
     found = settings(
         '[tool.unstale.suites]\nsmoke = ["checks"]',
@@ -166,6 +260,8 @@ def test_a_schema_of_none_has_a_short_form(settings: Loader) -> None:
         ("[[tool.unstale.verify]]\npaht = 'x'", "path"),
         ("[[tool.unstale.parity.allow]]\nreasn = 'x'", "reason"),
         ("[[tool.unstale.parity.alow]]\nkey = 'x'", "allow"),
+        ("[[tool.unstale.parity.allow]]\nexpired = 'x'", "expires"),
+        ("[tool.unstale.parity]\npair = []", "pairs"),
     ],
 )
 def test_an_unknown_key_is_an_error_that_names_the_nearest(
@@ -198,6 +294,18 @@ def test_an_unknown_key_far_from_all_lists_the_known_ones(settings: Loader) -> N
         ("[tool.unstale]\nverify = ['x']", "'verify' of .* must be a list of tables"),
         ("[[tool.unstale.verify]]\npath = '/a'", "lacks 'path' or 'grep'"),
         ("[[tool.unstale.parity.allow]]\nkey = 'A'", "lacks 'key' or 'reason'"),
+        (f"{RULE}relation = 'same'", "relation = 'same' .*\n.*host only, missing, different"),
+        (f"{RULE}expires = '2030-01-31'", "'expires' of .* must be a date, without quotes"),
+        (f"{RULE}expires = 2030-01-31T10:00:00Z", "'expires' of .* must be a date"),
+        (f"{RULE}pairs = ['ci']", "'ci' in 'pairs' .* is not a pair"),
+        (f"{RULE}pairs = ['ci/ci']", "'ci/ci' in 'pairs' .* is not a pair"),
+        (f"{RULE}pairs = ['a/b/c']", "'a/b/c' in 'pairs' .* is not a pair"),
+        (f"{RULE}must = {{ci = true}}", "'must' of .* values in quotes"),
+        (f"{RULE}must = 'x'", r"allow.must\] must be a table"),
+        (f"{RULE}service = 1", "'service' of .* must be a string"),
+        ("[tool.unstale.parity]\npairs = ['/x']", "'/x' in 'pairs' .* is not a pair"),
+        ("[tool.unstale.parity]\nsettings = 'app'", 'must be "module:Class"'),
+        ("[tool.unstale.parity]\ncode = 'src'", "'code' of .* must be a list of strings"),
         ("[tool.unstale.environments]\ntest = 'x'", r"environments.test\] must be a table"),
         ("[tool.unstale.environments.test]\nenv-file = 1", "'env-file' of .* must be a string"),
         ("[tool.unstale\n", "can't be parsed"),
