@@ -252,7 +252,8 @@ def _entries(path: Path, text: str) -> Iterator[Entry]:
     # An import of its own: nothing else needs python-dotenv to be there.
     from dotenv.parser import parse_stream
 
-    for binding in parse_stream(io.StringIO(text)):
+    # newline=None translates line ends, as python-dotenv does when it opens a file.
+    for binding in parse_stream(io.StringIO(text, newline=None)):
         line = _line(binding)
         if binding.error:
             raise _not_an_assignment(path, line)
