@@ -21,10 +21,12 @@ if TYPE_CHECKING:
     from dotenv.parser import Binding
 
 __all__ = [
+    "COMMENTED",
     "Duplicate",
     "Entry",
     "EnvFile",
     "ExampleGap",
+    "content",
     "example_gaps",
     "example_of",
     "merged",
@@ -47,8 +49,8 @@ _ENCRYPTED_VALUE = {"encrypted:": "dotenvx", "ENC[AES256_GCM,": "sops"}
 # python-dotenv makes a key of it, and keys are printed.
 _KEY = re.compile(r"\w[\w.\-\[\]]*")
 
-# What an optional variable looks like in an example: "# LOG_FORMAT=json".
-_COMMENTED = re.compile(r"^[^\S\r\n]*#[^\S\r\n]*(?:export[^\S\r\n]+)?([A-Za-z_]\w*)=", re.MULTILINE)
+COMMENTED = re.compile(r"^[^\S\r\n]*#[^\S\r\n]*(?:export[^\S\r\n]+)?([A-Za-z_]\w*)=", re.MULTILINE)
+"""An assignment that is commented out, as an example has an optional one: ``# KEY=v``."""
 
 _EXAMPLE_ENDINGS = ("example", "sample", "template", "dist")
 
@@ -117,8 +119,13 @@ def read(path: Path) -> EnvFile:
         CouldNotTell: we may not read it, it is encrypted, or some of its values are.
 
     """
+    return parse(path, content(path))
+
+
+def content(path: Path) -> bytes:
+    """The bytes of the env file *path*. Raises what `read` raises of a file as a whole."""
     try:
-        raw = path.read_bytes()
+        return path.read_bytes()
     except FileNotFoundError as error:
         raise _missing(path) from error
     except PermissionError as error:
@@ -127,7 +134,6 @@ def read(path: Path) -> EnvFile:
         raise ConfigError(
             f"{path} can't be read.", cause=f"{error.strerror}.", hint=f"ls -l {path}"
         ) from error
-    return parse(path, raw)
 
 
 def parse(path: Path, raw: bytes) -> EnvFile:
@@ -137,7 +143,7 @@ def parse(path: Path, raw: bytes) -> EnvFile:
     entries = tuple(_entries(path, text))
     for entry in entries:
         _refuse_encrypted_value(path, entry)
-    return EnvFile(path, entries, frozenset(_COMMENTED.findall(text)))
+    return EnvFile(path, entries, frozenset(COMMENTED.findall(text)))
 
 
 def merged(paths: Iterable[Path]) -> Mapping[str, str | None]:

@@ -195,7 +195,7 @@ CASES: Mapping[str, bytes] = {
     "escape-character": b"K=\x1b[31m\n",
 }
 
-_KEYS = ("A", "B", "C_D", "e", "F.G", "HOSTVAR", "export H", "'I'", "J ", " K", "L-M")
+_KEYS = ("A", "B", "C_D", "e", "F.G", "HOSTVAR", "export H", "J ", " K", "L-M")
 _PIECES = (
     *("a", "b c", "1", "x=y", "#", " #", "\t#", "$", "$$", "$A", "${A}", "${B:-d}", "${NOPE-d}"),
     *("'", '"', "''", '""', "'q r'", '"q r"', "\\", "\\n", "\\$", '\\"', "\\'", "\\\\", ":", " "),
