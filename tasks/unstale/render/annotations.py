@@ -33,7 +33,7 @@ def commands(report: ParityReport, *, gating: bool = True) -> tuple[str, ...]:
     """
     return (
         *(line for pair in report.pairs for line in _open(pair, "error" if gating else "warning")),
-        *(_remark("error", one, f"{one.kind} permission") for one in report.policy_findings),
+        *(_remark("error", one, f"permission: {one.kind}") for one in report.policy_findings),
         *(_remark("warning", one, "read differently") for one in report.hazards),
         *(_remark("notice", one, one.kind) for one in report.findings),
         *(line for pair in report.pairs for line in _notices(pair)),
@@ -85,8 +85,9 @@ def _difference(level: Level, found: Folded, pair: PairReport, more: str) -> str
 
 def _remark(level: Level, remark: Remark, title: str) -> str:
     place = Place(remark.file, remark.line or 1) if remark.file else FALLBACK
-    text = remark.text or remark.kind
-    return _command(level, place, f"{remark.key}: {title}", f"{remark.key}: {text}")
+    # Of a line that has no name, the key is empty.
+    name = f"{remark.key}: " if remark.key else ""
+    return _command(level, place, f"{name}{title}", f"{name}{remark.text or remark.kind}")
 
 
 def _command(level: Level, place: Place, title: str, message: str) -> str:

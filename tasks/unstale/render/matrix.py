@@ -170,7 +170,7 @@ table { border-collapse: collapse; width: 100%; font-size: .9rem; }
 caption { text-align: left; color: var(--soft); padding: .3rem 0; }
 th, td { text-align: left; vertical-align: top; padding: .35rem .6rem;
   border-bottom: 1px solid var(--line); }
-thead th { position: sticky; top: 0; background: var(--band); white-space: nowrap; }
+thead th { background: var(--band); white-space: nowrap; }
 tbody th { font-weight: 400; overflow-wrap: break-word; max-width: 28rem; }
 tr[data-differs="true"] th { font-weight: 600; }
 td.note { color: var(--soft); min-width: 12rem; }
@@ -196,7 +196,7 @@ th[aria-sort="descending"] button::after { content: " \\2193"; }
 .scroll { overflow-x: auto; }
 ul.legend { padding: 0; margin: .5rem 0; list-style: none; display: flex; flex-wrap: wrap;
   gap: .3rem 1.4rem; font-size: .9rem; color: var(--soft); }
-@media print { form { display: none; } thead th { position: static; } }
+@media print { form { display: none; } }
 """
 
 # Neither "<" nor "&" may be in it: the page is XML as well.

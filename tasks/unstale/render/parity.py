@@ -60,6 +60,8 @@ _PLAIN = View()
 def plain(text: str) -> str:
     """*text* with what would steer a terminal spelled out."""
     # Keys, services and files are other people's text.
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
@@ -279,7 +281,7 @@ def check_text(
 ) -> tuple[str, ...]:
     """All pairs, what is wrong with the policy, and what to do."""
     pairs = [part for pair in report.pairs for part in _pair_text(pair, view)]
-    policy = _section("Permissions to remove", report.policy_findings, view)
+    policy = _section("What is wrong with the policy", report.policy_findings, view)
     return _paragraphs(
         [*pairs, policy, *_remarks(report, view), [_next_of_check(report, gating=gating)]]
     )
@@ -434,8 +436,8 @@ def _section(head: str, remarks: Sequence[Remark], view: View) -> list[str]:
 def _remark_line(remark: Remark) -> str:
     line = f":{remark.line}" if remark.line is not None else ""
     place = f"{remark.file}{line}" if remark.file else ""
-    text = f": {remark.text}" if remark.text else ""
-    return "  ".join(part for part in (place, f"{remark.key}  {remark.kind}{text}") if part)
+    words = ": ".join(part for part in (remark.kind, remark.text) if part)
+    return "  ".join(part for part in (place, remark.key, words) if part)
 
 
 def _next_of_pair(pair: PairReport) -> str:
@@ -450,7 +452,7 @@ def _next_of_check(report: ParityReport, *, gating: bool) -> str:
             return "There is no policy yet, so nothing fails.  Next: inv env.check --baseline"
         return _next_of_pair(next(pair for pair in report.pairs if not pair.parity))
     if report.policy_findings:
-        return "Next: remove these permissions from [tool.unstale.parity]"
+        return "Next: mend or remove these [[tool.unstale.parity.allow]]"
     return ""
 
 

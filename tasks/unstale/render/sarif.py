@@ -30,9 +30,16 @@ _RULES: dict[str, tuple[Level, str]] = {
     "parity/different": ("error", "Two environments differ, and nobody wrote down why."),
     "parity/unused-permission": ("error", "A permission matches no difference."),
     "parity/expired-permission": ("error", "A permission is past its date."),
+    "parity/unknown-environment": ("error", "A permission names an environment there is none of."),
+    "parity/demanded-value": ("error", "An environment has not the value that a rule demands."),
     "parity/hazard": ("warning", "One env file is read differently by its readers."),
     "parity/inert": ("note", "A variable reaches no container that reads it."),
     "parity/near-miss": ("note", "The code reads a variable that is set under a similar name."),
+}
+_POLICY = {
+    "unused": "parity/unused-permission",
+    "expired": "parity/expired-permission",
+    "must": "parity/demanded-value",
 }
 _OTHER: tuple[Level, str] = ("note", "Something about a variable is worth a look.")
 
@@ -51,7 +58,6 @@ def sarif(report: ParityReport, version: str, *, gating: bool = True) -> dict[st
     driver = {
         "name": "unstale",
         "version": version,
-        "semanticVersion": version,
         "rules": [_rule(rule) for rule in ids],
     }
     run = {"tool": {"driver": driver}, "columnKind": "unicodeCodePoints", "results": results}
@@ -71,7 +77,7 @@ def _results(report: ParityReport, *, gating: bool) -> Iterator[dict[str, Any]]:
     for pair in report.pairs:
         yield from _of_pair(pair, "error" if gating else "warning")
     for remark in report.policy_findings:
-        yield _remark(f"parity/{remark.kind}-permission", remark)
+        yield _remark(_POLICY.get(remark.kind, f"parity/{remark.kind}"), remark)
     for remark in report.hazards:
         yield _remark("parity/hazard", remark)
     for remark in report.findings:
@@ -107,7 +113,7 @@ def _difference(
 def _remark(rule: str, remark: Remark) -> dict[str, Any]:
     place = Place(remark.file, remark.line or 1) if remark.file else FALLBACK
     level, _ = _RULES.get(rule, _OTHER)
-    text = f"{remark.key}: {remark.text or remark.kind}"
+    text = ": ".join(part for part in (remark.key, remark.text or remark.kind) if part)
     return _result(rule, level, text, place, (remark.kind, remark.key, remark.file))
 
 

@@ -106,6 +106,16 @@ def test_a_variable_of_the_files_and_of_containers_takes_one_place_of_ten() -> N
     assert len(commands(ParityReport((pair(LEVEL, contained),)))) == 1
 
 
+def test_a_line_without_a_name_is_told_by_its_place() -> None:
+    remark = Remark("docker run refuses the line", "", "env/.env.ci", 4)
+
+    (line,) = commands(ParityReport(hazards=(remark,)))
+
+    assert line == (
+        "::warning file=env/.env.ci,line=4,title=read differently::docker run refuses the line"
+    )
+
+
 def test_properties_and_data_are_escaped() -> None:
     remark = Remark("dollar", "A", "a,b:c%.env", 1, "100%\r\n::error::no")
 

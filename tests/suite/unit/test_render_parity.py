@@ -308,6 +308,18 @@ def test_hazards_and_findings_are_in_text_and_json() -> None:
     assert "app.py:9  CALLBACK_PORT" in lines
 
 
+def test_a_remark_without_a_name_is_told_by_its_place() -> None:
+    found = replace(report(), hazards=(Remark("docker run refuses it", "", "env/.env.ci", 4),))
+
+    assert "  env/.env.ci:4  docker run refuses it" in diff_text(found)
+
+
+def test_a_permission_to_mend_is_the_next_thing_to_do() -> None:
+    lines = check_text(replace(report(), policy_findings=(UNUSED,)))
+
+    assert lines[-1] == "Next: mend or remove these [[tool.unstale.parity.allow]]"
+
+
 def test_what_could_not_be_told_is_told() -> None:
     found = report(notes=("no Dockerfile of api",))
 

@@ -30,7 +30,12 @@ FOUND = ParityReport(
         Remark("dollar", "A", "env/.env.ci", 9, "read differently"),
     ),
     findings=(Remark("near-miss", "B", "app.py", 4), Remark("undefined", "C", "app.py", 5)),
-    policy_findings=(Remark("unused", "D", "pyproject.toml", 9), Remark("expired", "E")),
+    policy_findings=(
+        Remark("unused", "D", "pyproject.toml", 9),
+        Remark("expired", "E"),
+        Remark("must", "F"),
+        Remark("unknown-environment", "G"),
+    ),
 )
 
 
@@ -59,12 +64,14 @@ def test_every_rule_is_there_whatever_was_found() -> None:
     rules = sarif(ParityReport(), "0.1.0")["runs"][0]["tool"]["driver"]["rules"]
 
     assert [rule["id"] for rule in rules] == [
+        "parity/demanded-value",
         "parity/different",
         "parity/expired-permission",
         "parity/hazard",
         "parity/inert",
         "parity/missing",
         "parity/near-miss",
+        "parity/unknown-environment",
         "parity/unused-permission",
     ]
 
@@ -77,6 +84,8 @@ def test_each_finding_has_its_rule() -> None:
         "parity/different",
         "parity/unused-permission",
         "parity/expired-permission",
+        "parity/demanded-value",
+        "parity/unknown-environment",
         "parity/hazard",
         "parity/hazard",
         "parity/near-miss",
