@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -19,11 +19,13 @@ __all__ = [
     "Command",
     "CommandResult",
     "ComposeTarget",
+    "ComposeWarning",
     "Docker",
     "Files",
     "Git",
     "Line",
     "Process",
+    "ResolvedModel",
     "RunOptions",
 ]
 
@@ -47,6 +49,8 @@ class Command:
     """Lend the command the terminal (a database shell); nothing is captured."""
     unset: tuple[str, ...] = ()
     """Names that the command must not inherit."""
+    inherits: bool = True
+    """False: *env* is all of its environment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +205,29 @@ class ComposeTarget:
 
 
 @dataclass(frozen=True, slots=True)
+class ComposeWarning:
+    """What compose warned of while it resolved a project; never its words."""
+
+    kind: Literal["unset", "obsolete", "other"]
+    """``unset``: a variable that nothing defines. ``obsolete``: a key it ignores."""
+    variable: str = field(default="", repr=False)
+    """The name for ``unset``. For finding its place only: behind an unescaped ``$``
+    it is the rest of a password, so it is never printed."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedModel:
+    """What compose makes of a project's files, and what it warned of."""
+
+    model: Mapping[str, object] = field(repr=False)
+    """As `Docker.config` has it; it has secrets in it."""
+    warnings: tuple[ComposeWarning, ...] = ()
+    """Each once, in the order in which compose told of them."""
+    refused: tuple[str, ...] = ()
+    """Profiles that compose refuses alone: their services are not in the model."""
+
+
+@dataclass(frozen=True, slots=True)
 class BuildOptions:
     """How `docker compose build` is to run."""
 
@@ -239,6 +266,24 @@ class Docker(Protocol):
         """The resolved compose model. Needs no engine.
 
         Raises:
+            ConfigError: compose refuses the files.
+
+        """
+        ...
+
+    def resolved(
+        self, target: ComposeTarget, *, raw: bool = False, inherited: Sequence[str] = ()
+    ) -> ResolvedModel:
+        """The model of *target* as nobody's shell decides it, for a comparison.
+
+        Of this process's environment compose gets what docker itself needs, and the
+        variables that *inherited* names. *raw* leaves ``${VAR}`` as written, env
+        files unread and has the services of all profiles. Where the target asks
+        for ``*`` and all profiles together are invalid, each is asked for alone.
+        Needs no engine.
+
+        Raises:
+            EngineUnavailable: there is no docker command, or no compose plugin.
             ConfigError: compose refuses the files.
 
         """

@@ -13,6 +13,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -21,12 +22,16 @@ from unstale.adapters.docker_words import (
     GONE,
     IN_USE,
     NEEDED,
+    WITHOUT_DOCKER,
     check_plugins,
     check_socket,
+    compose_warnings,
     compose_words,
     engine_gone,
+    is_inconsistent,
     last_words,
     meaningful,
+    raise_if_no_compose,
     raise_unless_done,
     translated,
 )
@@ -47,6 +52,7 @@ from unstale.ports import (
     ComposeTarget,
     Line,
     Process,
+    ResolvedModel,
     RunOptions,
 )
 
@@ -69,6 +75,12 @@ _ARCHIVE_S = 300.0
 _FOREVER_S = 7 * 24 * 3600.0
 _DEFAULT_HOST = "unix:///var/run/docker.sock"
 _INSPECTED = "dev.unstale.owner=inspect"
+# What docker finds itself and its plugins with. Not all of DOCKER_*: a project may
+# call its own variables so.
+_DOCKERS_OWN = (
+    *("PATH", "HOME", "TMPDIR", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME"),
+    *("DOCKER_CONFIG", "DOCKER_CONTEXT", "DOCKER_HOST", "DOCKER_CERT_PATH", "DOCKER_TLS_VERIFY"),
+)
 
 Meanwhile = Callable[[], object]
 
@@ -137,12 +149,12 @@ class DockerCli:
         own = str(_docker_folder(self._environ) / "cli-plugins")
         return {path: _identity(path) for path in (command, own, *plugins)}
 
-    def _require_command(self) -> None:
+    def _require_command(self, instead: str = "") -> None:
         if shutil.which("docker", path=self._environ.get("PATH")) is None:
             raise EngineUnavailable(
                 "There is no docker command.",
                 cause="Docker is not installed, or not on the PATH.",
-                hint="install Docker Engine with its compose and buildx plugins",
+                hint=f"install Docker Engine with its compose and buildx plugins{instead}",
             )
 
     def _host(self) -> str:
@@ -179,12 +191,80 @@ class DockerCli:
             argv = (plugin, *argv[2:])
         result = self._run_beside(argv, _CONFIG_S, meanwhile)
         if result.returncode != 0:
-            raise ConfigError(
-                f"docker compose refuses {', '.join(str(f) for f in target.files)}.",
-                cause=compose_words(result.stderr),
-                hint="correct the file; `docker compose config --quiet` tells if it is good",
-            )
+            raise self._refused(target, result.stderr, self._environ)
         return cast("Mapping[str, object]", _json(result.stdout))
+
+    def resolved(
+        self, target: ComposeTarget, *, raw: bool = False, inherited: Sequence[str] = ()
+    ) -> ResolvedModel:
+        """The model of *target* as nobody's shell decides it, for a comparison."""
+        self._require_command(f", {WITHOUT_DOCKER}")
+        environ = {k: v for k, v in self._environ.items() if k in {*_DOCKERS_OWN, *inherited}}
+        result = self._config(target, environ, raw=raw)
+        if result.returncode == 0:
+            return ResolvedModel(_json(result.stdout), compose_warnings(result.stderr))
+        raise_if_no_compose(result.stderr)
+        refused = self._refused(target, result.stderr, environ)
+        # Services that never run together need not be valid together.
+        together = target.profiles == ("*",) and not raw and is_inconsistent(result.stderr)
+        apart = self._apart(target, environ) if together else None
+        if apart is None:
+            raise refused
+        return apart
+
+    def _apart(self, target: ComposeTarget, environ: Mapping[str, str]) -> ResolvedModel | None:
+        """The models of the profiles of *target*, each by itself, as one.
+
+        None if none is good, or one is wrong in itself: a file of it can't be read.
+        """
+        # Without a profile: that much must be good for any of them to be.
+        plain = replace(target, profiles=())
+        listed = self._config(plain, environ, "--no-interpolate", "--profiles", form=())
+        names = ("", *sorted(listed.stdout.split())) if listed.returncode == 0 else ()
+        asked = {
+            name: self._config(replace(target, profiles=(name,) if name else ()), environ)
+            for name in names
+        }
+        good = [result for result in asked.values() if result.returncode == 0]
+        bad = [result for result in asked.values() if result.returncode != 0]
+        if not good or not all(is_inconsistent(result.stderr) for result in bad):
+            return None
+        return ResolvedModel(
+            _merged_models([_json(result.stdout) for result in good]),
+            compose_warnings("\n".join(result.stderr for result in good)),
+            tuple(name for name, result in asked.items() if result.returncode != 0),
+        )
+
+    def _config(
+        self,
+        target: ComposeTarget,
+        environ: Mapping[str, str],
+        *flags: str,
+        raw: bool = False,
+        form: Sequence[str] = ("--format", "json"),
+    ) -> CommandResult:
+        flags = (*flags, *(("--no-interpolate",) if raw else ()), *form)
+        argv = _compose(target, "config", *flags)
+        with _docker_is_there():
+            command = Command(argv, _CONFIG_S, env=environ, inherits=False)
+            return self._process.run(command)
+
+    def _refused(
+        self, target: ComposeTarget, words: str, environ: Mapping[str, str]
+    ) -> ConfigError:
+        """The error for what compose refuses; it names places, never a value."""
+        from unstale.adapters.refusals import refusal
+
+        # Compose does not say which env file of a service it can't read.
+        raw = self._config(target, environ, raw=True)
+        services = _json(raw.stdout).get("services") or {} if raw.returncode == 0 else {}
+        own = [e for s in services.values() for e in (s or {}).get("env_file") or ()]
+        paths = (*target.files, *target.env_files, *(Path(str(e["path"])) for e in own))
+        return ConfigError(
+            f"docker compose refuses {', '.join(str(f) for f in target.files)}.",
+            cause=refusal(words, _texts(paths)),
+            hint="correct the file; `docker compose config --quiet` tells if it is good",
+        )
 
     def config_hashes(self, model: Mapping[str, object]) -> Mapping[str, str]:
         """Service to the hash that compose would label its container with.
@@ -517,6 +597,26 @@ def _compose(
     )
     project = ("--project-name", target.project)
     return ("docker", "compose", *words, *project, *options, verb, *arguments)
+
+
+def _merged_models(models: Sequence[Mapping[str, Any]]) -> Mapping[str, object]:
+    """Models of one project, each with services of its own; the first has a name's."""
+    sections = dict.fromkeys(key for model in models for key in model)
+    found: dict[str, object] = {}
+    for key in sections:
+        values = [model[key] for model in models if key in model]
+        tables = [value for value in values if isinstance(value, dict)]
+        found[key] = {k: v for t in reversed(tables) for k, v in t.items()} if tables else values[0]
+    return found
+
+
+def _texts(paths: Iterable[Path]) -> dict[str, str]:
+    """What is in those of *paths* that can be read."""
+    found: dict[str, str] = {}
+    for path in paths:
+        with contextlib.suppress(OSError):
+            found[str(path)] = path.read_text(encoding="utf-8", errors="replace")
+    return found
 
 
 def _both(first: Callable[[str], object], second: Line) -> Line:

@@ -9,20 +9,24 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NoReturn
 
 from unstale.errors import EngineUnavailable, TimedOut, Unavailable, UnstaleError
-from unstale.ports import CommandResult
+from unstale.ports import CommandResult, ComposeWarning
 
 __all__ = [
     "ABSENT",
     "GONE",
     "IN_USE",
     "NEEDED",
+    "WITHOUT_DOCKER",
     "check_plugins",
     "check_socket",
+    "compose_warnings",
     "compose_words",
     "engine_gone",
+    "is_inconsistent",
     "last_words",
     "meaningful",
     "raise_gone",
+    "raise_if_no_compose",
     "raise_unless_done",
     "translated",
 ]
@@ -30,6 +34,8 @@ __all__ = [
 # Compose: the release that knows the override's !reset and !override tags.
 # Buildx: 0.13 is the oldest that was tried; what is much older is refused.
 NEEDED = {"compose": (2, 24), "buildx": (0, 10)}
+
+WITHOUT_DOCKER = "or compare the env files alone, which needs no docker: --files-only"
 
 GONE = re.compile(
     r"cannot connect to the docker daemon|error during connect|is the docker daemon running"
@@ -48,6 +54,12 @@ _PROGRESS = re.compile(r"^\s*(Container|Network|Volume|Image|Service)? ?\S+\s+\w
 _QUOTED_FILE = re.compile(
     r"(?P<words>near|in variable name|unterminated quoted value|invalid template:)\s*[\"'].*",
     re.DOTALL | re.IGNORECASE,
+)
+_WARNING = re.compile(r"level=warning msg=\"(?P<words>.*)\"\s*$")
+_UNSET = re.compile(r"The \\\"(?P<name>.*)\\\" variable is not set")
+# Without the plugin, docker takes compose's options for its own.
+_NO_COMPOSE = re.compile(
+    r"is not a docker command|unknown (?:shorthand )?flag|unknown docker command", re.IGNORECASE
 )
 
 
@@ -145,6 +157,33 @@ def compose_words(stderr: str) -> str:
     """
     text = "\n".join(meaningful(stderr.splitlines()))
     return last_words(_QUOTED_FILE.sub(r"\g<words> ...", text))
+
+
+def compose_warnings(stderr: str) -> tuple[ComposeWarning, ...]:
+    """What compose warns of, each once; it tells some of them three times."""
+    found = (_WARNING.search(line) for line in stderr.splitlines())
+    return tuple(dict.fromkeys(_warning(match["words"]) for match in found if match))
+
+
+def _warning(words: str) -> ComposeWarning:
+    if unset := _UNSET.search(words):
+        return ComposeWarning("unset", unset["name"])
+    return ComposeWarning("obsolete" if "is obsolete" in words else "other")
+
+
+def is_inconsistent(stderr: str) -> bool:
+    """Whether compose can read a project, but its parts do not fit each other."""
+    return "invalid compose project" in stderr
+
+
+def raise_if_no_compose(stderr: str) -> None:
+    """Raise `EngineUnavailable` if *stderr* says that docker has no compose that will do."""
+    if _NO_COMPOSE.search(stderr):
+        raise EngineUnavailable(
+            "docker has no compose plugin, or too old a one.",
+            cause="`docker compose config` is not known to it.",
+            hint=f"install docker-compose-plugin, or ./bootstrap --with-docker, {WITHOUT_DOCKER}",
+        )
 
 
 @contextlib.contextmanager

@@ -236,7 +236,7 @@ def _name(command: Command) -> str:
 
 
 def _environment(command: Command) -> dict[str, str]:
-    environment = {**os.environ, **command.env}
+    environment = {**(os.environ if command.inherits else {}), **command.env}
     for name in command.unset:
         environment.pop(name, None)
     return environment

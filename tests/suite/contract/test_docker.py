@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import pytest
 from dotenv import dotenv_values
@@ -19,6 +20,7 @@ from dotenv import dotenv_values
 from unstale.adapters import engine
 from unstale.adapters.docker import DockerCli
 from unstale.adapters.process import SystemProcess
+from unstale.adapters.refusals import UNKNOWN
 from unstale.adapters.signals import Signals
 from unstale.errors import (
     BuildFailed,
@@ -28,7 +30,16 @@ from unstale.errors import (
     NotReady,
     Unavailable,
 )
-from unstale.ports import BuildOptions, Command, CommandResult, ComposeTarget, Process, RunOptions
+from unstale.ports import (
+    BuildOptions,
+    Command,
+    CommandResult,
+    ComposeTarget,
+    ComposeWarning,
+    Process,
+    ResolvedModel,
+    RunOptions,
+)
 
 # The one the stack uses: the stand-in where ./bootstrap made it, else the real one.
 _IMAGES = Path(__file__).parents[3] / ".unstale" / "images.env"
@@ -327,7 +338,7 @@ def test_config_resolves_and_needs_no_engine(tmp_path: Path) -> None:
     assert model["name"] == "abc"
 
 
-def test_a_refused_file_is_told_in_composes_words(docker: DockerCli, tmp_path: Path) -> None:
+def test_a_refused_file_is_told_with_what_is_wrong_in_it(docker: DockerCli, tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         docker.config(target(tmp_path, "abc", "services: {a: {imagine: x}}"))
     assert "imagine" in caught.value.cause
@@ -341,6 +352,199 @@ def test_an_error_quotes_no_secret(docker: DockerCli, tmp_path: Path, line: str)
         docker.config(ComposeTarget(aim.project, aim.files, (tmp_path / "values",)))
     assert caught.value.cause
     assert "hunter" not in str(caught.value)
+
+
+# Compose, for a comparison: these need the command line and no engine.
+
+
+def compared(tmp_path: Path, text: str, *, profiles: tuple[str, ...] = ("*",)) -> ComposeTarget:
+    """A project of compose.yml and, if it is there, given.env."""
+    aim, given = target(tmp_path, "abc", text), tmp_path / "given.env"
+    return ComposeTarget(aim.project, aim.files, (given,) if given.exists() else (), profiles)
+
+
+def cli(**variables: str) -> DockerCli:
+    """Docker without an engine, in a shell with *variables*."""
+    environ = {**os.environ, "DOCKER_HOST": "unix:///none.sock", **variables}
+    return DockerCli(SystemProcess(), environ)
+
+
+def services(found: ResolvedModel) -> Any:
+    return found.model["services"]
+
+
+SHELL = """
+services:
+  a:
+    image: x
+    environment: {SET: "${OF_SHELL:-default}", OF_SHELL: null, DOCKER_TOKEN: null}
+"""
+
+
+def test_the_shell_does_not_decide_what_is_compared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OF_SHELL", "of the process")
+    aim = compared(tmp_path, SHELL)
+    docker = cli(OF_SHELL="mine", DOCKER_TOKEN="mine", COMPOSE_FILE="none.yml")
+
+    nobodys = services(docker.resolved(aim))["a"]["environment"]
+    named = services(docker.resolved(aim, inherited=["OF_SHELL"]))["a"]["environment"]
+
+    assert nobodys == {"SET": "default", "OF_SHELL": None, "DOCKER_TOKEN": None}
+    assert named == {"SET": "mine", "OF_SHELL": "mine", "DOCKER_TOKEN": None}
+
+
+def test_a_resolved_model_is_the_one_that_config_prints(tmp_path: Path) -> None:
+    (tmp_path / "given.env").write_text("TAG=7\n")
+    (tmp_path / "own.env").write_text("A=b\n")
+    aim = compared(tmp_path, "services: {a: {image: 'x:${TAG}', env_file: own.env, profiles: [p]}}")
+    found = cli().resolved(aim)
+
+    assert found == ResolvedModel(cli().config(aim))
+    assert services(found)["a"]["environment"] == {"A": "b"}
+    assert services(found)["a"]["image"] == "x:7"
+
+
+def test_a_raw_model_is_as_written_with_files_and_anchors_merged(tmp_path: Path) -> None:
+    text = """
+x-env: &env {A: "${A:?not set}", B: "b$$b"}
+services:
+  a: {image: "x:${TAG:-1}", environment: {<<: *env, C: $C}, env_file: ["none.env"]}
+  b: {image: x, environment: ["A=$A", B], profiles: [p]}
+"""
+    aim = compared(tmp_path, text, profiles=())
+    (tmp_path / "more.yml").write_text("services: {a: {environment: {C: more}}}")
+    found = cli().resolved(
+        ComposeTarget(aim.project, (*aim.files, tmp_path / "more.yml")), raw=True
+    )
+
+    assert found.warnings == ()
+    assert services(found)["a"]["image"] == "x:${TAG:-1}"
+    # Of several files, compose makes a list.
+    assert services(found)["a"]["environment"] == ["A=${A:?not set}", "B=b$$b", "C=more"]
+    assert services(found)["a"]["env_file"] == [
+        {"path": str(tmp_path / "none.env"), "required": True}
+    ]
+    assert services(found)["b"]["environment"] == ["A=$A", "B"]
+
+
+def test_a_warning_is_a_fact_that_does_not_show_the_rest_of_a_password(tmp_path: Path) -> None:
+    (tmp_path / "given.env").write_text("PASSWORD=one$hunter3\n")
+    found = cli().resolved(
+        compared(tmp_path, "version: '3'\nservices: {a: {image: x, environment: {P: a$hunter4}}}")
+    )
+
+    assert set(found.warnings) >= {
+        ComposeWarning("unset", "hunter3"),
+        ComposeWarning("unset", "hunter4"),
+    }
+    assert "hunter" not in repr(found)
+
+
+def test_profiles_that_are_invalid_together_are_asked_for_apart(tmp_path: Path) -> None:
+    text = """
+services:
+  always: {image: x}
+  good: {image: x, profiles: [good]}
+  bad: {image: x, profiles: [bad], volumes: ["none:/x"]}
+"""
+    found = cli().resolved(compared(tmp_path, text))
+
+    assert sorted(services(found)) == ["always", "good"]
+    assert found.refused == ("bad",)
+    assert found.model["name"] == "abc"
+
+
+def test_a_file_that_can_not_be_read_is_an_error_in_whatever_profile(tmp_path: Path) -> None:
+    (tmp_path / "own.env").write_text("MY KEY=1\n")
+    text = """
+services:
+  always: {image: x}
+  bad: {image: x, profiles: [bad], env_file: own.env}
+  loose: {image: x, profiles: [loose], volumes: ["none:/x"]}
+"""
+    with pytest.raises(ConfigError, match="refuses"):
+        cli().resolved(compared(tmp_path, text))
+
+
+def test_a_project_that_is_wrong_in_every_profile_is_refused(tmp_path: Path) -> None:
+    text = "services: {a: {image: x, volumes: ['none:/x']}, b: {image: x, profiles: [p]}}"
+    with pytest.raises(ConfigError, match="refuses") as caught:
+        cli().resolved(compared(tmp_path, text))
+
+    assert "names a volume none that is not defined" in caught.value.cause
+
+
+@pytest.mark.parametrize(
+    ("line", "place"),
+    [
+        ('KEY="hunter2', "line 2: KEY"),
+        ("KEY='hunter2", "line 2: KEY"),
+        ("MY KEY=hunter2", "line 2"),
+        ("KEY=hunter2${b", "line 2: KEY"),
+        ("KEY=${a hunter2}", "line 2: KEY"),
+        ("=hunter2", "line 2"),
+        ("'KEY'=hunter2", "line 2"),
+        ("KEY=${REQ:?see $FINE}", "REQ"),
+    ],
+)
+@pytest.mark.parametrize("way", ["given.env", "own.env"])
+def test_a_refused_line_of_an_env_file_is_told_without_what_is_on_it(
+    tmp_path: Path, line: str, place: str, way: str
+) -> None:
+    (tmp_path / way).write_text(f"FINE=hunter1\n{line}\nNEXT=hunter4\n")
+    own = "env_file: own.env" if way == "own.env" else ""
+    aim = compared(tmp_path, f"services: {{a: {{image: x, {own}}}}}")
+    if (line, way) == ("=hunter2", "own.env"):  # compose takes it; the engine refuses it
+        assert services(cli().resolved(aim))
+        return
+    with pytest.raises(ConfigError) as caught:
+        cli().resolved(aim)
+
+    assert place in caught.value.cause
+    assert way in caught.value.cause or place == "REQ"
+    assert "hunter" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "- hunter2",
+        "hunter2",
+        "services: {a: {image: x, hunter: y, PASS=hunter2: z}}",
+        "services: {a: {image: x, environment: *hunter2}}",
+        "services:\n\ta: hunter2",
+        "services: {a: {image: x, environment: {P: 'hunter2${b'}}}",
+        "services: {a: {image: x, privileged: hunter2}}",
+        "services: {a: {image: x, mem_limit: hunter2}}",
+        "services: {a: {image: x, ports: ['hunter2:x']}}",
+        "services: {a: {image: 'hunter2",
+    ],
+)
+def test_a_refused_compose_file_is_told_without_a_value(tmp_path: Path, text: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        cli().resolved(compared(tmp_path, text))
+
+    assert caught.value.cause
+    assert caught.value.cause != UNKNOWN
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("missing", ["command", "plugin"])
+def test_without_compose_a_comparison_is_unavailable_and_files_can_be_compared(
+    tmp_path: Path, missing: str
+) -> None:
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    if missing == "plugin":
+        docker = folder / "docker"
+        docker.write_text("#!/bin/sh\necho 'unknown flag: --file' >&2\nexit 125\n")
+        docker.chmod(0o755)
+    with pytest.raises(EngineUnavailable) as caught:
+        cli(PATH=str(folder)).resolved(compared(tmp_path, "services: {a: {image: x}}"))
+
+    assert "--files-only" in caught.value.hint
 
 
 def test_build_streams_and_labels_find_the_image(docker: DockerCli, scratch: ComposeTarget) -> None:

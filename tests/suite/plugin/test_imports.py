@@ -12,7 +12,7 @@ import unstale.pytest_plugin as plugin
 
 HEAVY = (
     *("alembic", "asyncpg", "invoke", "psycopg", "psycopg2", "pydantic"),
-    *("python_on_whales", "rich", "sqlalchemy", "sqlmodel", "unstale.project"),
+    *("python_on_whales", "rich", "sqlalchemy", "sqlmodel", "unstale.project", "yaml"),
 )
 
 

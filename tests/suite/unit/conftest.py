@@ -20,7 +20,16 @@ from workshop import TEXT, Workshop
 from unstale.errors import MissingFile
 from unstale.facts import ArchiveMember, CommitFact, ContainerFact, ImageFact
 from unstale.pipeline.site import Ports
-from unstale.ports import BuildOptions, Command, CommandResult, ComposeTarget, Line, RunOptions
+from unstale.ports import (
+    BuildOptions,
+    Command,
+    CommandResult,
+    ComposeTarget,
+    ComposeWarning,
+    Line,
+    ResolvedModel,
+    RunOptions,
+)
 
 COMPOSE_PROJECT = "com.docker.compose.project"
 DONE = CommandResult(returncode=0, stdout="", stderr="", seconds=0.0)
@@ -150,6 +159,10 @@ class FakeDocker:
     """Image ids and the places that were read in them."""
     models: dict[str, Mapping[str, object]] = field(default_factory=dict)
     """Compose project to what `config` prints for it."""
+    raw_models: dict[str, Mapping[str, object]] = field(default_factory=dict)
+    """Compose project to the same, as it is written."""
+    warnings: dict[str, tuple[ComposeWarning, ...]] = field(default_factory=dict)
+    """Compose project to what compose warns of while it resolves it."""
     hashes: dict[str, str] = field(default_factory=dict)
     """Service to what compose would label its container with."""
     hashed: list[Mapping[str, object]] = field(default_factory=list)
@@ -195,6 +208,14 @@ class FakeDocker:
 
     def config(self, target: ComposeTarget) -> Mapping[str, object]:
         return self.models[target.project]
+
+    def resolved(
+        self, target: ComposeTarget, *, raw: bool = False, inherited: Sequence[str] = ()
+    ) -> ResolvedModel:
+        del inherited
+        if raw:
+            return ResolvedModel(self.raw_models[target.project])
+        return ResolvedModel(self.models[target.project], self.warnings.get(target.project, ()))
 
     def config_hashes(self, model: Mapping[str, object]) -> Mapping[str, str]:
         self.hashed.append(model)

@@ -14,7 +14,7 @@ from invoke import Collection, Program
 import unstale
 
 ROOT = Path(__file__).parents[3]
-HEAVY = {"alembic", "dotenv", "pydantic", "python_on_whales", "rich", "sqlalchemy"}
+HEAVY = {"alembic", "dotenv", "pydantic", "python_on_whales", "rich", "sqlalchemy", "yaml"}
 
 
 def _modules_after(statement: str) -> set[str]:
@@ -27,7 +27,10 @@ def _modules_after(statement: str) -> set[str]:
 
 @pytest.mark.parametrize("statement", ["import unstale", "from unstale import ns"])
 def test_importing_the_package_loads_nothing_heavy(statement: str) -> None:
-    assert _modules_after(statement) & HEAVY == set()
+    # Invoke's own copy of PyYAML takes its fast part from an installed one.
+    invokes = _modules_after("import invoke") if "ns" in statement else set()
+
+    assert _modules_after(statement) & HEAVY - invokes == set()
 
 
 @pytest.mark.parametrize(

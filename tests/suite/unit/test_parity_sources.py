@@ -1,0 +1,282 @@
+"""Who decided a value: each way in which compose lets a variable have one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from unstale.parity import envfile, yaml_lines
+from unstale.parity.envfile import EnvFile
+from unstale.parity.model import Field, Item, ServiceFacts, Source, Variable
+from unstale.parity.sources import (
+    DockerfileVariable,
+    Sources,
+    Undefined,
+    attach,
+    chain,
+    definitions,
+    undefined,
+)
+
+REPOSITORY = Path(__file__).parents[3]
+ROOT = Path("/project")
+COMPOSE = ROOT / "docker" / "compose.yml"
+
+
+def env_file(name: str, text: str) -> EnvFile:
+    return envfile.parse(ROOT / name, text.encode())
+
+
+def made(
+    service: dict[str, Any], given: str = "", shell: tuple[str, ...] = (), **files: str
+) -> Sources:
+    """The sources of a service ``a``; *given* is what --env-file given.env holds.
+
+    JSON is YAML: each key and each entry has a line of its own.
+    """
+    own = {ROOT / f"{name}.env": env_file(f"{name}.env", text) for name, text in files.items()}
+    raw = {"services": {"a": service}}
+    text = json.dumps(raw, indent=1)
+    return Sources(
+        raw,
+        own.get,
+        definitions([env_file("given.env", given)], ROOT),
+        yaml_lines.read([COMPOSE], lambda _: text),
+        ROOT,
+        shell,
+    )
+
+
+def compose(line: int, kind: Any = "environment", variable: str = "") -> Source:
+    return Source(kind, "docker/compose.yml", line, variable)
+
+
+GIVEN = Source("interpolation", "given.env", 2, "VAR")
+
+
+@pytest.mark.parametrize(
+    ("written", "given", "expected"),
+    [
+        ("literal", "", compose(5)),
+        ("", "", compose(5)),
+        ("pa$$VAR", "#\nVAR=1", compose(5)),
+        ("${VAR}", "#\nVAR=1", GIVEN),
+        ("a $VAR b", "#\nVAR=1", GIVEN),
+        ("$$$VAR", "#\nVAR=1", GIVEN),
+        ("${VAR:-x}", "#\nVAR=1", GIVEN),
+        ("${VAR:-x}", "", compose(5, "default", "VAR")),
+        ("${VAR:-x}", "VAR=", compose(5, "default", "VAR")),
+        ("${VAR-x}", "#\nVAR=", GIVEN),
+        ("${VAR-x}", "VAR", compose(5, "default", "VAR")),
+        ("${VAR:?say it}", "#\nVAR=1", GIVEN),
+        ("${OTHER:+x}${VAR}", "#\nVAR=1", GIVEN),
+        ("${OTHER:-${VAR}}", "#\nVAR=1", compose(5, "default", "OTHER")),
+        ("pass$word", "#\nVAR=1", compose(5)),
+        ("${open", "", compose(5)),
+        ("$", "", compose(5)),
+    ],
+)
+def test_a_value_of_environment_is_the_files_or_a_variables(
+    written: str, given: str, expected: Source
+) -> None:
+    found = made({"environment": {"KEY": written}}, given).variable("a", "KEY")
+
+    assert found == expected
+
+
+def test_the_rest_of_a_password_is_not_named_as_a_variable() -> None:
+    found = made({"environment": {"PASS": "ab$UsErPassWoRd"}})
+
+    assert "UsErPassWoRd" not in repr(found.variable("a", "PASS"))
+
+
+@pytest.mark.parametrize("environment", [{"KEY": None}, ["KEY"]], ids=["mapping", "list"])
+@pytest.mark.parametrize(
+    ("given", "shell", "expected"),
+    [
+        ("#\nKEY=1", (), Source("interpolation", "given.env", 2, "KEY")),
+        ("KEY=1", ("KEY",), Source("interpolation", variable="KEY")),
+        ("", (), compose(5)),
+    ],
+    ids=["env file", "shell", "nowhere"],
+)
+def test_a_bare_key_is_of_whoever_has_it(
+    environment: Any, given: str, shell: tuple[str, ...], expected: Source
+) -> None:
+    service = {"environment": environment, "env_file": [{"path": "/project/own.env"}]}
+    found = made(service, given, shell, own="KEY=not this").variable("a", "KEY")
+
+    assert found == expected
+
+
+def test_the_shell_wins_over_files_and_defaults() -> None:
+    found = made({"environment": {"KEY": "${VAR:-x}"}}, "VAR=1", shell=("VAR",))
+
+    assert found.variable("a", "KEY") == Source("interpolation", variable="VAR")
+
+
+def test_the_last_env_file_that_has_a_key_decides_and_in_it_the_last_line() -> None:
+    service = {
+        "environment": ["OWN=1"],
+        "env_file": [
+            {"path": "/project/one.env", "required": True},
+            {"path": "/project/${NAME:-two}.env", "required": True},
+            {"path": "/project/absent.env", "required": False},
+        ],
+    }
+    found = made(service, one="A=1\nB=1\nOWN=2\nS=1\n", two="A=2\n\n# more\nA=3\nS\n")
+
+    assert found.variable("a", "A") == Source("env-file", "two.env", 4)
+    assert found.variable("a", "B") == Source("env-file", "one.env", 2)
+    assert found.variable("a", "S") == Source("env-file", "one.env", 4)
+    assert found.variable("a", "OWN") == compose(5)
+    assert found.variable("a", "FROM_IMAGE") is None
+
+
+def test_a_file_is_named_relative_to_the_project() -> None:
+    file = envfile.parse(Path("/elsewhere/x.env"), b"A=1")
+
+    assert definitions([file], ROOT)["A"] == Variable(
+        "1", Source("env-file", "../elsewhere/x.env", 1)
+    )
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        (None, []),
+        ("x.env", ["x.env"]),
+        (["x.env", {"path": "y.env", "required": False}], ["x.env", "y.env"]),
+        ([{"path": "${A}/${B:-b}/$A"}], ["1/b/1"]),
+        ([{"path": "${C:-${A}}/a$$b"}], ["1/a$b"]),
+        ([{"path": "${EMPTY-x}${EMPTY:-y}"}], ["y"]),
+    ],
+)
+def test_the_chain_of_env_files_is_read_in_every_form(written: Any, expected: list[str]) -> None:
+    values = definitions([env_file("given.env", "A=1\nEMPTY=")], ROOT)
+
+    assert chain({"env_file": written}, values) == tuple(map(Path, expected))
+
+
+SERVICE = {
+    "image": "${REPOSITORY:-app}:1",
+    "build": {"target": "runner", "args": {"A": "${VAR}"}},
+    "command": ["serve", "--port=80", "-c", "fsync=off"],
+    "healthcheck": {"interval": "1s"},
+    "tmpfs": ["/data"],
+    "volumes": [{"type": "bind", "source": "/x", "target": "/y"}],
+    "user": "1000",
+}
+
+
+@pytest.mark.parametrize(
+    ("where", "item", "expected"),
+    [
+        ("image", "image", compose(4, "default", "REPOSITORY")),
+        ("image", "build.target", compose(6, "compose")),
+        ("image", "build.args.A", GIVEN),
+        ("image", "build.context", compose(5, "compose")),
+        ("command", "port", compose(13, "compose")),
+        ("command", "fsync", compose(15, "compose")),
+        ("command", "gone", compose(11, "compose")),
+        ("healthcheck", "interval", compose(18, "compose")),
+        ("healthcheck", "retries", compose(17, "compose")),
+        ("volumes", "/data", compose(21, "compose")),
+        ("volumes", "/y", compose(24, "compose")),
+        ("other", "user", compose(30, "compose")),
+        ("other", "init", None),
+    ],
+)
+def test_what_is_no_variable_has_the_line_of_the_compose_file(
+    where: Field, item: str, expected: Source | None
+) -> None:
+    assert made(SERVICE, "#\nVAR=1").of("a", Item(where, item, None)) == expected
+
+
+def test_sources_are_put_on_the_items_that_have_none() -> None:
+    known = Source("image", "postgres:17")
+    facts = (
+        ServiceFacts(
+            "a", (Item("environment", "A", "1"), Item("environment", "B", "2", source=known))
+        ),
+        ServiceFacts("unknown", (Item("environment", "A", "1"),)),
+    )
+
+    one, two = attach(facts, made({"environment": {"A": "1", "B": "2"}}))
+
+    assert [item.source for item in one.items] == [compose(5), known]
+    assert two == facts[1]
+
+
+def test_an_undefined_variable_is_told_by_its_place_and_not_by_its_name() -> None:
+    raw = {
+        "services": {
+            "a": {
+                "environment": ["PASS=x$SeCrEt"],
+                "command": ["run", "${X:-$SeCrEt}"],
+                "image": "x:$OTHER",
+            }
+        }
+    }
+    text = json.dumps(raw, indent=1)
+    lines = yaml_lines.read([COMPOSE], lambda _: text)
+    files = [env_file("x.env", "A=1\nTOKEN=y$SeCrEt\nB=$$SeCrEt\n")]
+
+    found = undefined(["SeCrEt"], raw, files, lines, ROOT)
+
+    assert found == (
+        Undefined("PASS", compose(5)),
+        Undefined("", compose(9, "compose")),
+        Undefined("TOKEN", Source("env-file", "x.env", 2)),
+    )
+    assert "SeCrEt" not in repr(found)
+
+
+def test_a_variable_of_a_dockerfile_shows_its_source_and_not_its_value() -> None:
+    one = DockerfileVariable("TOKEN", "hidden", "docker/Dockerfile", 7)
+
+    assert one.source == Source("dockerfile", "docker/Dockerfile", 7)
+    assert "hidden" not in repr(one)
+
+
+@pytest.fixture(scope="module")
+def ci() -> Sources:
+    """This repository's CI, with what compose 2.26 prints of it with --no-interpolate."""
+    env, file = REPOSITORY / "env/.env.ci", REPOSITORY / "docker/docker-compose.ci.yml"
+    own = [{"path": str(env), "required": True}]
+    needed = "${POSTGRES_USER:?start compose with --env-file env/.env.ci}"
+    raw = {
+        "services": {
+            "app": {"env_file": own},
+            "postgres": {
+                "environment": {"POSTGRES_USER": needed, "POSTGRES_INITDB_ARGS": "--encoding=UTF8"}
+            },
+        }
+    }
+    lines = yaml_lines.read([file], Path.read_text)
+    given = definitions([envfile.read(env)], REPOSITORY)
+    return Sources(raw, envfile.read, given, lines, REPOSITORY)
+
+
+def _line(path: str) -> Callable[[str], int]:
+    return lambda text: next(
+        number
+        for number, line in enumerate((REPOSITORY / path).read_text().splitlines(), 1)
+        if line.strip().startswith(text)
+    )
+
+
+def test_this_repositorys_ci_tells_who_decided_each_value(ci: Sources) -> None:
+    env, file = _line("env/.env.ci"), _line("docker/docker-compose.ci.yml")
+
+    assert ci.variable("postgres", "POSTGRES_USER") == Source(
+        "interpolation", "env/.env.ci", env("POSTGRES_USER="), "POSTGRES_USER"
+    )
+    assert ci.variable("postgres", "POSTGRES_INITDB_ARGS") == Source(
+        "environment", "docker/docker-compose.ci.yml", file("POSTGRES_INITDB_ARGS:")
+    )
+    assert ci.variable("app", "LOG_LEVEL") == Source("env-file", "env/.env.ci", env("LOG_LEVEL="))
