@@ -1,0 +1,148 @@
+"""Today's differences as a policy: text for pyproject.toml, without any value. Pure."""
+
+from __future__ import annotations
+
+import glob
+import json
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from unstale.config import AllowRule, Pair
+from unstale.errors import ConfigError
+from unstale.parity.model import Difference
+
+__all__ = ["REASON", "apply", "entries", "render"]
+
+REASON = "baseline, unreviewed"
+"""What a rule says that nobody has thought about yet."""
+
+_HEADER = "[[tool.unstale.parity.allow]]"
+
+
+def entries(open_: Mapping[Pair, Sequence[Difference]]) -> tuple[AllowRule, ...]:
+    """Rules that allow all differences in *open_*, one a path and its services; sorted.
+
+    Where the env files differ in a variable, the rule covers its containers
+    too, so that no second rule is left without work.
+    """
+    places = ((pair, path, where) for pair in open_ for path, where in _places(open_[pair]))
+    pairs: dict[tuple[str, tuple[str, ...]], set[Pair]] = {}
+    for pair, path, services in places:
+        pairs.setdefault((path, services), set()).add(pair)
+    return tuple(
+        AllowRule(
+            key=glob.escape(path),
+            reason=REASON,
+            pairs=tuple(sorted(pairs[path, services])),
+            services=tuple(glob.escape(service) for service in services),
+        )
+        for path, services in sorted(pairs)
+    )
+
+
+def _places(differences: Iterable[Difference]) -> Iterable[tuple[str, tuple[str, ...]]]:
+    """Each path with the services that differ in it; none if the env files do."""
+    found: dict[str, list[Difference]] = {}
+    for difference in differences:
+        found.setdefault(difference.path, []).append(difference)
+    for path, group in found.items():
+        services = {service for one in group for service in one.services}
+        is_everywhere = any(not one.services for one in group)
+        yield path, () if is_everywhere else tuple(sorted(services))
+
+
+def render(rules: Iterable[AllowRule]) -> str:
+    """*rules* as TOML tables with an empty line between them; empty if there is none."""
+    return "\n".join("\n".join((_HEADER, *_lines(rule), "")) for rule in rules)
+
+
+def apply(text: str, rules: Sequence[AllowRule]) -> str:
+    """*text* of a pyproject.toml with *rules* at its end; those it has are not added.
+
+    What was there is kept to the byte, and its line ends are used. The text
+    must be read and written without a translation of line ends. An empty
+    *text* is a file that is not there yet.
+
+    Raises:
+        ConfigError: *text* can't be parsed, or its way of writing the policy
+            leaves no room for more tables at the end.
+
+    """
+    old = _parsed(text)
+    present = _allowed(old)
+    new = [rule for rule in rules if _table(rule) not in present]
+    if not new:
+        return text
+    whole = text + _gap(text) + _with_line_ends_of(text, render(new))
+    _check(old, whole, [_table(rule) for rule in new])
+    return whole
+
+
+def _parsed(text: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(
+            f"pyproject.toml can't be parsed: {error}.", hint="mend that line"
+        ) from error
+
+
+def _allowed(document: Mapping[str, Any]) -> list[Any]:
+    table: Any = document
+    for key in ("tool", "unstale", "parity"):
+        table = table.get(key, {})
+    return list(table.get("allow", []))
+
+
+def _with(document: Mapping[str, Any], tables: Sequence[Mapping[str, object]]) -> dict[str, Any]:
+    """*document* with *tables* at the end of its policy."""
+    copy = dict(document)
+    inner = copy
+    for key in ("tool", "unstale", "parity"):
+        inner[key] = dict(inner.get(key, {}))
+        inner = inner[key]
+    inner["allow"] = [*inner.get("allow", []), *tables]
+    return copy
+
+
+def _gap(text: str) -> str:
+    end = "\r\n" if "\r\n" in text else "\n"
+    if not text:
+        return ""
+    return end if text.endswith("\n") else end * 2
+
+
+def _with_line_ends_of(text: str, addition: str) -> str:
+    return addition.replace("\n", "\r\n") if "\r\n" in text else addition
+
+
+def _check(old: Mapping[str, Any], whole: str, tables: Sequence[Mapping[str, object]]) -> None:
+    try:
+        same = tomllib.loads(whole) == _with(old, tables)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(
+            "The baseline can't be added to pyproject.toml.",
+            cause=f"Its [tool.unstale.parity] is written so that no table can follow: {error}.",
+            hint=f"write each entry as a table, {_HEADER}, and 'pairs = []' for 'allow = []'",
+        ) from error
+    if not same:
+        raise AssertionError("BUG: the baseline reads back as something else; please report it.")
+
+
+def _lines(rule: AllowRule) -> Iterable[str]:
+    for key, value in _table(rule).items():
+        yield f"{key} = {_toml(value)}"
+
+
+def _table(rule: AllowRule) -> dict[str, object]:
+    """What TOML makes of the rule; of a baseline's rules there is nothing else."""
+    table: dict[str, object] = {"key": rule.key, "pairs": ["/".join(p) for p in rule.pairs]}
+    if rule.services:
+        table["service"] = list(rule.services)
+    return {**table, "reason": rule.reason}
+
+
+def _toml(value: object) -> str:
+    # A basic string of TOML is one of JSON, except that it forbids DEL.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
