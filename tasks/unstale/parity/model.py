@@ -6,8 +6,9 @@ holds no value of a secret at all, so whatever prints one has nothing to hide.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 __all__ = [
@@ -48,7 +49,7 @@ class Source:
 class Variable:
     """A variable of the env files, merged."""
 
-    value: str | None = field(repr=False)
+    value: str | None = dataclasses.field(repr=False)
     """None for a bare ``KEY``, which takes the value of the shell; "" is empty."""
     source: Source
 
@@ -60,7 +61,7 @@ class Item:
     field: Field
     item: str
     """A variable, a flag, ``build.target``, a mount's target, ``test`` …"""
-    value: str | None = field(repr=False)
+    value: str | None = dataclasses.field(repr=False)
     """None: the compose file has it without a value (the shell's, or a bare flag)."""
     identity: bool = False
     """Whether it only names things: project, container, network, published port."""
