@@ -1,20 +1,20 @@
 """The timeline as one page that needs nothing else: inline SVG and CSS, no script.
 
 Service names, file names and commit subjects are other people's text: all of
-it goes through `_text`.
+it goes through `page.text`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
-from html import escape
 from itertools import groupby
 from typing import assert_never
 
 from unstale.facts import CommitFact
 from unstale.image.explain import clock, duration, printable
 from unstale.image.timeline import Build, Built, Event, Fold, Lane, Timeline, events
+from unstale.render.page import page, text
 from unstale.render.timeline import built_words, commit_notes
 
 __all__ = ["timeline"]
@@ -34,14 +34,7 @@ _TICKS = (
 _MOST_TICKS = 7
 
 _STYLE = """
-:root { color-scheme: light dark; --page: #fff; --text: #1b1f24; --soft: #57606a; --line: #d0d7de;
-  --fresh: #1a7f37; --stale: #cf222e; --gap: #9a6700; --built: #0550ae; --band: #f6f8fa; }
-@media (prefers-color-scheme: dark) { :root { --page: #0d1117; --text: #e6edf3; --soft: #9198a1;
-  --line: #3d444d; --fresh: #3fb950; --stale: #ff7b72; --gap: #d29922; --built: #79c0ff;
-  --band: #151b23; } }
-body { margin: 2rem auto; max-width: 70rem; padding: 0 1rem; background: var(--page);
-  color: var(--text); font: 16px/1.5 system-ui, sans-serif; }
-h1 { font-size: 1.4rem; } h2 { font-size: 1.1rem; margin-top: 2rem; }
+:root { --fresh: var(--good); --stale: var(--bad); --gap: var(--warn); --built: var(--accent); }
 figure { margin: 1rem 0; overflow-x: auto; }
 svg { display: block; width: 100%; min-width: 44rem; height: auto; }
 svg text { fill: var(--text); font: 13px system-ui, sans-serif; }
@@ -62,7 +55,6 @@ table { border-collapse: collapse; width: 100%; font-size: .9rem; }
 th, td { text-align: left; vertical-align: top; padding: .3rem .6rem; overflow-wrap: anywhere;
   border-bottom: 1px solid var(--line); }
 td.time { white-space: nowrap; font-variant-numeric: tabular-nums; }
-code { font-family: ui-monospace, monospace; }
 """
 
 Place = Callable[[datetime], float]
@@ -70,35 +62,15 @@ Place = Callable[[datetime], float]
 
 def timeline(shown: Timeline) -> str:
     """The page, as HTML that is well-formed XML too."""
-    title = f"Builds against commits: {_text(shown.environment)}"
-    return f"""<!DOCTYPE html>
-<html lang="en" xmlns="http://www.w3.org/1999/xhtml">
-<head>
-<meta charset="utf-8"/>
-<meta name="viewport" content="width=device-width, initial-scale=1"/>
-<meta name="color-scheme" content="light dark"/>
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'"/>
-<title>{title}</title>
-<style>{_STYLE}</style>
-</head>
-<body>
-<h1>{title}</h1>
-<p>All times are in UTC: of commits the committer's, of builds the end of the build. Where only the
-engine's time is known, it is that of the first build of the same layers.</p>
+    body = f"""<p>All times are in UTC: of commits the committer's, of builds the end of the
+build. Where only the engine's time is known, it is that of the first build of the same layers.</p>
 <ul>
 {_joined(_summary(lane) for lane in shown.lanes)}
 </ul>
 {_figure(shown)}
 <h2>The same as a table</h2>
-{_table(shown)}
-</body>
-</html>
-"""
-
-
-def _text(text: str) -> str:
-    """*text* as it may stand anywhere in the page."""
-    return escape(printable(text), quote=True)
+{_table(shown)}"""
+    return page(f"Builds against commits: {shown.environment}", body, style=_STYLE)
 
 
 def _joined(lines: Iterable[str]) -> str:
@@ -106,10 +78,10 @@ def _joined(lines: Iterable[str]) -> str:
 
 
 def _summary(lane: Lane) -> str:
-    verdict = f'<span class="verdict {lane.verdict}">{_text(lane.verdict)}</span>'
-    tail = f": {_text(lane.sentence)}" if lane.sentence else ""
+    verdict = f'<span class="verdict {lane.verdict}">{text(lane.verdict)}</span>'
+    tail = f": {text(lane.sentence)}" if lane.sentence else ""
     left_out = f" ({lane.earlier} earlier builds are not shown)" if lane.earlier else ""
-    return f"<li><strong>{_text(lane.service)}</strong> is {verdict}{tail}{left_out}</li>"
+    return f"<li><strong>{text(lane.service)}</strong> is {verdict}{tail}{left_out}</li>"
 
 
 # The drawing
@@ -141,8 +113,8 @@ build in use to the first commit it lacks. Small dots: commits; a number stands 
 
 def _description(shown: Timeline) -> str:
     lanes = (
-        f"{_text(lane.service)} is {_text(lane.verdict)}"
-        + (f": {_text(lane.sentence)}" if lane.sentence else "")
+        f"{text(lane.service)} is {text(lane.verdict)}"
+        + (f": {text(lane.sentence)}" if lane.sentence else "")
         for lane in shown.lanes
     )
     return f"{'. '.join(lanes)}. The table below has every event."
@@ -179,8 +151,8 @@ def _lane(lane: Lane, top: int, place: Place) -> str:
     return _joined(
         (
             f'<rect class="band" y="{top + 4}" width="{_WIDTH}" height="{_LANE - 8}" rx="6"/>',
-            f'<text x="10" y="{middle - 2}">{_text(short)}</text>',
-            f'<text class="soft" x="10" y="{middle + 15}">{_text(lane.verdict)}</text>',
+            f'<text x="10" y="{middle - 2}">{text(short)}</text>',
+            f'<text class="soft" x="10" y="{middle + 15}">{text(lane.verdict)}</text>',
             *_bar(lane, middle, place),
             *(_dot(lane, build, middle, place) for build in lane.builds),
         )
@@ -219,7 +191,7 @@ def _bar(lane: Lane, middle: int, place: Place) -> Iterable[str]:
 def _rect(kind: str, begin: float, end: float, y: int, title: str) -> str:
     return (
         f'<rect class="{kind}" x="{begin}" y="{y}" width="{max(end - begin, 1):.1f}" '
-        f'height="{_BAR}"><title>{_text(title)}</title></rect>'
+        f'height="{_BAR}"><title>{text(title)}</title></rect>'
     )
 
 
@@ -229,7 +201,7 @@ def _dot(lane: Lane, build: Build, middle: int, place: Place) -> str:
     title = f"{clock(build.time.at)}: {lane.service} {built_words(event)}"
     return (
         f'<circle class="{kind}" cx="{place(build.time.at)}" cy="{middle}" r="{_DOT + 3}">'
-        f"<title>{_text(title)}</title></circle>"
+        f"<title>{text(title)}</title></circle>"
     )
 
 
@@ -263,7 +235,7 @@ def _cluster(shown: Timeline, group: Sequence[CommitFact], y: int, place: Place)
     )
     return (
         f'<circle class="{kind}" cx="{x}" cy="{y}" r="{_DOT}">'
-        f"<title>{_text('; '.join((*subjects, *more)))}</title></circle>{number}"
+        f"<title>{text('; '.join((*subjects, *more)))}</title></circle>{number}"
     )
 
 
@@ -281,7 +253,7 @@ def _hashes(shown: Timeline, y: int, place: Place) -> Iterable[str]:
             continue
         taken.append((edge - half, edge + half))
         where = f'x="{edge:.1f}" y="{y}" text-anchor="middle"'
-        yield f'<text class="code" {where}>{_text(label)}</text>'
+        yield f'<text class="code" {where}>{text(label)}</text>'
 
 
 # The table
@@ -300,15 +272,15 @@ def _table(shown: Timeline) -> str:
 def _row(shown: Timeline, event: Event) -> str:
     match event:
         case CommitFact(short=short, subject=subject):
-            what = f"<code>{_text(short)}</code> <bdi>{_text(subject)}</bdi>"
+            what = f"<code>{text(short)}</code> <bdi>{text(subject)}</bdi>"
             return _cells(event.committed_at, "commit", what + _notes(shown, event))
         case Built(lane=lane, build=build):
-            what = f"<strong>{_text(lane.service)}</strong> {_text(built_words(event))}"
+            what = f"<strong>{text(lane.service)}</strong> {text(built_words(event))}"
             return _cells(build.time.at, "build", what)
         case Fold(commits=commits):
             first, last = commits[0], commits[-1]
             what = (
-                f"<code>{_text(first.short)}</code> to <code>{_text(last.short)}</code>, "
+                f"<code>{text(first.short)}</code> to <code>{text(last.short)}</code>, "
                 f"the last at {clock(last.committed_at)}"
             )
             return _cells(first.committed_at, f"{len(commits)} commits", what)
@@ -317,9 +289,9 @@ def _row(shown: Timeline, event: Event) -> str:
 
 
 def _notes(shown: Timeline, commit: CommitFact) -> str:
-    notes = (f" <strong>[{_text(note)}]</strong>" for note in commit_notes(shown, commit))
+    notes = (f" <strong>[{text(note)}]</strong>" for note in commit_notes(shown, commit))
     gaps = (
-        f" ({duration(lane.gap)} after the build of {_text(lane.service)})"
+        f" ({duration(lane.gap)} after the build of {text(lane.service)})"
         for lane in shown.fixes(commit)
         if lane.gap is not None
     )
