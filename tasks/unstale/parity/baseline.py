@@ -17,6 +17,7 @@ __all__ = ["REASON", "apply", "entries", "render"]
 REASON = "baseline, unreviewed"
 """What a rule says that nobody has thought about yet."""
 
+_EMPTY_POLICY = "[tool.unstale.parity]\npairs = []\n"
 _HEADER = "[[tool.unstale.parity.allow]]"
 
 
@@ -60,6 +61,9 @@ def render(rules: Iterable[AllowRule]) -> str:
 def apply(text: str, rules: Sequence[AllowRule]) -> str:
     """*text* of a pyproject.toml with *rules* at its end; those it has are not added.
 
+    Without any rule there is still a policy afterwards, which the check asks
+    for before it fails: an empty one, where there was none.
+
     What was there is kept to the byte, and its line ends are used. The text
     must be read and written without a translation of line ends. An empty
     *text* is a file that is not there yet.
@@ -70,12 +74,13 @@ def apply(text: str, rules: Sequence[AllowRule]) -> str:
 
     """
     old = _parsed(text)
-    present = _allowed(old)
-    new = [rule for rule in rules if _table(rule) not in present]
-    if not new:
+    policy = _policy(old)
+    new = [rule for rule in rules if _table(rule) not in policy.get("allow", [])]
+    if not new and not policy.keys().isdisjoint(("allow", "pairs")):
         return text
-    whole = text + _gap(text) + _with_line_ends_of(text, render(new))
-    _check(old, whole, [_table(rule) for rule in new])
+    addition = render(new) if new else _EMPTY_POLICY
+    whole = text + _gap(text) + _with_line_ends_of(text, addition)
+    _check(_with(old, [_table(rule) for rule in new]), whole)
     return whole
 
 
@@ -88,21 +93,22 @@ def _parsed(text: str) -> dict[str, Any]:
         ) from error
 
 
-def _allowed(document: Mapping[str, Any]) -> list[Any]:
-    table: Any = document
+def _policy(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    table = document
     for key in ("tool", "unstale", "parity"):
         table = table.get(key, {})
-    return list(table.get("allow", []))
+    return table
 
 
 def _with(document: Mapping[str, Any], tables: Sequence[Mapping[str, object]]) -> dict[str, Any]:
-    """*document* with *tables* at the end of its policy."""
+    """*document* with *tables* at the end of its policy, or with an empty policy."""
     copy = dict(document)
     inner = copy
     for key in ("tool", "unstale", "parity"):
         inner[key] = dict(inner.get(key, {}))
         inner = inner[key]
-    inner["allow"] = [*inner.get("allow", []), *tables]
+    added = {"allow": [*inner.get("allow", []), *tables]} if tables else {"pairs": []}
+    inner.update(added)
     return copy
 
 
@@ -117,14 +123,14 @@ def _with_line_ends_of(text: str, addition: str) -> str:
     return addition.replace("\n", "\r\n") if "\r\n" in text else addition
 
 
-def _check(old: Mapping[str, Any], whole: str, tables: Sequence[Mapping[str, object]]) -> None:
+def _check(expected: Mapping[str, Any], whole: str) -> None:
     try:
-        same = tomllib.loads(whole) == _with(old, tables)
+        same = tomllib.loads(whole) == expected
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(
             "The baseline can't be added to pyproject.toml.",
             cause=f"Its [tool.unstale.parity] is written so that no table can follow: {error}.",
-            hint=f"write each entry as a table, {_HEADER}, and 'pairs = []' for 'allow = []'",
+            hint=f"write 'pairs = []' in it, and each entry of 'allow' as a table, {_HEADER}",
         ) from error
     if not same:
         raise AssertionError("BUG: the baseline reads back as something else; please report it.")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from unstale.config import AllowRule, Settings, load
+from unstale.config import AllowRule, ParitySettings, Settings, load
 from unstale.errors import ConfigError
 from unstale.parity.baseline import REASON, apply, entries, render
 from unstale.parity.model import Difference
@@ -66,7 +66,24 @@ def test_a_path_with_several_values_is_one_rule() -> None:
 def test_nothing_open_is_nothing_to_write() -> None:
     assert entries({CI_TEST: []}) == ()
     assert render(()) == ""
-    assert apply("[project]", ()) == "[project]"
+
+
+@pytest.mark.parametrize("text", ["", "[project]\nname = 'x'\n", "[tool.unstale.runner]\n"])
+def test_without_any_difference_there_is_a_policy_all_the_same(
+    settings: Callable[[str], Settings], text: str
+) -> None:
+    found = apply(text, ())
+
+    assert found.startswith(text)
+    assert settings(found).parity == ParitySettings(has_policy=True)
+    assert apply(found, ()) == found
+
+
+@pytest.mark.parametrize("key", ["allow", "pairs"])
+def test_an_empty_policy_needs_no_other(key: str) -> None:
+    text = f"[tool.unstale.parity]\n{key} = []"
+
+    assert apply(text, ()) == text
 
 
 @pytest.mark.parametrize("item", ["plain", "a*", "KEYS[0]", 'quo"ted', "back\\slash", "new\nline"])
@@ -155,6 +172,11 @@ def test_a_policy_that_no_table_can_follow_is_refused(text: str) -> None:
         apply(text, [RULE])
 
     assert "[[tool.unstale.parity.allow]]" in refused.value.hint
+
+
+def test_a_table_about_other_things_must_get_its_policy_by_hand() -> None:
+    with pytest.raises(ConfigError, match=r"pairs = \[\]"):
+        apply("[tool.unstale.parity]\ncode = ['src']\n", ())
 
 
 def test_a_broken_file_is_left_alone() -> None:
