@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import html
+import json
+import random
+import shlex
+import string
+from urllib.parse import quote
+
 import pytest
 
 from unstale.mask import MASK, Mask, is_secret, mask_for
@@ -12,15 +20,180 @@ from unstale.mask import MASK, Mask, is_secret, mask_for
     [
         "POSTGRES_PASSWORD", "DB_PWD", "jwt_secret", "API_KEY", "SENTRY_DSN", "REFRESH_TOKEN",
         "SMTP_CREDENTIALS", "PASSWORD_SALT", "GITHUB_PAT", "SESSION_COOKIE", "AUTH_HEADER",
+        "PASS", "DB_PASSWD", "KEY_PASSPHRASE", "SMTP_PW", "PASSWORD2", "SMTP-PASS", "db.password",
+        "DBPASS", "PGPASSWORD", "pgpassword", "requirepass", "masterauth", "APIKEY", "ACCESSKEY",
+        "SECRETKEY", "CLIENTSECRET", "apiKey", "clientSecret", "dbPassword", "AWS_ACCESS_KEY_ID",
+        "OAuth2ClientSecret", "TLS_KEY", "SSL_CERT", "SLACK_WEBHOOK_URL", "API_KEYS", "JWT",
+        "AGE_SECRET_KEY", "REQUEST_SIGNATURE", "PRIVATE_KEY", "CREDS",
     ],
 )  # fmt: skip
 def test_a_secret_is_known_by_its_name(key: str) -> None:
     assert is_secret(key)
 
 
-@pytest.mark.parametrize("key", ["LOG_LEVEL", "DEBUG", "API_V1_PREFIX", "PATH", "POSTGRES_USER"])
+@pytest.mark.parametrize(
+    "key",
+    [
+        "LOG_LEVEL", "DEBUG", "API_V1_PREFIX", "PATH", "POSTGRES_USER", "KEYCLOAK_REALM", "MONKEY",
+        "KEYBOARD", "AUTHOR", "PATTERN", "BYPASS", "COMPASS_HOST", "TOKENIZER", "SSH_PUBLIC_KEY",
+        "PASTE", "SIGNAL", "CERTAINTY",
+    ],
+)  # fmt: skip
 def test_an_ordinary_name_is_no_secret(key: str) -> None:
     assert not is_secret(key, "value")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("API_KEY_DEFAULT_DAYS", "90"),
+        ("ACCESS_TOKEN_SECONDS", "900"),
+        ("ACCESS_TOKEN_EXPIRE_MINUTES", "30"),
+        ("TOKEN_TTL", "15m"),
+        ("MAX_API_KEYS_PER_USER", "5"),
+        ("PASSWORD_MIN_LENGTH", "12"),
+        ("PASSWORD_HASH_MEMORY_KIB", "8192"),
+        ("JWT_ALGORITHM", "HS256"),
+        ("password_encryption", "scram-sha-256"),
+        ("AUTH_ENABLED", "true"),
+        ("COOKIE_SECURE", "false"),
+        ("AUTH_BACKEND", "django.contrib.auth.backends.ModelBackend"),
+        ("POSTGRES_PASSWORD_FILE", "/run/secrets/database"),
+        ("TLS_KEY_FILE", "key.pem"),
+        ("AUTH_URL", "http://auth:8000/v1"),
+    ],
+)
+def test_a_name_that_tells_about_a_secret_has_none_if_the_value_is_of_that_kind(
+    key: str, value: str
+) -> None:
+    assert not is_secret(key, value)
+    assert not is_secret(key)
+
+
+def test_a_switch_is_no_secret_where_the_name_may_be_one() -> None:
+    assert is_secret("USE_AUTH")
+    assert not is_secret("USE_AUTH", "0")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("POSTGRES_PASSWORD_FILE", "heron"),
+        ("TOKEN_TTL", "heron-plover"),
+        ("AUTH_URL", "http://auth/?heron=1"),
+        ("JWT_ALGORITHM", "9f8a7b6c5d4e3f2a1b0c"),
+        ("PASSWORD", "true"),
+        ("API_KEY", "12345"),
+        ("SLACK_WEBHOOK_URL", "https://chat.example.com/hook/1"),
+    ],
+)
+def test_a_name_that_tells_about_a_secret_protects_a_value_of_another_kind(
+    key: str, value: str
+) -> None:
+    assert is_secret(key, value)
+
+
+HEX_64 = "71d05ea93c8f4b26bd1e6f40a7c2985d" * 2
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "https://hooks.slack.com/services/T0/B0/heronPlover",
+        "http://app/?a=1&api_key=heron",
+        "https://bucket/?X-Amz-Signature=heron",
+        "-----BEGIN RSA PRIVATE KEY-----\nMIIheron\n",
+        "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJoZXJvbiJ9.heronheron",
+        f"ghp_{'hE7r' * 9}",
+        "github_pat_11HERON0heron0heron",
+        "glpat-heron1heron2heron3",
+        "xoxb-123456789-heron",
+        "sk_live_heron123",
+        "sk-proj-heron1heron2heron3",
+        "AKIAHERONHERONHERON7",
+        f"AIza{'hE7r' * 9}",
+        f"hf_{'hE7r' * 8}",
+        f"npm_{'hE7r' * 9}",
+        f"pypi-{'hE7r' * 9}",
+        f"dop_v1_{'0123456789abcdef' * 4}",
+        "SG.heronheronheron.ploverplover",
+        HEX_64,
+        "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+        "$2b$12$heronheronheronheronhe",
+        "$argon2id$v=19$m=8192,t=1,p=1$heron",
+        "encrypted:BDqDheron",
+        "pytest --token=heron",
+        "psql --password heron",
+        "PGPASSWORD=heron psql",
+        "redis-cli -a heron ping",
+        "mysqladmin ping -pheron",
+        "curl -u robin:heron http://app:8000",
+        "curl -H 'Authorization: Bearer heron-72'",
+        '{"user": "app", "password": "heron 72"}',
+        "Server=db;User Id=app;Password=heron;",
+        "host=db user=app password=heron",
+    ],
+)
+def test_a_secret_is_known_by_its_value(value: str) -> None:
+    assert is_secret("ADDRESS", value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "postgresql",
+        "true",
+        "1.2.3-rc.1+build.20240101",
+        "2024-01-02T03:04:05+00:00",
+        "01234567890123456789012345",
+        "/var/lib/postgresql/17/main/pgdata",
+        "src/app/services/authentication/handler.py",
+        "tests/api/test_api_keys_endpoints.py::test_a_key_is_listed",
+        "config.settings.integration_test",
+        "app.services.users.PasswordHandlerFactory",
+        "accounts.models:Base.metadata",
+        "http://app:8000/api/v1/users?page=2&limit=100",
+        "abc123xyz789qq.execute-api.eu-west-1.example.com",
+        "ghcr.io/example/my-application-image:1.2.3",
+        "ghcr.io/example/my-application-image",
+        f"python@sha256:{HEX_64}",
+        "America/Argentina/Buenos_Aires",
+        "postgres-integration-test-runner-service",
+        "The quick brown fox jumps over 13 lazy dogs",
+        "The password: it is kept elsewhere",
+        "--encoding=UTF8 --locale=C.UTF-8",
+        "localhost,127.0.0.1,.example.com",
+        "pg_isready --quiet --host=127.0.0.1 --username=app",
+        'PGPASSWORD="$POSTGRES_PASSWORD" psql --dbname=app',
+        "x86_64-unknown-linux-gnu-gcc-13",
+        "arn:aws:iam::123456789012:role/app",
+        "*/5 * * * *",
+    ],
+)
+def test_an_ordinary_value_is_no_secret(value: str) -> None:
+    assert not is_secret("ADDRESS", value)
+
+
+@pytest.mark.parametrize("key", ["PYTHON_SHA256", "GIT_COMMIT", "IMAGE_DIGEST"])
+def test_a_digest_by_name_is_no_secret_though_it_looks_like_one(key: str) -> None:
+    assert is_secret("OTHER", HEX_64)
+    assert not is_secret(key, HEX_64)
+
+
+def test_what_is_drawn_by_lot_is_nearly_always_known() -> None:
+    lot = random.Random(5)
+    alphabet = string.ascii_letters + string.digits
+    drawn = [lot.randbytes(16).hex() for _ in range(500)]
+    drawn += [base64.urlsafe_b64encode(lot.randbytes(24)).decode() for _ in range(500)]
+    drawn += ["".join(lot.choices(alphabet, k=24)) for _ in range(500)]
+
+    missed = [value for value in drawn if not is_secret("ADDRESS", value)]
+
+    assert len(missed) <= 3
+
+
+def test_a_text_may_be_asked_for_the_names_in_it() -> None:
+    assert is_secret("--token=heron --name=app --type")
 
 
 @pytest.mark.parametrize(
@@ -92,3 +265,98 @@ def test_a_password_in_the_query_of_a_url_is_hidden() -> None:
     assert "heron-72-x" not in shown
     assert "&a=1" in shown
     assert is_secret("URL", url)
+
+
+SECRET = "he'r\"on $7&<ü>/p+l%v\\r"
+
+
+@pytest.mark.parametrize(
+    "spelled",
+    [
+        SECRET,
+        json.dumps(SECRET),
+        json.dumps(SECRET, ensure_ascii=False),
+        repr(SECRET),
+        quote(SECRET),
+        quote(SECRET, safe=""),
+        quote(SECRET, safe="").replace("%20", "+"),
+        shlex.quote(SECRET),
+        html.escape(SECRET),
+        SECRET.replace("$", "$$"),
+        base64.b64encode(SECRET.encode()).decode(),
+        base64.b64encode(f"a{SECRET}".encode()).decode(),
+        base64.b64encode(f"ab{SECRET}cd".encode()).decode(),
+        base64.urlsafe_b64encode(f"abc{SECRET}".encode()).decode(),
+    ],
+    ids=[
+        "plain", "json", "json-utf8", "repr", "url", "url-all", "form", "shell", "html", "compose",
+        "base64", "base64-1", "base64-2", "base64-url",
+    ],
+)  # fmt: skip
+def test_a_secret_is_hidden_however_it_is_spelled(spelled: str) -> None:
+    shown = mask_for({"DB_PASSWORD": SECRET})(f"<<{spelled}>>")
+
+    assert MASK in shown
+    # What of base64 depends on a neighbour may stay: a few bits of the secret.
+    assert len(shown.replace(MASK, "")) <= len("<<''>>") + 8
+
+
+def test_each_line_of_a_private_key_is_hidden_but_those_that_all_keys_have() -> None:
+    body = "heronheronheron01\nploverplover0002"
+    key = f"-----BEGIN PRIVATE KEY-----\n{body}\n-----END PRIVATE KEY-----"
+    mask = mask_for({"TLS": key})
+
+    assert mask("near heronheronheron01: bad") == f"near {MASK}: bad"
+    assert mask("ploverplover0002") == MASK
+    assert mask("-----BEGIN PRIVATE KEY-----") == "-----BEGIN PRIVATE KEY-----"
+    assert mask(key.replace("\n", "\\n")) == MASK
+
+
+def test_what_compose_takes_for_a_variable_in_a_password_is_hidden() -> None:
+    mask = mask_for({"PASS": "ab$UsErPassWoRd-x.y", "OTHER": "1"})
+
+    assert mask('The "UsErPassWoRd" variable is not set.') == f'The "{MASK}" variable is not set.'
+
+
+def test_the_name_of_a_variable_that_a_secret_refers_to_stays() -> None:
+    mask = mask_for({
+        "URL": "postgresql://app:${POSTGRES_PASSWORD}@db/app",
+        "A_TOKEN": "$REFERRED",
+        "REFERRED": "heron-72",
+        "B_TOKEN": "${NOT_SET:-plover-72}",
+    })  # fmt: skip
+
+    assert mask("POSTGRES_PASSWORD REFERRED NOT_SET") == "POSTGRES_PASSWORD REFERRED NOT_SET"
+    assert mask("plover-72") == MASK
+
+
+def test_a_short_password_is_hidden_where_it_stands_alone() -> None:
+    mask = mask_for({"DB_PASSWORD": "letme", "API_KEY": "heron", "URL": "redis://:plov@c"})
+
+    assert mask("refused 'letme' (letme): letmein outletme") == (
+        f"refused '{MASK}' ({MASK}): letmein outletme"
+    )
+    assert mask("a heron") == "a heron"
+    assert mask("plov?") == f"{MASK}?"
+
+
+@pytest.mark.parametrize("password", ["postgres", "pw", "5432", "secret"])
+def test_a_common_or_tiny_password_is_hidden_behind_its_name_only(password: str) -> None:
+    mask = mask_for({"POSTGRES_PASSWORD": password})
+
+    assert mask(f"{password} in 1 {password}") == f"{password} in 1 {password}"
+    assert mask(f"POSTGRES_PASSWORD={password}") == f"POSTGRES_PASSWORD={MASK}"
+    assert mask(f"{{'password': '{password}'}}") == f"{{'password': '{MASK}'}}"
+    assert mask(f"psql --password {password}") == f"psql --password {MASK}"
+
+
+def test_a_secret_within_a_command_is_hidden_and_the_command_is_not() -> None:
+    mask = mask_for({"test": "redis-cli -a heron-72 ping"})
+
+    assert mask("redis-cli -a heron-72 ping") == f"redis-cli -a {MASK} ping"
+
+
+def test_a_mask_of_ten_thousand_secrets_replaces_as_one_of_a_few_does() -> None:
+    mask = mask_for({f"KEY_{i}": f"heron-plover-{i:05}" for i in range(10_000)})
+
+    assert mask("x heron-plover-00042 heron-plover-0004") == f"x {MASK} heron-plover-0004"
