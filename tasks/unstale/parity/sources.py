@@ -150,18 +150,27 @@ class Sources:
         return found.entries if found else ()
 
     def _decided(self, kind: SourceKind, place: Place | None, text: str) -> Source | None:
-        """The source of *text*, which is written at *place*: it, or a variable in it."""
+        """The source of *text*, which is written at *place*: it, or what it is made of."""
         file = shown(place.file, self._root) if place else ""
-        line = place.line if place else None
-        for one in _references(text):
-            if one.name in self._shell:
-                return Source("interpolation", variable=one.name)
-            if self._is_used(one):
-                return self._defined(one.name)
-            if one.operator in ("-", ":-"):
-                return Source("default", file, line, variable=one.name)
-            # Not named: behind an unescaped $ it is the rest of a password.
-        return Source(kind, file, line) if place else None
+        here = Source(kind, file, place.line if place else None)
+        parts = {
+            one.name: source
+            for one in _references(text)
+            if (source := self._referred(one, here)) is not None
+        }
+        if len(parts) > 1:  # which of them made a difference, nobody can say
+            return replace(here, kind="interpolation", variable=", ".join(parts))
+        return next(iter(parts.values()), here if place else None)
+
+    def _referred(self, one: _Reference, here: Source) -> Source | None:
+        if one.name in self._shell:
+            return Source("interpolation", variable=one.name)
+        if self._is_used(one):
+            return self._defined(one.name)
+        if one.operator in ("-", ":-"):
+            return replace(here, kind="default", variable=one.name)
+        # Not named: behind an unescaped $ it is the rest of a password.
+        return None
 
     def _is_used(self, one: _Reference) -> bool:
         known = self._interpolation.get(one.name)
@@ -275,11 +284,12 @@ def _paths(item: Item) -> Iterator[tuple[str, ...]]:
         case "image":
             paths = [words if words[0] == "build" else ("image",)]
         case "command":
-            flags = (name, f"--{name}", f"-{name}", f"-c{name}")
-            paths = [(key, flag) for flag in flags for key in ("command", "entrypoint")]
-            paths += [("command",), ("entrypoint",)]
+            paths = _command_paths(name)
         case "volumes":
-            paths = [("volumes", name), ("tmpfs", name), ("volumes",), ("tmpfs",)]
+            # What is said of a mount stands behind its target.
+            names = dict.fromkeys((name, name.partition(" ")[0]))
+            paths = [(key, one) for one in names for key in ("volumes", "tmpfs")]
+            paths += [("volumes",), ("tmpfs",)]
         case "healthcheck":
             paths = [("healthcheck", *words)]
         case _:
@@ -288,6 +298,15 @@ def _paths(item: Item) -> Iterator[tuple[str, ...]]:
     # What holds it, down to the service's own key.
     for length in range(len(paths[0]) - 1, 0, -1):
         yield paths[0][:length]
+
+
+def _command_paths(name: str) -> list[tuple[str, ...]]:
+    """Where a flag may be written: as it is called, or as ``--fsync=off`` or ``-cfsync=off``."""
+    keys = ("command", "entrypoint")
+    keys = keys[::-1] if name.startswith("entrypoint") else keys
+    flag = name.partition(" before ")[0]
+    spelled = (flag, f"--{flag}", f"-{flag}", f"-c{flag}")
+    return [*((key, one) for one in spelled for key in keys), *((key,) for key in keys)]
 
 
 def _text_at(raw: Json, path: Sequence[str]) -> str:

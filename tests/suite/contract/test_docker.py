@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -36,6 +37,7 @@ from unstale.ports import (
     CommandResult,
     ComposeTarget,
     ComposeWarning,
+    Docker,
     Process,
     ResolvedModel,
     RunOptions,
@@ -404,6 +406,42 @@ def test_a_resolved_model_is_the_one_that_config_prints(tmp_path: Path) -> None:
     assert found == ResolvedModel(cli().config(aim))
     assert services(found)["a"]["environment"] == {"A": "b"}
     assert services(found)["a"]["image"] == "x:7"
+
+
+def fake() -> Any:
+    """The unit tests' engine in memory, which no test folder can import."""
+    path = Path(__file__).parents[1] / "unit" / "conftest.py"
+    spec = importlib.util.spec_from_file_location("conftest_of_unit_tests", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look themselves up there
+    spec.loader.exec_module(module)
+    return module.FakeDocker(module.FakeClock())
+
+
+@pytest.mark.parametrize("which", ["real", "fake"])
+def test_the_engine_in_memory_answers_a_comparison_as_the_real_one(
+    tmp_path: Path, which: str
+) -> None:
+    aim = compared(tmp_path, "services: {a: {image: 'x:${TAG:-1}', environment: {P: a$hunter2}}}")
+    docker: Docker = cli() if which == "real" else fake()
+    if which == "fake":
+        memory: Any = docker
+        memory.models["abc"] = {"services": {"a": {"image": "x:1", "environment": {"P": "a"}}}}
+        written = {"image": "x:${TAG:-1}", "environment": {"P": "a$hunter2"}}
+        memory.raw_models["abc"] = {"services": {"a": written}}
+        memory.warnings["abc"] = (ComposeWarning("unset", "hunter2"),)
+
+    found, raw = docker.resolved(aim, inherited=["TAG"]), docker.resolved(aim, raw=True)
+
+    assert services(found)["a"]["image"] == "x:1"
+    assert services(found)["a"]["environment"] == {"P": "a"}
+    assert services(raw)["a"]["image"] == "x:${TAG:-1}"
+    assert services(raw)["a"]["environment"] == {"P": "a$hunter2"}
+    assert found.warnings == (ComposeWarning("unset", "hunter2"),)
+    assert (raw.warnings, raw.refused, found.refused) == ((), (), ())
+    assert "hunter" not in repr((found, raw))
 
 
 def test_a_raw_model_is_as_written_with_files_and_anchors_merged(tmp_path: Path) -> None:

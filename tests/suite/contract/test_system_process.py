@@ -132,6 +132,19 @@ def test_a_child_that_keeps_the_pipe_does_not_keep_the_caller() -> None:
     assert gone(int(result.stdout))
 
 
+@pytest.mark.parametrize(("inherits", "expected"), [(True, "inherited own"), (False, "none own")])
+def test_a_command_gets_our_environment_or_only_its_own(
+    monkeypatch: pytest.MonkeyPatch, expected: str, *, inherits: bool
+) -> None:
+    monkeypatch.setenv("OURS", "inherited")
+    code = "import os; print(os.environ.get('OURS', 'none'), os.environ['OWN'])"
+    argv = (sys.executable, "-c", code)
+
+    done = SystemProcess().run(Command(argv, 30, env={"OWN": "own"}, inherits=inherits))
+
+    assert done.stdout.strip() == expected
+
+
 def test_lines_of_both_outputs_come_in_order() -> None:
     code = (
         "import sys, time\n"
