@@ -26,6 +26,7 @@ LONG = (
     r"bench/test_bench\.py.*\[isolation\]",
     r"integration/test_standing\.py::test_(tasks_chain|keep_leaves|services_leaves)",
     r"integration/schema/test_states\.py::test_(several|a_migrate_command|four.*healthy)",
+    r"integration/schema/test_versions\.py::test_each_version",
     r"integration/test_local\.py.*\[(2-130|1-129)\]",
     r"integration/schema/test_readiness\.py::test_(an_unknown_role|a_role_without)",
 )

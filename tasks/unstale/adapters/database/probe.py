@@ -124,7 +124,7 @@ class Door:
         if dialect.name != "postgresql":
             return
         # Always set: before SQLAlchemy 2.1 the next connection gets the same mapping.
-        key = _database_key(dialect)
+        key = _database_key(dialect, self.parameters)
         name = self.parameters.get(key) if self.database is None else self.database
         if name is not None:
             parameters[key] = name
@@ -145,12 +145,16 @@ class Door:
         """A connection of our own to the same database, or to another of the server."""
         parameters = dict(self.parameters)
         if database is not None:
-            parameters[_database_key(self.dialect)] = database
+            parameters[_database_key(self.dialect, parameters)] = database
         return connect(self.dialect.driver, self.arguments, parameters, self.name)
 
 
-def _database_key(dialect):
-    return "dbname" if dialect.driver in ("psycopg", "psycopg_async", "psycopg2") else "database"
+def _database_key(dialect, parameters):
+    """What the driver's own argument for the name of the database is called."""
+    # psycopg2 knows both, and takes only one: SQLAlchemy 1.4 says "database" to it.
+    if "database" in parameters or not dialect.driver.startswith("psycopg"):
+        return "database"
+    return "dbname"
 
 
 def _name(driver, parameters, name):
