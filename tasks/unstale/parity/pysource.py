@@ -1,0 +1,162 @@
+"""Python files as text: their imports, constants and classes. Pure; nothing is imported."""
+
+from __future__ import annotations
+
+import ast
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Final
+
+__all__ = ["UNKNOWN", "PySource", "Unknown", "called", "literal", "parse"]
+
+
+class Unknown:
+    """The type of `UNKNOWN`."""
+
+
+UNKNOWN: Final = Unknown()
+"""Stands for a value that only running the code would tell."""
+
+
+@dataclass(frozen=True, slots=True)
+class PySource:
+    """One parsed file."""
+
+    file: str
+    """Relative to the project, with slashes."""
+    tree: ast.Module
+    imports: Mapping[str, str]
+    """What a name stands for: ``getenv`` to ``os.getenv``, ``p`` to ``pydantic``."""
+    constants: Mapping[str, ast.expr]
+    """Names that the module itself gives a value, once."""
+    classes: Mapping[str, ast.ClassDef]
+
+    def full_name(self, node: ast.expr) -> str:
+        """What *node* stands for, by the imports: ``os.environ.get``; "" if it is no name."""
+        parts: list[str] = []
+        while isinstance(node, ast.Attribute):
+            parts.append(node.attr)
+            node = node.value
+        if not isinstance(node, ast.Name):
+            return ""
+        return ".".join([self.imports.get(node.id, node.id), *reversed(parts)])
+
+    def value(self, node: ast.expr) -> object:
+        """What *node* is if it is written in this file, else `UNKNOWN`."""
+        if isinstance(node, ast.Name) and node.id in self.constants:
+            node = self.constants[node.id]
+        return literal(node)
+
+
+def parse(file: str, text: str | bytes) -> PySource:
+    """Parse *text*, the content of *file*.
+
+    Raises:
+        SyntaxError: it is not Python, or Python of another version.
+        ValueError: it has a zero byte, or bytes that its encoding does not know.
+
+    """
+    with warnings.catch_warnings():
+        # Invalid escapes in the project's code are not our user's question.
+        warnings.simplefilter("ignore")
+        tree = ast.parse(text)
+    imports = sorted(_imports(file, tree), reverse=True)
+    # The first of several is the one that is wanted: others stand behind
+    # `except ImportError`.
+    by_name = {name: full for _, name, full in imports}
+    return PySource(file, tree, by_name, _constants(tree), _classes(tree))
+
+
+def literal(node: ast.expr) -> object:
+    """The value of a literal, with sums and products of numbers; else `UNKNOWN`."""
+    if isinstance(node, ast.Constant):
+        return node.value
+    if isinstance(node, ast.BinOp):
+        return _arithmetic(node.op, literal(node.left), literal(node.right))
+    try:
+        return ast.literal_eval(node)
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        return UNKNOWN
+
+
+def called(node: ast.expr) -> tuple[ast.expr, ast.expr] | None:
+    """The function and the argument of a call with one; None if it is no such call."""
+    if isinstance(node, ast.Call) and len(node.args) == 1 and not node.keywords:
+        return node.func, node.args[0]
+    return None
+
+
+def _arithmetic(operator: ast.operator, left: object, right: object) -> object:
+    if not (_is_number(left) and _is_number(right)):
+        return UNKNOWN
+    match operator:
+        case ast.Add():
+            return left + right  # type: ignore[operator]
+        case ast.Sub():
+            return left - right  # type: ignore[operator]
+        case ast.Mult():
+            return left * right  # type: ignore[operator]
+        case _:
+            return UNKNOWN
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _imports(file: str, tree: ast.Module) -> Iterator[tuple[int, str, str]]:
+    for node in _statements(tree):
+        if isinstance(node, ast.Import):
+            for name in node.names:
+                head = name.name.split(".")[0]
+                yield node.lineno, name.asname or head, name.name if name.asname else head
+        elif isinstance(node, ast.ImportFrom):
+            module = _module(file, node)
+            for name in node.names:
+                yield node.lineno, name.asname or name.name, f"{module}.{name.name}"
+
+
+def _module(file: str, node: ast.ImportFrom) -> str:
+    if not node.level:
+        return node.module or ""
+    folders = PurePosixPath(file).parts[: -node.level]
+    return ".".join([*folders, *([node.module] if node.module else [])])
+
+
+def _statements(tree: ast.Module) -> Iterator[ast.stmt]:
+    """All statements, those in functions and classes too, but no expressions."""
+    waiting: list[ast.AST] = [tree]
+    while waiting:
+        for child in ast.iter_child_nodes(waiting.pop()):
+            if isinstance(child, ast.stmt):
+                yield child
+                waiting.append(child)
+            elif isinstance(child, ast.ExceptHandler | ast.match_case):
+                waiting.append(child)
+
+
+def _constants(tree: ast.Module) -> dict[str, ast.expr]:
+    found: dict[str, list[ast.expr | None]] = {}
+    for node in tree.body:
+        match node:
+            case ast.Assign(targets=[ast.Name(id=name)], value=value):
+                found.setdefault(name, []).append(value)
+            case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value):
+                found.setdefault(name, []).append(value)
+            case _:
+                # A branch or a loop may set it otherwise.
+                for inner in ast.walk(node) if isinstance(node, _BRANCHES) else ():
+                    if isinstance(inner, ast.Name) and isinstance(inner.ctx, ast.Store):
+                        found.setdefault(inner.id, []).append(None)
+    changed = {n for s in _statements(tree) if isinstance(s, ast.Global) for n in s.names}
+    once = ((name, values[0]) for name, values in found.items() if len(values) == 1)
+    return {name: value for name, value in once if value is not None and name not in changed}
+
+
+_BRANCHES = (ast.If, ast.Try, ast.For, ast.While, ast.With, ast.AugAssign)
+
+
+def _classes(tree: ast.Module) -> dict[str, ast.ClassDef]:
+    return {node.name: node for node in _statements(tree) if isinstance(node, ast.ClassDef)}
