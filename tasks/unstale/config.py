@@ -45,11 +45,12 @@ _SCHEMA_SETUPS: Mapping[str, Setup] = {
 Pair = tuple[str, str]
 """The names of two environments; which one is first does not matter."""
 
-Relation = Literal["host only", "missing", "different"]
+Relation = Literal["host only", "missing", "different", "no effect"]
 _RELATIONS: Mapping[str, Relation] = {
     "host only": "host only",
     "missing": "missing",
     "different": "different",
+    "no effect": "no effect",
 }
 _PARITY = "tool.unstale.parity"
 _ALLOW_HEADER = re.compile(

@@ -137,7 +137,7 @@ def marks_of(pairs: Iterable[PairReport]) -> Mapping[str, Mark]:
 def _marked(pair: PairReport) -> Iterator[tuple[Difference, Mark | None]]:
     for allowed in pair.allowed:
         yield allowed.difference, Mark("allowed", allowed.reason)
-    for difference in (*pair.open, *pair.no_effect):
+    for difference in pair.open:
         match effect(difference):
             case "none":
                 yield difference, Mark("no effect", difference.no_effect)

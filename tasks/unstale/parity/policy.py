@@ -1,8 +1,8 @@
 """Which differences somebody explained, and which explanations no longer hold. Pure.
 
-There is no built-in list of what is ignored. Two kinds of differences need no
-rule: mere names, and what is known to have no effect. A rule may name them all
-the same, and is then used.
+There is no built-in list of what is ignored. Only mere names need no rule. What
+is known to have no effect needs one like all else: tomorrow's default may be
+another. One rule can allow all of that: ``key = "*"``, ``relation = "no effect"``.
 """
 
 from __future__ import annotations
@@ -46,8 +46,6 @@ class Judged:
     open: tuple[Difference, ...] = ()
     """What nobody explained; this alone fails."""
     allowed: tuple[Allowed, ...] = ()
-    no_effect: tuple[Difference, ...] = ()
-    """What nobody explained and is known not to matter."""
     identity: tuple[Difference, ...] = ()
     """What nobody explained and is a mere name or a published port."""
     used: tuple[AllowRule, ...] = ()
@@ -70,9 +68,8 @@ def judge(
     used = {rule for one in found for rule in one.used}
     return Judged(
         pair=pair,
-        open=tuple(d for d in rest if not d.identity and not d.no_effect),
+        open=tuple(d for d in rest if not d.identity),
         allowed=tuple(Allowed(one.difference, one.rule) for one in found if one.rule),
-        no_effect=tuple(d for d in rest if d.no_effect and not d.identity),
         identity=tuple(d for d in rest if d.identity),
         used=tuple(rule for rule in rules if rule in used),
     )
@@ -190,6 +187,7 @@ _WORDS: dict[Relation, str] = {
     "host only": "only host or port differ",
     "missing": "one side lacks it",
     "different": "both sides have it",
+    "no effect": "it has no effect",
 }
 
 
@@ -204,6 +202,8 @@ def _is_met(relation: Relation, difference: Difference) -> bool:
             return difference.kind != "different"
         case "different":
             return difference.kind == "different"
+        case "no effect":
+            return bool(difference.no_effect)
         case _:
             assert_never(relation)
 

@@ -68,8 +68,6 @@ class PairReport:
     open: tuple[Difference, ...] = ()
     """What nobody explained; in the order of `compare.order`."""
     allowed: tuple[AllowedDifference, ...] = ()
-    no_effect: tuple[Difference, ...] = ()
-    """What is known not to matter, and so is not open."""
     identity: tuple[Difference, ...] = ()
     """Names and published ports, folded away by default."""
     services: tuple[str, ...] = ()

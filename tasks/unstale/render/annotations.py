@@ -15,7 +15,7 @@ from typing import Literal
 from unstale.parity.model import Difference
 from unstale.parity.places import FALLBACK, Place, place_of
 from unstale.parity.report import PairReport, ParityReport, Remark
-from unstale.render.parity import Folded, View, folded, plain, shown, what
+from unstale.render.parity import Folded, View, folded, more_of, plain, shown, what
 
 __all__ = ["commands", "masks"]
 
@@ -57,18 +57,16 @@ def masks(report: ParityReport, view: View) -> tuple[str, ...]:
 
 
 def _all(pair: PairReport) -> Iterator[Difference]:
-    yield from (*pair.open, *pair.no_effect, *pair.identity)
+    yield from (*pair.open, *pair.identity)
     yield from (allowed.difference for allowed in pair.allowed)
 
 
 def _open(pair: PairReport, level: Level) -> Iterator[str]:
     for one in folded(pair.open):
-        yield _difference(level, one, pair, one.first.detail)
+        yield _difference(level, one, pair, more_of(one.first))
 
 
 def _notices(pair: PairReport) -> Iterator[str]:
-    for one in folded(pair.no_effect):
-        yield _difference("notice", one, pair, f"no effect: {one.first.no_effect}")
     for one in folded(pair.allowed):
         yield _difference("notice", one, pair, f"allowed: {one.reason}")
 

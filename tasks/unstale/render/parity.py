@@ -26,6 +26,7 @@ __all__ = [
     "diff_document",
     "diff_text",
     "folded",
+    "more_of",
     "plain",
     "shown",
     "sync_document",
@@ -79,6 +80,12 @@ def _shown(difference: Difference, value: str | None, view: View) -> str | None:
     is_variable = difference.field in ("file", "environment")
     harmless = not is_variable and view.is_showable(difference.item, value)
     return value if view.values_shown or harmless else None
+
+
+def more_of(difference: Difference) -> str:
+    """What can be told of *difference* beside its name and its kind."""
+    without = f"no effect: {difference.no_effect}" if difference.no_effect else ""
+    return "; ".join(part for part in (difference.detail, without) if part)
 
 
 def what(kind: Kind, left: str, right: str) -> str:
@@ -137,7 +144,7 @@ def _pair(pair: PairReport, view: View) -> dict[str, Any]:
         "allowed": [_permitted(row) for row in folded(pair.allowed)],
         "services": _services(pair.open, view),
         "differences": [_difference(d, view) for d in pair.open],
-        "no_effect": [_difference(d, view) for d in pair.no_effect],
+        "no_effect": [_difference(d, view) for d in pair.open if d.no_effect],
         "identity": [_difference(d, view) for d in pair.identity],
     }
 
@@ -297,7 +304,7 @@ def _paragraphs(parts: Iterable[Sequence[str]]) -> tuple[str, ...]:
 def _pair_text(pair: PairReport, view: View) -> Iterator[list[str]]:
     yield [plain(_headline(pair, view)), *(f"  {plain(note)}" for note in pair.notes)]
     identity = pair.identity if view.identity_shown else ()
-    rows = folded((*pair.open, *pair.no_effect, *identity))
+    rows = folded((*pair.open, *identity))
     for kind, head in _HEADS.items():
         group = [row for row in rows if effect(row.first) == kind]
         yield [f"{head}:", *_lines(group, pair, view)] if group else []
@@ -308,10 +315,11 @@ def _pair_text(pair: PairReport, view: View) -> Iterator[list[str]]:
 def _headline(pair: PairReport, view: View) -> str:
     rows = folded(pair.open)
     count = f"{_number(len(rows), 'difference')}{_where_at_all(rows)}" if rows else ""
+    harmless = [row for row in rows if row.first.no_effect]
     hidden = "" if view.identity_shown else " folded"
     extra = (
         f"{len(folded(pair.allowed))} allowed" if pair.allowed else "",
-        f"{len(folded(pair.no_effect))} without effect" if pair.no_effect else "",
+        f"{len(harmless)} of them without effect" if harmless else "",
         f"{len(folded(pair.identity))} of identity{hidden}" if pair.identity else "",
     )
     numbers = ", ".join(part for part in (count, *extra) if part)

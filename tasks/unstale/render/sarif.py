@@ -15,7 +15,7 @@ from urllib.parse import quote
 from unstale.parity.model import Difference
 from unstale.parity.places import FALLBACK, Place, place_of
 from unstale.parity.report import PairReport, ParityReport, Remark
-from unstale.render.parity import plain, what
+from unstale.render.parity import more_of, plain, what
 
 __all__ = ["SCHEMA", "sarif"]
 
@@ -86,9 +86,7 @@ def _results(report: ParityReport, *, gating: bool) -> Iterator[dict[str, Any]]:
 
 def _of_pair(pair: PairReport, level: Level) -> Iterator[dict[str, Any]]:
     for difference in pair.open:
-        yield _difference(level, difference, pair, difference.detail)
-    for difference in pair.no_effect:
-        yield _difference("note", difference, pair, f"no effect: {difference.no_effect}")
+        yield _difference(level, difference, pair, more_of(difference))
     for allowed in pair.allowed:
         result = _difference(level, allowed.difference, pair, allowed.difference.detail)
         reason = plain(allowed.reason)

@@ -183,7 +183,7 @@ def test_what_could_not_be_told_names_its_environment() -> None:
             id="allowed",
         ),
         pytest.param(
-            [PairReport("a", "b", no_effect=(replace(LEVEL, no_effect="the default"),))],
+            [PairReport("a", "b", open=(replace(LEVEL, no_effect="the default"),))],
             Mark("no effect", "the default"),
             id="no-effect",
         ),

@@ -179,19 +179,21 @@ def test_what_a_rule_demands_is_demanded_of_a_difference(
     assert fits or found.open[0].detail == "not the value that is demanded of ci"
 
 
-def test_what_has_no_effect_and_mere_names_need_no_rule() -> None:
+def test_mere_names_need_no_rule_and_what_has_no_effect_does() -> None:
     harmless = replace(IN_FILES, no_effect="the default is the same")
     name = Difference("other", "container_name", "different", ("api",), identity=True)
 
     found = judge(PAIR, [harmless, name], (), TODAY)
 
-    assert found == Judged(PAIR, no_effect=(harmless,), identity=(name,))
+    assert found == Judged(PAIR, open=(harmless,), identity=(name,))
 
 
-def test_what_has_no_effect_may_have_a_rule() -> None:
+def test_one_rule_can_allow_all_that_has_no_effect_and_nothing_else() -> None:
     harmless = replace(IN_FILES, no_effect="the default is the same")
+    for_all = replace(rule("*"), relation="no effect")
 
-    assert of(harmless, rule()).allowed == (Allowed(harmless, rule()),)
+    assert of(harmless, for_all).allowed == (Allowed(harmless, for_all),)
+    assert of(IN_FILES, for_all).open[0].detail == "allowed only if it has no effect"
 
 
 def test_a_rule_that_no_difference_needs_is_unused() -> None:

@@ -72,7 +72,7 @@ def test_a_difference_is_weighed_by_what_it_changes(difference: Difference, expe
 
 def test_one_open_difference_ends_parity() -> None:
     assert not report(PREFIX).parity
-    assert report(identity=(NAME,), no_effect=(PREFIX,)).parity
+    assert report(identity=(NAME,)).parity
 
 
 def test_a_permission_that_nobody_needs_ends_parity_of_the_whole() -> None:
@@ -143,11 +143,11 @@ def test_a_difference_of_containers_is_not_listed_with_the_files() -> None:
     assert not document["parity"]
 
 
-def test_a_difference_without_effect_is_not_among_the_open_ones() -> None:
-    document = diff_document(report(no_effect=(replace(PREFIX, no_effect="the default"),)))
+def test_a_difference_without_effect_is_open_and_marked() -> None:
+    document = diff_document(report(replace(PREFIX, no_effect="the default")))
 
-    assert document["parity"]
-    assert document["missing_left"] == []
+    assert not document["parity"]
+    assert document["missing_left"] == ["API_V1_PREFIX"]
     assert [d["no_effect"] for d in document["no_effect"]] == ["the default"]
 
 

@@ -20,7 +20,6 @@ PAIR = PairReport(
     "test",
     open=(PREFIX, LEVEL),
     allowed=(AllowedDifference(replace(LEVEL, item="DEBUG"), "because"),),
-    no_effect=(replace(PREFIX, item="HOST", no_effect="the default"),),
     left_home=Home("env/.env ci", "docker/ci.yml"),
 )
 FOUND = ParityReport(
@@ -80,7 +79,6 @@ def test_each_finding_has_its_rule() -> None:
     assert [result["ruleId"] for result in results()] == [
         "parity/missing",
         "parity/different",
-        "parity/missing",
         "parity/different",
         "parity/unused-permission",
         "parity/expired-permission",
