@@ -263,32 +263,36 @@ def _documented(
     places: Mapping[str, int],
     siblings: set[str],
 ) -> Iterator[Addition | Unwritable]:
-    ends = dict(places)
-    before = ""
+    headings = {one.text.strip(): one.end for one in segments if not one.key}
+    before = "", segments[-1].end if segments else 0
     for key, block in blocks.items():
-        if key in ends:
-            before = key
+        if key in places:
+            before = key, places[key]
         elif not block.is_optional or key in siblings:
             line = _line(block)
             if isinstance(line, Unwritable):
                 yield line
                 continue
-            yield (added := _placed(segments, block, line, before, ends))
-            ends[key], before = added.at, key
+            added = _placed(segments, headings, block, line, before)
+            before = key, added.at
+            yield added
 
 
 def _placed(
-    segments: Sequence[_Segment], block: _Block, line: str, before: str, ends: Mapping[str, int]
+    segments: Sequence[_Segment],
+    headings: Mapping[str, int],
+    block: _Block,
+    line: str,
+    before: tuple[str, int],
 ) -> Addition:
-    at = ends[before] if before else segments[-1].end if segments else 0
+    neighbour, at = before
+    # A heading that the file has already is not written again: the key goes under it.
+    known = [text for text in block.above if headings.get(text, -1) > at]
+    if neighbour and known and block.above[: len(known)] == tuple(known):
+        return Addition(block.key, headings[known[-1]], block.above[len(known) :], line, neighbour)
     is_behind_one = not segments or (at == segments[-1].end and not segments[-1].text.strip())
     blank = ("",) if block.is_after_a_blank and not is_behind_one else ()
-    # A heading that the file has already is not written again: the key goes under it.
-    headings = {one.text.strip(): one.end for one in segments if not one.key}
-    known = [text for text in block.above if headings.get(text, -1) > at]
-    if before and known and block.above[: len(known)] == tuple(known):
-        return Addition(block.key, headings[known[-1]], block.above[len(known) :], line, before)
-    return Addition(block.key, at, (*blank, *block.above), line, before)
+    return Addition(block.key, at, (*blank, *block.above), line, neighbour)
 
 
 def _line(block: _Block) -> str | Unwritable:
