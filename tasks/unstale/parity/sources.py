@@ -103,6 +103,7 @@ class Sources:
         self._shell = shell
         self._files: dict[Path, EnvFile | None] = {}
         self._chains: dict[str, Mapping[str, Source]] = {}
+        self._written: dict[str, Mapping[str, str | None]] = {}
 
     def of(self, service: str, item: Item) -> Source | None:
         """Who decided *item* of *service*; None where no file of the project did."""
@@ -118,8 +119,7 @@ class Sources:
 
     def variable(self, service: str, name: str) -> Source | None:
         """Who decided the variable *name* of *service*; None: its image, or nobody."""
-        raw = self._services.get(service) or {}
-        written = _environment(raw.get("environment"))
+        written = self._environment(service)
         if name not in written:
             return self._chain(service).get(name)
         value = written[name]
@@ -129,6 +129,12 @@ class Sources:
             return self._defined(name)
         place = self._lines.of(service, "environment", name)
         return self._decided("environment", place, value or "")
+
+    def _environment(self, service: str) -> Mapping[str, str | None]:
+        if service not in self._written:
+            raw = self._services.get(service) or {}
+            self._written[service] = _environment(raw.get("environment"))
+        return self._written[service]
 
     def _chain(self, service: str) -> Mapping[str, Source]:
         """Variable to where the env files of *service* define it; the last one counts."""

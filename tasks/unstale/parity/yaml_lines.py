@@ -7,18 +7,20 @@ than compose does. What is read here are lines alone, so a tag of compose's own
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from yaml.nodes import MappingNode, Node
+    from yaml.nodes import Node
 
 __all__ = ["ComposeLines", "Place", "read"]
 
 _MERGE = "tag:yaml.org,2002:merge"
 _RESET = "!reset"
+_VARIABLE = re.compile(r"\$\{[^{}]*\}")
 
 Read = Callable[[Path], str]
 """The text of a file; may raise `OSError` or an `UnstaleError`."""
@@ -34,9 +36,41 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
+class _Tree:
+    """A node of YAML: where it is and what is in it, aliases and merges followed."""
+
+    line: int
+    text: str | None = None
+    """Of a scalar."""
+    is_reset: bool = False
+    keys: Mapping[str, tuple[int, _Tree]] = field(default_factory=dict)
+    """Of a mapping: the key's line and its value."""
+    entries: tuple[_Tree, ...] = ()
+    names: Mapping[str, int] = field(default_factory=dict)
+    """Of a list: what an entry may be asked for by, and its line."""
+
+    def at(self, key: str) -> _Tree | None:
+        """The value of *key*."""
+        found = self.keys.get(key)
+        return found[1] if found else None
+
+    def inside(self, path: Sequence[str]) -> int | None:
+        """The line of *path* below it."""
+        key, *rest = path
+        if rest:
+            inner = self.at(key)
+            return inner.inside(rest) if inner else None
+        if key in self.keys:
+            # The key's line: a value of several lines begins below it.
+            line, value = self.keys[key]
+            return None if value.is_reset else line
+        return self.line if self.text == key else self.names.get(key)
+
+
+@dataclass(frozen=True, slots=True)
 class _Document:
     file: Path
-    root: MappingNode
+    root: _Tree
 
 
 class ComposeLines:
@@ -57,7 +91,7 @@ class ComposeLines:
         target of a volume or a tmpfs, or the entry itself. None where it can't be told.
         """
         for file, node in self._services(service):
-            found = _inside(node, path)
+            found = node.inside(path)
             if found is not None:
                 return Place(file, found)
         return None
@@ -69,18 +103,19 @@ class ComposeLines:
                 return found
         return None
 
-    def _services(self, name: str) -> Iterator[tuple[Path, Node]]:
+    def _services(self, name: str) -> Iterator[tuple[Path, _Tree]]:
         """All that is written of a service, what counts most first."""
         for document in reversed(self._documents):
             yield from self._written(document, name, frozenset())
 
     def _written(
         self, document: _Document, name: str, seen: frozenset[tuple[Path, str]]
-    ) -> Iterator[tuple[Path, Node]]:
+    ) -> Iterator[tuple[Path, _Tree]]:
         if (document.file, name) in seen:  # compose refuses a circle; we only do not walk it
             return
         seen |= {(document.file, name)}
-        service = _child(_child(document.root, "services"), name)
+        services = document.root.at("services")
+        service = services.at(name) if services else None
         if service is not None:
             yield document.file, service
             yield from self._extended(document, service, seen)
@@ -89,13 +124,13 @@ class ComposeLines:
                 yield from self._written(other, name, seen)
 
     def _extended(
-        self, document: _Document, service: Node, seen: frozenset[tuple[Path, str]]
-    ) -> Iterator[tuple[Path, Node]]:
-        extends = _child(service, "extends")
-        base = _scalar(extends) or _scalar(_child(extends, "service"))
+        self, document: _Document, service: _Tree, seen: frozenset[tuple[Path, str]]
+    ) -> Iterator[tuple[Path, _Tree]]:
+        extends = service.at("extends")
+        base = _text(extends) or _text(extends, "service")
         if base is None:
             return
-        file = _scalar(_child(extends, "file"))
+        file = _text(extends, "file")
         if file is None:
             yield from self._written(document, base, seen)
             return
@@ -118,16 +153,59 @@ class _Texts:
     def _parsed(self, path: Path) -> Iterable[_Document]:
         # Late: nothing but a comparison needs it.
         import yaml
-        from yaml.nodes import MappingNode
 
         from unstale.errors import UnstaleError
 
         loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
         try:
             nodes = list(yaml.compose_all(self._read(path), Loader=loader))
-        except (OSError, UnstaleError, yaml.YAMLError):
+            return [_Document(path, _Planter().tree(node)) for node in nodes if node is not None]
+        # ValueError: it is no text. RecursionError: a thousand brackets.
+        except (OSError, UnstaleError, ValueError, RecursionError, yaml.YAMLError):
             return ()
-        return [_Document(path, node) for node in nodes if isinstance(node, MappingNode)]
+
+
+class _Planter:
+    """Makes trees of a document's nodes, of each node one, however many aliases it has."""
+
+    def __init__(self) -> None:
+        self._made: dict[int, _Tree] = {}
+
+    def tree(self, node: Node) -> _Tree:
+        known = self._made.get(id(node))
+        if known is not None:
+            return known
+        # Stands for the node in itself, if an alias leads back to it.
+        self._made[id(node)] = _Tree(_number(node))
+        self._made[id(node)] = made = self._planted(node)
+        return made
+
+    def _planted(self, node: Node) -> _Tree:
+        from yaml.nodes import MappingNode, SequenceNode
+
+        line, is_reset = _number(node), node.tag == _RESET
+        match node:
+            case MappingNode():
+                return _Tree(line, is_reset=is_reset, keys=self._keys(node.value))
+            case SequenceNode():
+                entries = tuple(map(self.tree, node.value))
+                names = {name: entry.line for entry in entries for name in _names(entry)}
+                return _Tree(line, is_reset=is_reset, entries=entries, names=names)
+            case _:
+                return _Tree(line, str(node.value), is_reset)
+
+    def _keys(self, pairs: Iterable[tuple[Node, Node]]) -> Mapping[str, tuple[int, _Tree]]:
+        """What is written itself before what is merged in, and that in its order."""
+        own: dict[str, tuple[int, _Tree]] = {}
+        merged: dict[str, tuple[int, _Tree]] = {}
+        for key, node in pairs:
+            value = self.tree(node)
+            if key.tag == _MERGE or key.value == "<<":
+                for one in value.entries or (value,):
+                    merged = {**one.keys, **merged}
+            else:
+                own[str(key.value)] = (_number(key), value)
+        return {**merged, **own}
 
 
 def read(files: Sequence[Path], read_text: Read) -> ComposeLines:
@@ -140,91 +218,30 @@ def read(files: Sequence[Path], read_text: Read) -> ComposeLines:
 
 
 def _included(document: _Document) -> Iterator[Path]:
-    from yaml.nodes import SequenceNode
-
-    include = _child(document.root, "include")
-    for entry in include.value if isinstance(include, SequenceNode) else ():
-        paths = _child(entry, "path") or entry
-        for one in paths.value if isinstance(paths, SequenceNode) else (paths,):
-            if (path := _scalar(one)) is not None:
-                yield document.file.parent / path
+    include = document.root.at("include")
+    for entry in include.entries if include else ():
+        paths = entry.at("path") or entry
+        for one in paths.entries or (paths,):
+            if one.text is not None:
+                yield document.file.parent / one.text
 
 
-def _inside(node: Node, path: Sequence[str]) -> int | None:
-    """The line of *path* below *node*."""
-    *above, last = path
-    for key in above:
-        inner = _child(node, key)
-        if inner is None:
-            return None
-        node = inner
-    return _line(node, last)
-
-
-def _line(node: Node, name: str) -> int | None:
-    from yaml.nodes import MappingNode, SequenceNode
-
-    if isinstance(node, MappingNode):
-        pair = _pair(node, name)
-        # The key's line: a value of several lines begins below it.
-        return None if pair is None or pair[1].tag == _RESET else _number(pair[0])
-    if isinstance(node, SequenceNode):
-        found = [_number(entry) for entry in node.value if name in _names(entry)]
-        return found[-1] if found else None
-    return _number(node) if isinstance(node.value, str) and node.value == name else None
+def _text(node: _Tree | None, key: str = "") -> str | None:
+    """The text that *node* is, or that it has at *key*."""
+    inner = node.at(key) if node and key else node
+    return inner.text if inner else None
 
 
 def _number(node: Node) -> int:
     return int(node.start_mark.line) + 1
 
 
-def _names(entry: Node) -> tuple[str, ...]:
+def _names(entry: _Tree) -> tuple[str, ...]:
     """What an entry of a list may be asked for by."""
-    text = _scalar(entry)
-    if text is None:
-        names = (_scalar(_child(entry, key)) for key in ("target", "source"))
+    if entry.text is None:
+        names = (_text(entry, key) for key in ("target", "source"))
         return tuple(name for name in names if name is not None)
     # KEY=value, source:target:mode (a source may hold a variable, with colons in it).
-    parts = _colons(text)
+    parts = _VARIABLE.sub("", entry.text).split(":")
     target = parts[1] if len(parts) > 1 else parts[0]
-    return (text, text.partition("=")[0], target.rstrip("/") or target, target)
-
-
-def _colons(text: str) -> list[str]:
-    """*text* split at its colons, but not at those within ``${…}``."""
-    parts, depth = [""], 0
-    for at, character in enumerate(text):
-        depth += text[at : at + 2] == "${"
-        depth -= character == "}" and depth > 0
-        if character == ":" and depth == 0:
-            parts.append("")
-        else:
-            parts[-1] += character
-    return parts
-
-
-def _child(node: Node | None, key: str) -> Node | None:
-    from yaml.nodes import MappingNode
-
-    pair = _pair(node, key) if isinstance(node, MappingNode) else None
-    return None if pair is None else pair[1]
-
-
-def _pair(node: MappingNode, key: str) -> tuple[Node, Node] | None:
-    """The key's and the value's node; what is written itself before what is merged in."""
-    from yaml.nodes import MappingNode, SequenceNode
-
-    merged: list[Node] = []
-    for name, value in reversed(node.value):
-        if name.tag == _MERGE or name.value == "<<":
-            merged += value.value if isinstance(value, SequenceNode) else [value]
-        elif name.value == key:
-            return name, value
-    inner = (_pair(one, key) for one in merged if isinstance(one, MappingNode))
-    return next((pair for pair in inner if pair is not None), None)
-
-
-def _scalar(node: Node | None) -> str | None:
-    from yaml.nodes import ScalarNode
-
-    return str(node.value) if isinstance(node, ScalarNode) else None
+    return (entry.text, entry.text.partition("=")[0], target.rstrip("/") or target, target)

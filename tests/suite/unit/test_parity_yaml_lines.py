@@ -160,9 +160,16 @@ def test_an_included_file_is_looked_into(include: str) -> None:
         "services: {a: null}",
         "- a",
         "services: {a: {image: 'open",
+        "services: &all {a: *all}",
+        "services: {a: &a {<<: *a}}",
+        "[" * 5000,
+        "services: {? [b] : c, a: [x]}",
         "",
     ],
-    ids=["circle", "no such file", "list", "null", "no mapping", "unparsable", "empty"],
+    ids=[
+        *("circle", "no such file", "list", "null", "no mapping", "unparsable"),
+        *("alias of itself", "merged into itself", "too deep", "a list for a key", "empty"),
+    ],
 )
 def test_what_can_not_be_told_is_none(text: str) -> None:
     assert lines(text).of("a", "image") is None
