@@ -1,0 +1,406 @@
+"""Whether a difference matters, and which variables nobody uses or nobody sets. Pure.
+
+"No effect" hides a difference, so it is said only where it is certain: every place
+that reads the variable agrees, and nothing else but the code is known to use it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from unstale.parity.defaults import ABSENT, Absent, Known, NoDefault, Read, Required, meaning
+from unstale.parity.model import Difference, EnvironmentFacts, Item, ServiceFacts, Source
+from unstale.parity.near import nearest
+from unstale.parity.reads import Reads
+
+__all__ = ["Finding", "FindingKind", "Side", "inert", "no_effect", "runs_code", "with_effects"]
+
+FindingKind = Literal["undefined", "empty", "near-miss", "unreached", "unused", "optional"]
+
+_KINDS: Sequence[FindingKind] = (
+    "undefined",
+    "empty",
+    "near-miss",
+    "unreached",
+    "unused",
+    "optional",
+)
+
+# Interpreters and libraries read these themselves, so the code's own default is
+# not all there is to it. Nor does anybody write most of them into an env file.
+_OTHERS = re.compile(
+    r"PATH|HOME|USER|SHELL|TERM|COLUMNS|TMPDIR|TZ|LANG|CI|NO_COLOR|FORCE_COLOR|WEB_CONCURRENCY"
+    r"|(?:LC_|LD_|PG|PYTHON|PYTEST_|COVERAGE_|XDG_|GITHUB_|DOCKER_|COMPOSE_|AWS_|OTEL_|SENTRY_"
+    r"|UVICORN_|GUNICORN_|SSL_).*|(?:.*_)?PROXY"
+)
+
+_MissingOr = str | Absent
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """What one side has of a variable."""
+
+    value: str | Absent = field(repr=False)
+    names: Collection[str] = ()
+    """All variables that are set there."""
+    image: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """The image's ENV, which stands in for what is not set."""
+
+    def effective(self, name: str) -> str | Absent:
+        """What the container gets."""
+        return self.image.get(name, ABSENT) if isinstance(self.value, Absent) else self.value
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A variable that is not used, or not set, as it should be."""
+
+    kind: FindingKind
+    """``undefined``: the code needs it, and nothing sets it; ``optional``: the code has
+    a default. ``unreached``: set and read, but no container gets it. ``unused``: set
+    for nobody. ``empty``: set to nothing, where a default would be better.
+    ``near-miss``: read but not set, and another one like it is set but not read."""
+    name: str
+    file: str
+    """Relative to the project, with slashes."""
+    line: int | None
+    services: tuple[str, ...] = ()
+    suggestion: str = ""
+    """What to look at; without a value."""
+
+
+def no_effect(name: str, left: Side, right: Side, reads: Sequence[Read]) -> str:
+    """Why it does not matter that *left* and *right* have not the same *name*; "" if it may.
+
+    *reads* are all reads of *name*. The reason quotes no value.
+    """
+    values = left.effective(name), right.effective(name)
+    if values[0] == values[1] and not isinstance(values[0], Absent):
+        return "the image sets the same value"
+    if not reads or _OTHERS.fullmatch(name.upper()):
+        return ""
+    names = {other.upper() for side in (left, right) for other in (*side.names, *side.image)}
+    if all(_is_same(read, *values, names) for read in reads):
+        return _reason(values, reads)
+    return ""
+
+
+def _is_same(read: Read, left: _MissingOr, right: _MissingOr, names: Collection[str]) -> bool:
+    if any(other.upper() in names for other in read.alternatives):
+        return False
+    one, other = meaning(read, left), meaning(read, right)
+    return one is not None and one == other
+
+
+def _reason(values: tuple[_MissingOr, _MissingOr], reads: Sequence[Read]) -> str:
+    places = sorted({(read.file, read.line): read.place for read in reads}.items())
+    first, others = places[0][1], len(places) - 1
+    also = f", and so do {others} more" if others > 1 else ", and so does 1 more" if others else ""
+    if not any(isinstance(value, Absent) for value in values):
+        return f"{first} reads both as the same{also}"
+    if any(isinstance(read.default, NoDefault) for read in reads) or "" in values:
+        return f"{first} takes empty and missing for the same{also}"
+    return f"{first} has the same default{also}"
+
+
+def runs_code(service: ServiceFacts) -> bool:
+    """Whether *service* is built by the project, so that it runs the project's code."""
+    return any(item.item == "build" or item.item.startswith("build.") for item in service.items)
+
+
+@dataclass(frozen=True, slots=True)
+class _Scene:
+    """Two environments, and what is known of their code and images."""
+
+    left: EnvironmentFacts
+    right: EnvironmentFacts
+    reads: Reads
+    code: frozenset[str]
+    images: Mapping[str, Mapping[str, Mapping[str, str]]] = field(repr=False)
+    on_host: bool
+
+    def side(self, environment: EnvironmentFacts, service: str, name: str) -> Side | None:
+        """What *service* has of *name*; None if nobody can tell, or it is not there."""
+        items = _variables(environment, service)
+        if items is None or (name in items and items[name] is None):
+            return None
+        image = self.images.get(environment.name, {}).get(service, {})
+        value = items.get(name)
+        return Side(ABSENT if value is None else value, items.keys(), image)
+
+    def in_service(self, service: str, name: str) -> str:
+        """Why the difference of *name* does not matter to *service*; "" if it may."""
+        left = self.side(self.left, service, name)
+        right = self.side(self.right, service, name)
+        if left is None or right is None:
+            return ""
+        if left.value == right.value and not isinstance(left.value, Absent):
+            return "every container gets the same value"
+        return no_effect(name, left, right, self.reads.of(name) if service in self.code else ())
+
+    def in_files(self, name: str) -> str:
+        """Why the difference of *name* in the env files does not matter; "" if it may."""
+        if any(_is_used_otherwise(item, name) for item in self.items()):
+            return ""
+        holders = sorted({*_holders(self.left, name), *_holders(self.right, name)})
+        if holders and not self.on_host:
+            reasons = [self.in_service(service, name) for service in holders]
+            return reasons[0] if all(reasons) else ""
+        sides = [_of_files(environment, name) for environment in (self.left, self.right)]
+        if sides[0] is None or sides[1] is None:
+            return ""
+        return no_effect(name, sides[0], sides[1], self.reads.of(name))
+
+    def items(self) -> Iterator[Item]:
+        """All that containers get, on both sides."""
+        for environment in (self.left, self.right):
+            for service in environment.services or ():
+                yield from service.items
+
+
+def with_effects(
+    differences: Iterable[Difference],
+    left: EnvironmentFacts,
+    right: EnvironmentFacts,
+    reads: Reads,
+    *,
+    code_services: Collection[str] | None = None,
+    images: Mapping[str, Mapping[str, Mapping[str, str]]] | None = None,
+    elsewhere: Collection[str] = (),
+    on_host: bool = False,
+) -> tuple[Difference, ...]:
+    """*differences* between *left* and *right*, those without effect with their reason.
+
+    *code_services* run the project's code; without them, those that are built do.
+    *images* has the ENV of images by environment and service, where the facts lack
+    it. *elsewhere* are variables that an env file sets which the code loads itself
+    (`Reads.env_files`). *on_host*: code runs outside of containers, so that what the
+    containers get does not decide about the env files.
+    """
+    sides = left.services or (), right.services or ()
+    built = (service.name for side in sides for service in side if runs_code(service))
+    code = frozenset(built if code_services is None else code_services)
+    scene = _Scene(left, right, reads, code, images or {}, on_host)
+    return tuple(_judged(one, scene, elsewhere) for one in differences)
+
+
+def _judged(difference: Difference, scene: _Scene, elsewhere: Collection[str]) -> Difference:
+    name = difference.item
+    if difference.no_effect or difference.identity or name in elsewhere:
+        return difference
+    match difference.field:
+        case "environment":
+            reasons = [scene.in_service(service, name) for service in difference.services]
+            reason = reasons[0] if reasons and all(reasons) else ""
+        case "file":
+            reason = scene.in_files(name)
+        case _:
+            reason = ""
+    return replace(difference, no_effect=reason) if reason else difference
+
+
+def _variables(environment: EnvironmentFacts, service: str) -> Mapping[str, str | None] | None:
+    for one in environment.services or ():
+        if one.name == service:
+            return {item.item: item.value for item in one.items if item.field == "environment"}
+    return None
+
+
+def _holders(environment: EnvironmentFacts, name: str) -> Iterator[str]:
+    for service in environment.services or ():
+        if any(item.field == "environment" and item.item == name for item in service.items):
+            yield service.name
+
+
+def _is_used_otherwise(item: Item, name: str) -> bool:
+    """Whether the compose file takes *name* for something else than the variable itself."""
+    is_taken = item.source is not None and item.source.variable == name
+    return is_taken and (item.field, item.item) != ("environment", name)
+
+
+def _of_files(environment: EnvironmentFacts, name: str) -> Side | None:
+    files = environment.files or {}
+    if name in files and files[name].value is None:
+        return None
+    value = files[name].value if name in files else None
+    return Side(ABSENT if value is None else value, files.keys())
+
+
+def inert(
+    environments: Sequence[EnvironmentFacts],
+    reads: Reads,
+    *,
+    documented: Collection[str] = (),
+    interpolated: Collection[str] = (),
+    code_services: Collection[str] | None = None,
+) -> tuple[Finding, ...]:
+    """Variables that are read and not set, or set and not read, over all *environments*.
+
+    *documented* are keys of the examples, those that are commented out included
+    (`EnvFile.commented`): what is optional and documented is no finding.
+    *interpolated* are variables that compose files name, beside those that the
+    facts' sources tell of. *code_services* is that of `with_effects`.
+
+    Sorted by kind, the gravest first, then by name.
+    """
+    if all(one.files is None and one.services is None for one in environments):
+        return ()
+    known = _Known(environments, reads, frozenset(documented), code_services)
+    used = frozenset(interpolated) | known.interpolated()
+    found = [*_not_set(known), *_empty(known), *_not_reached(known, used)]
+    return tuple(sorted(set(found), key=_order))
+
+
+def _order(finding: Finding) -> tuple[object, ...]:
+    return (_KINDS.index(finding.kind), finding.name, finding.file, finding.line or 0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What is asked again and again while findings are looked for."""
+
+    environments: Sequence[EnvironmentFacts]
+    reads: Reads
+    documented: frozenset[str]
+    code_services: Collection[str] | None
+
+    def defined(self) -> dict[str, Source]:
+        """Variables of env files, each with the first place that sets it."""
+        found: dict[str, Source] = {}
+        for environment in self.environments:
+            for name, variable in (environment.files or {}).items():
+                found.setdefault(name, variable.source)
+        return found
+
+    def reached(self) -> dict[str, set[str]]:
+        """Variables that containers get, each with its services."""
+        found: dict[str, set[str]] = {}
+        for service in self.services():
+            for item in service.items:
+                if item.field == "environment":
+                    found.setdefault(item.item, set()).add(service.name)
+        return found
+
+    def services(self) -> Iterator[ServiceFacts]:
+        """All services, of all environments."""
+        for environment in self.environments:
+            yield from environment.services or ()
+
+    def interpolated(self) -> frozenset[str]:
+        """Variables that compose files are known to take."""
+        items = (item for service in self.services() for item in service.items)
+        return frozenset(i.source.variable for i in items if i.source and i.source.variable)
+
+    def code(self) -> frozenset[str]:
+        """Services that run the project's code."""
+        if self.code_services is not None:
+            return frozenset(self.code_services)
+        return frozenset(service.name for service in self.services() if runs_code(service))
+
+    def is_read(self, name: str) -> bool:
+        """Whether some code reads *name*."""
+        return bool(self.reads.of(name))
+
+
+def _not_set(known: _Known) -> Iterator[Finding]:
+    defined, reached = known.defined(), known.reached()
+    is_set = {*defined, *reached}
+    folded = {name.upper() for name in is_set}
+    unread = _unread(known, defined, reached)
+    for name, reads in known.reads.by_name().items():
+        first = reads[0]
+        if name in is_set or (not first.is_case_sensitive and name in folded):
+            continue
+        if _OTHERS.fullmatch(name) or all(_is_covered(read, folded) for read in reads):
+            continue
+        finding = _unset(name, reads, known.documented)
+        near = nearest(name, unread.keys())
+        if near is not None:
+            text = _near(near, unread[near])
+            yield Finding("near-miss", name, first.file, first.line, suggestion=text)
+        elif finding is not None:
+            yield finding
+
+
+def _is_covered(read: Read, folded: Collection[str]) -> bool:
+    return read.is_whole or any(other.upper() in folded for other in read.alternatives)
+
+
+def _unset(name: str, reads: Sequence[Read], documented: Collection[str]) -> Finding | None:
+    needed = next((read for read in reads if isinstance(read.default, Required)), None)
+    if needed is not None:
+        text = "the code fails without it, and no env file and no compose file sets it"
+        return Finding("undefined", name, needed.file, needed.line, suggestion=text)
+    if name in documented:
+        return None
+    text = "nothing sets or documents it; the code does without"
+    return Finding("optional", name, reads[0].file, reads[0].line, suggestion=text)
+
+
+def _unread(
+    known: _Known, defined: Mapping[str, Source], reached: Mapping[str, Collection[str]]
+) -> dict[str, str]:
+    """Variables that are set for the code, or for nobody, and that no code reads: where."""
+    code = known.code()
+    found = {}
+    for name in sorted({*defined, *reached}):
+        services = reached.get(name, ())
+        # What another image gets is that image's: POSTGRES_USER.
+        is_for_code = not services or not code.isdisjoint(services)
+        if is_for_code and not known.is_read(name) and not _OTHERS.fullmatch(name):
+            found[name] = _place(defined.get(name))
+    return found
+
+
+def _place(source: Source | None) -> str:
+    if source is None or not source.file:
+        return "a compose file"
+    return source.file if source.line is None else f"{source.file}:{source.line}"
+
+
+def _near(name: str, place: str) -> str:
+    return f"nothing sets it; {place} sets {name}, which no code reads"
+
+
+def _empty(known: _Known) -> Iterator[Finding]:
+    code = known.code()
+    for service in known.services():
+        for item in service.items if service.name in code else ():
+            if item.field == "environment" and item.value == "":
+                yield from _defeated(known, item)
+
+
+def _defeated(known: _Known, item: Item) -> Iterator[Finding]:
+    """The default that an empty variable is in the way of."""
+    for read in known.reads.of(item.item):
+        has_default = isinstance(read.default, Known) and read.default.value != ""
+        if not has_default or read.ignores_empty:
+            continue
+        source = item.source or Source("compose")
+        services = sorted(s.name for s in known.services() if item in s.items)
+        end = "fails on it" if read.rule != "text" else "does not use its default"
+        text = f"it is set and empty, so {read.place} {end}; leave the line out, or fill it in"
+        yield Finding("empty", item.item, source.file, source.line, tuple(services), text)
+        return
+
+
+def _not_reached(known: _Known, used: Collection[str]) -> Iterator[Finding]:
+    with_services = [one for one in known.environments if one.services]
+    if not with_services or len(with_services) < len(known.environments):
+        # Where containers are not known, they may get anything.
+        return
+    reached, code = known.reached(), tuple(sorted(known.code()))
+    for name, source in sorted(known.defined().items()):
+        if name in reached or name in used or _OTHERS.fullmatch(name):
+            continue
+        reads = known.reads.of(name)
+        if reads:
+            text = f"{reads[0].place} reads it, but no container gets it"
+            yield Finding("unreached", name, source.file, source.line, code, text)
+        else:
+            text = "no container gets it, and no code reads it"
+            yield Finding("unused", name, source.file, source.line, suggestion=text)
