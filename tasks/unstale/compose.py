@@ -13,7 +13,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["COMPLETED", "PROXIES", "BuildSpec", "Mount", "Port", "Service", "Stack", "parse"]
+__all__ = [
+    "COMPLETED",
+    "PROXIES",
+    "BuildSpec",
+    "Mount",
+    "Port",
+    "Service",
+    "Stack",
+    "parse",
+    "unescaped",
+]
 
 PROXIES = frozenset(
     name
@@ -151,7 +161,7 @@ class Stack:
 
 def parse(model: Json) -> Stack:
     """Read the model that ``docker compose config --format json`` prints."""
-    model = _unescaped(model)
+    model = unescaped(model)
     name = str(model["name"])
     services = model.get("services") or {}
     images = {key: _image(name, key, services[key]) for key in services}
@@ -213,15 +223,15 @@ def _covered(raw: Json) -> Iterator[str]:
             yield target if target.startswith("/") else folder + target
 
 
-def _unescaped(value: Any) -> Any:  # noqa: ANN401 - see Json
+def unescaped(value: Any) -> Any:  # noqa: ANN401 - see Json
     """*value* with single dollar signs: `config` doubles all, to be read again itself."""
     match value:
         case str():
             return value.replace("$$", "$")
         case Mapping():
-            return {key: _unescaped(one) for key, one in value.items()}
+            return {key: unescaped(one) for key, one in value.items()}
         case list():
-            return [_unescaped(one) for one in value]
+            return [unescaped(one) for one in value]
         case _:
             return value
 
