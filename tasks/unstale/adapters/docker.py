@@ -33,6 +33,7 @@ from unstale.adapters.docker_words import (
     meaningful,
     raise_if_no_compose,
     raise_unless_done,
+    require_env_files_read,
     translated,
 )
 from unstale.errors import (
@@ -202,7 +203,10 @@ class DockerCli:
         environ = {k: v for k, v in self._environ.items() if k in {*_DOCKERS_OWN, *inherited}}
         result = self._config(target, environ, raw=raw)
         if result.returncode == 0:
-            return ResolvedModel(_json(result.stdout), compose_warnings(result.stderr))
+            model = _json(result.stdout)
+            if not raw:
+                require_env_files_read(model)
+            return ResolvedModel(model, compose_warnings(result.stderr))
         raise_if_no_compose(result.stderr)
         refused = self._refused(target, result.stderr, environ)
         # Services that never run together need not be valid together.
@@ -211,6 +215,25 @@ class DockerCli:
         if apart is None:
             raise refused
         return apart
+
+    def resolved_model(self, model: Mapping[str, object]) -> Mapping[str, object]:
+        """What compose makes of *model*, as nobody's shell and no ``.env`` decides it."""
+        self._require_command(f", {WITHOUT_DOCKER}")
+        # An env file that is empty: without one, compose reads the folder's .env.
+        argv = (
+            *("docker", "compose", "--project-name", "unstale", "--env-file", os.devnull),
+            *("--file", "-", "config", "--format", "json"),
+        )
+        environ = {k: v for k, v in self._environ.items() if k in _DOCKERS_OWN}
+        stdin = json.dumps(model).encode()
+        with _docker_is_there():
+            command = Command(argv, _CONFIG_S, env=environ, inherits=False, stdin=stdin)
+            result = self._process.run(command)
+        if result.returncode == 0:
+            return _json(result.stdout)
+        raise_if_no_compose(result.stderr)
+        # For `hazards`, which takes the number of a line from it and a name.
+        raise ConfigError("docker compose refuses a file.", cause=compose_words(result.stderr))
 
     def _apart(self, target: ComposeTarget, environ: Mapping[str, str]) -> ResolvedModel | None:
         """The models of the profiles of *target*, each by itself, as one.

@@ -6,7 +6,7 @@ import contextlib
 import re
 import socket
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from unstale.errors import EngineUnavailable, TimedOut, Unavailable, UnstaleError
 from unstale.ports import CommandResult, ComposeWarning
@@ -28,6 +28,7 @@ __all__ = [
     "raise_gone",
     "raise_if_no_compose",
     "raise_unless_done",
+    "require_env_files_read",
     "translated",
 ]
 
@@ -183,6 +184,19 @@ def raise_if_no_compose(stderr: str) -> None:
             "docker has no compose plugin, or too old a one.",
             cause="`docker compose config` is not known to it.",
             hint=f"install docker-compose-plugin, or ./bootstrap --with-docker, {WITHOUT_DOCKER}",
+        )
+
+
+def require_env_files_read(model: Mapping[str, Any]) -> None:
+    """Raise `EngineUnavailable` if compose left env files for later.
+
+    2.24.7 did (docker/compose#11598): every variable of theirs would seem missing.
+    """
+    if any((service or {}).get("env_file") for service in (model.get("services") or {}).values()):
+        raise EngineUnavailable(
+            "This docker compose does not say what env files give to a container.",
+            cause="Release 2.24.7 is known to leave them out of `docker compose config`.",
+            hint=f"install a newer docker-compose-plugin, {WITHOUT_DOCKER}",
         )
 
 

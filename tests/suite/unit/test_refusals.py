@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from unstale.adapters.docker_words import compose_warnings, raise_if_no_compose
+from unstale.adapters.docker_words import (
+    compose_warnings,
+    raise_if_no_compose,
+    require_env_files_read,
+)
 from unstale.adapters.refusals import UNKNOWN, refusal
 from unstale.errors import EngineUnavailable, exit_code, outcome_of
 from unstale.ports import ComposeWarning
@@ -307,4 +311,13 @@ def test_without_compose_the_engine_is_unavailable_and_files_can_still_be_compar
         raise_if_no_compose(words)
 
     assert exit_code(outcome_of(caught.value)) == 5
+    assert "--files-only" in caught.value.hint
+
+
+def test_a_compose_that_leaves_env_files_out_can_compare_no_containers() -> None:
+    require_env_files_read({"services": {"a": {"environment": {"A": "1"}}, "b": None}})
+    with pytest.raises(EngineUnavailable) as caught:
+        require_env_files_read({"services": {"a": {"env_file": [{"path": "/p/x.env"}]}}})
+
+    assert "2.24.7" in caught.value.cause
     assert "--files-only" in caught.value.hint
