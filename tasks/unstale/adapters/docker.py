@@ -230,7 +230,7 @@ class DockerCli:
             command = Command(argv, _CONFIG_S, env=environ, inherits=False, stdin=stdin)
             result = self._process.run(command)
         if result.returncode == 0:
-            return _json(result.stdout)
+            return cast("Mapping[str, object]", _json(result.stdout))
         raise_if_no_compose(result.stderr)
         # For `hazards`, which takes the number of a line from it and a name.
         raise ConfigError("docker compose refuses a file.", cause=compose_words(result.stderr))

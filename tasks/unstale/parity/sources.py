@@ -24,6 +24,7 @@ __all__ = [
     "attach",
     "chain",
     "definitions",
+    "shown",
     "undefined",
 ]
 
