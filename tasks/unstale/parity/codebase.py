@@ -83,10 +83,16 @@ class Codebase:
         """The class of this project that *node* of *source* stands for."""
         full = source.full_name(node)
         module, _, name = full.rpartition(".")
-        if not module and name in source.classes:
+        if module or name in source.imports:
+            return self._imported(module, name)
+        if name in source.classes:
             return Class(source, source.classes[name])
-        files = [f for f in self._files_of.get(name, ()) if module and _may_be(f, module)]
-        exact = [f for f in files if _is_module(f, module)]
+        found = (self._imported(star, name) for star in source.stars)
+        return next((one for one in found if one), None)
+
+    def _imported(self, module: str, name: str) -> Class | None:
+        files = [file for file in self._files_of.get(name, ()) if _may_be(file, module)]
+        exact = [file for file in files if _is_module(file, module)]
         chosen = exact or (files if len(set(files)) == 1 else [])
         return self._class(chosen[0], name) if chosen else None
 

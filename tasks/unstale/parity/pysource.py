@@ -29,6 +29,8 @@ class PySource:
     tree: ast.Module
     imports: Mapping[str, str]
     """What a name stands for: ``getenv`` to ``os.getenv``, ``p`` to ``pydantic``."""
+    stars: tuple[str, ...]
+    """Modules that all names are imported from, in their order."""
     constants: Mapping[str, ast.expr]
     """Names that the module itself gives a value, once."""
     classes: Mapping[str, ast.ClassDef]
@@ -65,8 +67,9 @@ def parse(file: str, text: str | bytes) -> PySource:
     imports = sorted(_imports(file, tree), reverse=True)
     # The first of several is the one that is wanted: others stand behind
     # `except ImportError`.
-    by_name = {name: full for _, name, full in imports}
-    return PySource(file, tree, by_name, _constants(tree), _classes(tree))
+    by_name = {name: full for _, name, full in imports if name != "*"}
+    stars = tuple(full.removesuffix(".*") for _, name, full in reversed(imports) if name == "*")
+    return PySource(file, tree, by_name, stars, _constants(tree), _classes(tree))
 
 
 def literal(node: ast.expr) -> object:

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from unstale.parity.codebase import Codebase
-from unstale.parity.defaults import Read
+from unstale.parity.defaults import NotKnown, Read
 from unstale.parity.environ_reads import Computed, environ_reads, loaded_env_files
 from unstale.parity.settings_reads import settings_env_files, settings_reads
 
-__all__ = ["Reads", "code_reads", "is_code"]
+__all__ = ["Reads", "code_reads", "is_code", "with_asked"]
 
 # Files without any of these words read nothing that we know of.
 _WORDS = re.compile(rb"\b(?:environs?|getenv|decouple|load_dotenv|starlette\.config)\b")
@@ -76,6 +76,27 @@ def code_reads(files: Iterable[tuple[str, bytes | str]]) -> Reads:
     return Reads(
         tuple(sorted(reads, key=_order)), tuple(sorted(env_files)), tuple(_notes(found, code))
     )
+
+
+def with_asked(reads: Reads, asked: Sequence[Read], note: str = "") -> Reads:
+    """*reads* and what a Settings class said of itself, *asked*.
+
+    Where both know a variable of the same file, its line is that of the text and
+    its default that of the class, which may not tell one. *note* is why it could
+    not be asked.
+    """
+    said = {(read.file, read.name): read for read in asked}
+    told = [_told(read, said.get((read.file, read.name))) for read in reads.reads]
+    known = {(read.file, read.name) for read in told if read.how == "settings"}
+    more = [read for where, read in said.items() if where not in known]
+    notes = (*reads.notes, note) if note else reads.notes
+    return replace(reads, reads=tuple(sorted([*told, *more], key=_order)), notes=notes)
+
+
+def _told(read: Read, said: Read | None) -> Read:
+    if read.how != "settings" or said is None or isinstance(said.default, NotKnown):
+        return read
+    return replace(read, default=said.default, rule=said.rule)
 
 
 def _bytes(text: bytes | str) -> bytes:

@@ -130,8 +130,14 @@ def _root(code: Codebase, one: Class) -> str:
         for base in relative.node.bases:
             full = relative.source.full_name(_bare(base))
             if full.rpartition(".")[2] == _ROOT and not code.find(relative.source, _bare(base)):
-                return full
+                return full if "." in full else f"{_library(relative.source)}.{full}"
     return ""
+
+
+def _library(source: PySource) -> str:
+    """Where BaseSettings is from if all names of some modules are imported."""
+    known = (star for star in source.stars if star.startswith("pydantic"))
+    return next(known, "pydantic_settings")
 
 
 def _settings(code: Codebase, one: Class, *, is_v1: bool) -> _Settings:

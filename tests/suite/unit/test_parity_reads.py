@@ -313,7 +313,9 @@ def test_fields_and_prefix_are_inherited_across_modules() -> None:
     ]
 
 
-@pytest.mark.parametrize("statement", ["from .base import Base", "from app import Base"])
+@pytest.mark.parametrize(
+    "statement", ["from .base import Base", "from app import Base", "from app.base import *"]
+)
 def test_a_base_class_is_found_however_it_is_imported(statement: str) -> None:
     base = V2 + "class Base(BaseSettings): ...\n"
 
