@@ -286,34 +286,41 @@ def _environment(written: object) -> Mapping[str, str | None]:
 
 def _paths(item: Item) -> Iterator[tuple[str, ...]]:
     """Where *item* may be written below its service, the surest place first."""
-    name, words = item.item, tuple(item.item.split("."))
+    name = item.item
     match item.field:
         case "image":
-            paths = [words if words[0] == "build" else ("image",)]
+            yield from _dotted("image" if name == "name" else name)
         case "command":
-            paths = _command_paths(name)
+            yield from _command_paths(name)
         case "volumes":
             # What is said of a mount stands behind its target.
-            names = dict.fromkeys((name, name.partition(" ")[0]))
-            paths = [(key, one) for one in names for key in ("volumes", "tmpfs")]
-            paths += [("volumes",), ("tmpfs",)]
+            for one in (name, name.partition(" ")[0]):
+                yield from ((key, one) for key in ("volumes", "tmpfs"))
+            yield from (("volumes",), ("tmpfs",))
         case "healthcheck":
-            paths = [("healthcheck", *words)]
+            yield from _dotted(f"healthcheck.{name}")
         case _:
-            paths = [words]
-    yield from paths
-    # What holds it, down to the service's own key.
-    for length in range(len(paths[0]) - 1, 0, -1):
-        yield paths[0][:length]
+            yield from _dotted(name.removesuffix("/tcp"))
+            yield ("networks",) if name.startswith("network") else (name.partition(" ")[0],)
 
 
-def _command_paths(name: str) -> list[tuple[str, ...]]:
+def _dotted(name: str) -> Iterator[tuple[str, ...]]:
+    """The paths that ``labels.com.example`` may mean, then what holds them."""
+    words = tuple(name.split("."))
+    yield words
+    for length in range(len(words) - 2, 0, -1):
+        yield (*words[:length], ".".join(words[length:]))
+    for length in range(len(words) - 1, 0, -1):
+        yield words[:length]
+
+
+def _command_paths(name: str) -> Iterator[tuple[str, ...]]:
     """Where a flag may be written: as it is called, or as ``--fsync=off`` or ``-cfsync=off``."""
-    keys = ("command", "entrypoint")
-    keys = keys[::-1] if name.startswith("entrypoint") else keys
-    flag = name.partition(" before ")[0]
-    spelled = (flag, f"--{flag}", f"-{flag}", f"-c{flag}")
-    return [*((key, one) for one in spelled for key in keys), *((key,) for key in keys)]
+    flag = name.removeprefix("entrypoint ").partition(" before ")[0]
+    keys = ("entrypoint",) if name.startswith("entrypoint ") else ("command", "entrypoint")
+    for one in (flag, f"--{flag}", f"-{flag}", f"-c{flag}"):
+        yield from ((key, one) for key in keys)
+    yield from ((key,) for key in keys)
 
 
 def _text_at(raw: Json, path: Sequence[str]) -> str:

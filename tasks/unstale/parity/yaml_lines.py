@@ -241,7 +241,6 @@ def _names(entry: _Tree) -> tuple[str, ...]:
     if entry.text is None:
         names = (_text(entry, key) for key in ("target", "source"))
         return tuple(name for name in names if name is not None)
-    # KEY=value, source:target:mode (a source may hold a variable, with colons in it).
+    # KEY=value, source:target:mode, host:address; a variable may have colons in it.
     parts = _VARIABLE.sub("", entry.text).split(":")
-    target = parts[1] if len(parts) > 1 else parts[0]
-    return (entry.text, entry.text.partition("=")[0], target.rstrip("/") or target, target)
+    return (*parts, *(part.rstrip("/") for part in parts), entry.text.partition("=")[0], entry.text)

@@ -169,35 +169,65 @@ SERVICE = {
     "image": "${REPOSITORY:-app}:1",
     "build": {"target": "runner", "args": {"A": "${VAR}"}},
     "command": ["serve", "--port=80", "-c", "fsync=off"],
+    "entrypoint": ["tini", "--port=1"],
     "healthcheck": {"interval": "1s"},
     "tmpfs": ["/data"],
-    "volumes": [{"type": "bind", "source": "/x", "target": "/y"}],
+    "volumes": [{"type": "bind", "target": "/y"}],
+    "labels": {"com.example.tier": "back"},
+    "extra_hosts": ["db.example.com:127.0.0.1"],
+    "ports": ["127.0.0.1:8000:80"],
+    "networks": {"back": {"aliases": ["x"]}},
     "user": "1000",
 }
+
+
+def written(text: str) -> int:
+    """The line of what is like *text* in SERVICE."""
+    lines = json.dumps({"services": {"a": SERVICE}}, indent=1).splitlines()
+    return next(number for number, line in enumerate(lines, 1) if text in line)
 
 
 @pytest.mark.parametrize(
     ("where", "item", "expected"),
     [
-        ("image", "image", compose(4, "default", "REPOSITORY")),
+        ("image", "name", compose(4, "default", "REPOSITORY")),
         ("image", "build.target", compose(6, "compose")),
         ("image", "build.args.A", GIVEN),
         ("image", "build.context", compose(5, "compose")),
-        ("command", "port", compose(13, "compose")),
-        ("command", "fsync", compose(15, "compose")),
-        ("command", "gone", compose(11, "compose")),
-        ("healthcheck", "interval", compose(18, "compose")),
-        ("healthcheck", "retries", compose(17, "compose")),
-        ("volumes", "/data", compose(21, "compose")),
-        ("volumes", "/y", compose(24, "compose")),
-        ("other", "user", compose(30, "compose")),
+        ("image", "platform", None),
+        ("command", "--port", '"--port=80"'),
+        ("command", "port", '"--port=80"'),
+        ("command", "fsync", '"fsync=off"'),
+        ("command", "--port before word 2", '"--port=80"'),
+        ("command", "word 1", '"command"'),
+        ("command", "entrypoint --port", '"--port=1"'),
+        ("command", "entrypoint word 1", '"entrypoint"'),
+        ("healthcheck", "interval", '"interval"'),
+        ("healthcheck", "retries", '"healthcheck"'),
+        ("volumes", "/data", '"/data"'),
+        ("volumes", "/y", compose(28, "compose")),
+        ("volumes", "/y driver_opts.type", compose(28, "compose")),
+        ("volumes", "/none", '"volumes"'),
+        ("other", "labels.com.example.tier", '"com.example.tier"'),
+        ("other", "labels.com.example", '"labels"'),
+        ("other", "extra_hosts.db.example.com", '"db.example.com:'),
+        ("other", "ports.80/tcp", '"127.0.0.1:8000:80"'),
+        ("other", "networks.aliases", '"networks"'),
+        ("other", "networks.back", '"back": {'),
+        ("other", "network back.driver", '"networks"'),
+        ("other", "user", '"user"'),
         ("other", "init", None),
+        ("other", "project", None),
     ],
 )
 def test_what_is_no_variable_has_the_line_of_the_compose_file(
-    where: Field, item: str, expected: Source | None
+    where: Field, item: str, expected: Source | str | None
 ) -> None:
-    assert made(SERVICE, "#\nVAR=1").of("a", Item(where, item, None)) == expected
+    found = made(SERVICE, "#\nVAR=1").of("a", Item(where, item, None))
+
+    if isinstance(expected, str):
+        expected = compose(written(expected), "compose")
+    assert found == expected
 
 
 def test_sources_are_put_on_the_items_that_have_none() -> None:
