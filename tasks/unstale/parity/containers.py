@@ -22,7 +22,7 @@ from unstale.errors import ConfigError
 from unstale.parity.flags import flag_map
 from unstale.parity.model import Field, Item, ServiceFacts, Source
 
-__all__ = ["Naming", "service_facts", "with_image_env"]
+__all__ = ["Naming", "says_postgres", "service_facts", "with_image_env"]
 
 # Compose's model is JSON of many shapes; it is narrowed here.
 Json = Mapping[str, Any]
@@ -198,7 +198,7 @@ def _items(project: _Project, name: str, raw: Json) -> Iterator[Item]:
     yield Item("other", "project", project.name, identity=True)
     for key, value in raw.items():
         if key in ("command", "entrypoint"):
-            yield from _command(key, value, says_postgres=_says_postgres(name, raw))
+            yield from _command(key, value, says_postgres=says_postgres(name, raw))
         elif rule := _RULES.get(key):
             yield from rule(project, value, raw)
         else:
@@ -224,8 +224,11 @@ def _command(key: str, value: Any, *, says_postgres: bool) -> Iterator[Item]:  #
     yield from _each("command", ((prefix + name, one) for name, one in found.items()))
 
 
-def _says_postgres(name: str, raw: Json) -> bool:
-    """Whether the image puts ``postgres`` in front of a command that begins with a dash."""
+def says_postgres(name: str, raw: Json) -> bool:
+    """Say whether the image puts ``postgres`` before a command that begins with a dash.
+
+    *raw* is the service as compose has it; its image, or else its name, tells.
+    """
     entrypoint = raw.get("entrypoint")
     if entrypoint is not None and not any(str(one).endswith(_STARTERS) for one in entrypoint):
         return False
