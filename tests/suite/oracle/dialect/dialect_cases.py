@@ -222,6 +222,14 @@ def _line(chance: random.Random) -> str:
     return f"{chance.choice(_KEYS)}={value}{chance.choice(_ENDS)}"
 
 
+def random_lines(count: int) -> Iterator[bytes]:
+    """Lines around comments and quotes, of few kinds of characters."""
+    chance = random.Random(SEED)
+    for _ in range(count):
+        value = "".join(chance.choices("a #'\"\t\\\u00a0", k=chance.randint(0, 7)))
+        yield f"K={value}{chance.choice(_ENDS)}L=1".encode()
+
+
 def random_plain_lines(count: int) -> Iterator[bytes]:
     """Lines of any printable ASCII; the caller keeps those that are plain."""
     chance = random.Random(SEED)

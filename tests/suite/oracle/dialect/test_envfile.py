@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
-from dialect_cases import CASES, random_files, random_plain_lines
+from dialect_cases import CASES, random_files, random_lines, random_plain_lines
 
 from unstale.errors import ConfigError
 from unstale.parity.envfile import Entry, parse
@@ -47,5 +47,5 @@ def test_each_case_is_read_as_python_dotenv_reads_it(name: str) -> None:
 
 
 def test_random_files_are_read_as_python_dotenv_reads_them() -> None:
-    for raw in (*random_files(), *random_plain_lines(3_000)):
+    for raw in (*random_files(), *random_lines(20_000), *random_plain_lines(3_000)):
         assert_read_alike(raw)
