@@ -199,7 +199,7 @@ def _items(project: _Project, name: str, raw: Json) -> Iterator[Item]:
     for key, value in raw.items():
         if key in ("command", "entrypoint"):
             yield from _command(key, value, says_postgres=says_postgres(name, raw))
-        elif rule := _RULES.get(key):
+        elif value is not None and (rule := _RULES.get(key)):
             yield from rule(project, value, raw)
         else:
             # Of an extension compose hands nothing on.

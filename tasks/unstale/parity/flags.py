@@ -41,6 +41,9 @@ _POSTGRES_ALIASES: Final[Mapping[str, _Pair]] = {
     "S": ("work_mem", None),
 }
 
+# Of these, all are in force: -f s -f m forbids two kinds of plans.
+_GATHERING: Final = ("-f", "-t")
+
 # A name is a word; a dash before a blank is more likely the start of a value:
 # --jvm-args "-Xms1g -Xmx1g".
 _LONG = re.compile(r"(?P<name>--[^\s=-][^\s=]*)(?:=(?P<value>.*))?", re.DOTALL)
@@ -120,7 +123,9 @@ def _postgres(tokens: Sequence[str]) -> dict[str, str | None]:
         if token.startswith(_END) and token != _END:
             found.update([_setting(token.removeprefix(_END))])
         elif token.startswith("-") and token not in ("-", _END):
-            found.update(_cluster(token[1:], pending))
+            for name, value in _cluster(token[1:], pending):
+                earlier = f"{found[name]} " if name in _GATHERING and name in found else ""
+                found[name] = f"{earlier}{value}" if earlier else value
         else:
             words.append(token)
     found |= {f"word {number}": word for number, word in enumerate(words, start=2)}

@@ -6,7 +6,7 @@ import copy
 import json
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -317,6 +317,19 @@ def test_a_command_is_its_flags(keys: Model, expected: dict[str, str]) -> None:
         ),
         ({"invented": {}}, "other", {"invented": "{}"}),
         ({"invented": None}, "other", {"invented": None}),
+        ({"ports": None}, "other", {"ports": None}),
+        ({"pull_policy": "always"}, "image", {"pull_policy": "always"}),
+        ({"secrets": [{"source": "a", "mode": 288}]}, "other", {"secrets.a": '{"mode": "440"}'}),
+        ({"x-notes": "y"}, "other", {}),
+        (
+            {"build": {"extra_hosts": {"a": "1.1.1.1", "b": ["::1"]}, "ulimits": {"nofile": 9}}},
+            "image",
+            {
+                "build.extra_hosts.a": "1.1.1.1",
+                "build.extra_hosts.b": '["::1"]',
+                "build.ulimits.nofile": "9",
+            },
+        ),
     ],
 )
 def test_a_key_is_its_items(keys: Model, field: str, expected: dict[str, str]) -> None:
@@ -355,6 +368,148 @@ def test_no_value_is_in_a_repr() -> None:
     made = model(environment={"A": "hunter2"}, command=["x", "--password=hunter2", "hunter2"])
 
     assert "hunter2" not in repr(facts(made))
+
+
+# No difference is silent
+
+EVERYTHING: Model = {
+    "name": "shop",
+    "services": {
+        "a": {
+            "build": {
+                "context": "/project",
+                "dockerfile": "Dockerfile",
+                "args": {"A": "1", "B": None},
+                "target": "t",
+                "secrets": [{"source": "ca", "target": "x"}],
+                "tags": ["a:1"],
+                "ssh": ["default"],
+                "extra_hosts": ["q=1.1.1.1"],
+                "additional_contexts": {"more": "/project/more"},
+            },
+            "cap_add": ["B", "A"],
+            "command": ["web", "app", "--port", "80", "--reload", "-v", "x", "-v", "y"],
+            "configs": [{"source": "c", "target": "/c", "uid": "1", "mode": 288}],
+            "container_name": "c",
+            "deploy": {"replicas": 2, "resources": {"limits": {"cpus": 2, "memory": "512"}}},
+            "depends_on": {"b": {"condition": "service_healthy", "required": True}},
+            "develop": {"watch": [{"path": "/project/src", "action": "sync", "target": "/app"}]},
+            "devices": [{"source": "/dev/a", "target": "/dev/b"}],
+            "dns": ["1.1.1.1", "2.2.2.2"],
+            "entrypoint": ["tini", "--", "sh", "-c", "a"],
+            "environment": {"A": "1", "E": ""},
+            "extra_hosts": ["a=1.1.1.1", "a=2.2.2.2"],
+            "healthcheck": {
+                "test": ["CMD", "a", "b"],
+                "timeout": "5s",
+                "interval": "1s",
+                "retries": 5,
+                "start_period": "1m0s",
+                "start_interval": "1s",
+            },
+            "image": "a:1",
+            "init": True,
+            "labels": {"com.example.a": "b", "com.docker.compose.project": "x"},
+            "logging": {"driver": "json-file", "options": {"max-size": "10m"}},
+            "networks": {"n": {"aliases": ["x"], "ipv4_address": "10.1.1.1"}, "m": {"priority": 1}},
+            "platform": "linux/amd64",
+            "ports": [
+                {
+                    "mode": "ingress",
+                    "host_ip": "::1",
+                    "target": 1,
+                    "published": "2",
+                    "protocol": "tcp",
+                }
+            ],
+            "profiles": ["p"],
+            "secrets": [{"source": "ca", "target": "/run/secrets/ca"}],
+            "stop_grace_period": "10s",
+            "sysctls": {"net.core.somaxconn": "1024"},
+            "tmpfs": ["/run:size=64m,mode=1777,noexec"],
+            "ulimits": {"nofile": {"soft": 1, "hard": 2}, "nproc": 65535},
+            "user": "1000:1000",
+            "volumes": [
+                {"type": "volume", "source": "v", "target": "/v", "volume": {"nocopy": True}},
+                {
+                    "type": "bind",
+                    "source": "/project/b",
+                    "target": "/b",
+                    "read_only": True,
+                    "bind": {"create_host_path": True},
+                },
+                {"type": "tmpfs", "target": "/t", "tmpfs": {"size": "64", "mode": 1023}},
+            ],
+            "volumes_from": ["b"],
+            "invented": {"list": [{"deep": 1}], "map": {"deep": "x"}},
+            "x-notes": {"a": "b"},
+        }
+    },
+    "configs": {"c": {"name": "shop_c", "content": "text"}},
+    "networks": {"n": {"name": "shop_n", "driver": "bridge", "ipam": {"driver": "d"}}},
+    "secrets": {"ca": {"name": "shop_ca", "file": "/project/ca.pem"}},
+    "volumes": {"v": {"name": "shop_v", "driver": "local", "driver_opts": {"o": "x"}}},
+}
+
+Place = tuple[str | int, ...]
+
+
+def leaves(value: object, path: Place = ()) -> Iterator[Place]:
+    pairs: Iterable[tuple[str | int, object]] = ()
+    if isinstance(value, dict):
+        pairs = value.items()
+    elif isinstance(value, list):
+        pairs = enumerate(value)
+    else:
+        yield path
+    for key, one in pairs:
+        yield from leaves(one, (*path, key))
+
+
+def changed(value: Any) -> Any:
+    match value:
+        case bool():
+            return not value
+        case int():
+            return value + 1
+        case None:
+            return "now"
+        case "volume" | "bind" | "tmpfs":
+            return "npipe"
+        case _:
+            return f"{value}9"
+
+
+def with_change(path: Place, change: Callable[[Any], Any] | None) -> Model:
+    made = copy.deepcopy(EVERYTHING)
+    holder: Any = made
+    for key in path[:-1]:
+        holder = holder[key]
+    if change is None:
+        del holder[path[-1]]
+    else:
+        holder[path[-1]] = change(holder[path[-1]])
+    return made
+
+
+def dotted(path: Place) -> str:
+    return ".".join(map(str, path))
+
+
+# What compose always writes, and what is its default when it does not.
+NEEDED = ("type", "target", "source", "name", "required", "protocol")
+
+
+@pytest.mark.parametrize("path", [*leaves(EVERYTHING)], ids=dotted)
+def test_no_change_is_silent(path: Place) -> None:
+    assert facts(with_change(path, changed)) != facts(EVERYTHING)
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in leaves(EVERYTHING) if path[-1] not in NEEDED], ids=dotted
+)
+def test_nothing_that_is_taken_away_is_silent(path: Place) -> None:
+    assert facts(with_change(path, None)) != facts(EVERYTHING)
 
 
 # The image's own variables

@@ -48,12 +48,21 @@ def test_every_spelling_of_a_servers_setting_is_one(command: str) -> None:
         ("-D /data", {"-D": "/data"}),
         ("-c", {"-c": None}),
         ("-c jit", {"jit": None}),
+        ("-f s -fm", {"-f": "s m"}),
+        ("-D /a -D /b", {"-D": "/b"}),
+        ("--single -j shop", {"single": None, "-j": None, "word 2": "shop"}),
         ("-c a=b=c", {"a": "b=c"}),
         ("-c a=", {"a": ""}),
     ],
 )
 def test_short_options_of_the_server_are_settings_too(option: str, setting: Flags) -> None:
     assert flag_map(["postgres", *shlex.split(option)]) == setting
+
+
+def test_a_path_to_the_server_says_which_one_it_is() -> None:
+    command = ["/usr/lib/postgresql/17/bin/postgres", "-c", "jit=off"]
+
+    assert flag_map(command) == {"jit": "off", "word 1": command[0]}
 
 
 def test_the_order_of_settings_says_nothing() -> None:
