@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import assert_never
 
 import cold
+import envfiles
 import isolation
 import listing
 import schema
@@ -36,6 +37,7 @@ FIGURES: Mapping[str, tuple[Measure, Callable[[int], bool]]] = {
     "cold": (cold.measure, lambda _: True),
     "schema": (schema.measure, lambda files: files < 10_000),
     "isolation": (isolation.measure, lambda files: files < 10_000),
+    "env": (envfiles.measure, lambda _: True),
 }
 
 
