@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -17,7 +17,7 @@ from unstale.parity.defaults import (
     Required,
     Rule,
 )
-from unstale.parity.pysource import PySource
+from unstale.parity.pysource import PySource, walk
 
 __all__ = ["Computed", "default_of", "environ_reads", "loaded_env_files"]
 
@@ -48,6 +48,8 @@ _READERS: Mapping[str, How] = {
 _CASTS: Mapping[str, Rule] = {"str": "text", "bool": "plain-bool", "int": "int", "float": "float"}
 # Those whose second argument is not the default, but the cast.
 _CAST_FIRST: Final = ("starlette", "django-environ")
+_OS = frozenset({"os.environ", "os.getenv"})
+_LOADERS = frozenset({"dotenv.load_dotenv", "starlette.config.Config", "decouple.config"})
 # What is asked of a reader, but is no variable.
 _NO_READS = frozenset({"read_env", "read_envfile", "seal", "dump", "parser_for", "prefixed"})
 
@@ -75,12 +77,15 @@ class _Reader:
     """Whether defaults are written where it is made."""
 
 
-def environ_reads(source: PySource) -> Iterator[Read | Computed]:
-    """The reads of *source*, in no order; none of pydantic's settings."""
+def environ_reads(source: PySource, text: bytes) -> Iterator[Read | Computed]:
+    """The reads of *source*, in no order; none of pydantic's settings.
+
+    *text* is what it was parsed from.
+    """
     readers = dict(_readers(source))
     contexts: dict[ast.AST, _Context] = {}
-    # Breadth first: what is around a read is seen before it.
-    for node in ast.walk(source.tree):
+    # What is around a read is seen before it.
+    for node in walk(source.tree, text, {*_named(source, _OS), *readers, "environ", "getenv"}):
         contexts.update(_contexts(node, contexts.get(node, _Context())))
         found = _read(source, node, contexts.get(node, _Context()), readers)
         if found is not None:
@@ -104,9 +109,12 @@ def default_of(value: object, rule: Rule) -> Default:
             return NotKnown()
 
 
-def loaded_env_files(source: PySource) -> Iterator[str]:
-    """Env files that *source* loads itself, as it spells them; ``.env`` where that is unclear."""
-    for node in ast.walk(source.tree):
+def loaded_env_files(source: PySource, text: bytes) -> Iterator[str]:
+    """Env files that *source* loads itself, as it spells them; ``.env`` where that is unclear.
+
+    *text* is what it was parsed from.
+    """
+    for node in walk(source.tree, text, {*_named(source, _LOADERS), "load_dotenv", "read_env"}):
         if not isinstance(node, ast.Call):
             continue
         name = source.full_name(node.func)
@@ -115,6 +123,11 @@ def loaded_env_files(source: PySource) -> Iterator[str]:
                 yield _last_text(node) or ".env"
         elif name == "decouple.config":
             yield ".env"
+
+
+def _named(source: PySource, full: Collection[str]) -> Iterator[str]:
+    """What *source* calls the things whose full names are *full*."""
+    return (name for name, stands_for in source.imports.items() if stands_for in full)
 
 
 def _last_text(node: ast.Call) -> str:
@@ -155,13 +168,11 @@ def _reader(source: PySource, call: ast.Call, how: How) -> _Reader:
     given = keywords.get("env_prefix") or keywords.get("prefix")
     prefix = source.value(given) if given else ""
     # `with env.prefixed("X_"):` would have to be followed through the code.
-    is_prefixed = any(isinstance(n, ast.Attribute) and n.attr == "prefixed" for n in _nodes(source))
+    is_prefixed = any(
+        isinstance(n, ast.Attribute) and n.attr == "prefixed" for n in ast.walk(source.tree)
+    )
     text = prefix if isinstance(prefix, str) and not is_prefixed else None
     return _Reader(how, text, has_schema=how == "django-environ" and bool(keywords))
-
-
-def _nodes(source: PySource) -> Iterator[ast.AST]:
-    return ast.walk(source.tree)
 
 
 def _read(

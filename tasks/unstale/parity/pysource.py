@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import ast
+import re
 import warnings
-from collections.abc import Iterator, Mapping
+from bisect import bisect_left
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Final
 
-__all__ = ["UNKNOWN", "PySource", "Unknown", "called", "literal", "parse"]
+__all__ = ["UNKNOWN", "PySource", "Unknown", "literal", "parse", "walk"]
 
 
 class Unknown:
@@ -64,12 +67,14 @@ def parse(file: str, text: str | bytes) -> PySource:
         # Invalid escapes in the project's code are not our user's question.
         warnings.simplefilter("ignore")
         tree = ast.parse(text)
-    imports = sorted(_imports(file, tree), reverse=True)
+    statements = tuple(_statements(tree))
+    imports = sorted(_imports(file, statements), reverse=True)
     # The first of several is the one that is wanted: others stand behind
     # `except ImportError`.
     by_name = {name: full for _, name, full in imports if name != "*"}
     stars = tuple(full.removesuffix(".*") for _, name, full in reversed(imports) if name == "*")
-    return PySource(file, tree, by_name, stars, _constants(tree), _classes(tree))
+    constants = _constants(tree, statements)
+    return PySource(file, tree, by_name, stars, constants, _classes(statements))
 
 
 def literal(node: ast.expr) -> object:
@@ -82,13 +87,6 @@ def literal(node: ast.expr) -> object:
         return ast.literal_eval(node)
     except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
         return UNKNOWN
-
-
-def called(node: ast.expr) -> tuple[ast.expr, ast.expr] | None:
-    """The function and the argument of a call with one; None if it is no such call."""
-    if isinstance(node, ast.Call) and len(node.args) == 1 and not node.keywords:
-        return node.func, node.args[0]
-    return None
 
 
 def _arithmetic(operator: ast.operator, left: object, right: object) -> object:
@@ -109,8 +107,46 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _imports(file: str, tree: ast.Module) -> Iterator[tuple[int, str, str]]:
-    for node in _statements(tree):
+def walk(tree: ast.Module, text: bytes, words: Iterable[str]) -> Iterator[ast.AST]:
+    """The nodes of *tree*, outer ones first, that have one of *words* on their lines.
+
+    Few of a file's lines are about the environment: this is many times as fast
+    as looking at all nodes. *text* is what the tree was parsed from.
+    """
+    lines = _lines_with(text, words)
+    waiting: deque[ast.AST] = deque([tree] if lines else [])
+    while waiting:
+        node = waiting.popleft()
+        yield node
+        waiting += (child for child in ast.iter_child_nodes(node) if _has(child, lines))
+
+
+def _lines_with(text: bytes, words: Iterable[str]) -> list[int]:
+    names = b"|".join(re.escape(word.encode()) for word in sorted(set(words)))
+    found = re.compile(rb"\b(?:" + names + rb")\b|\r\n?|\n").finditer(text) if names else ()
+    line, lines = 1, []
+    for match in found:
+        if match.group()[:1] in b"\r\n":
+            line += 1
+        else:
+            lines.append(line)
+    return lines
+
+
+def _has(node: ast.AST, lines: Sequence[int]) -> bool:
+    """Whether one of *lines*, which are sorted, is among those of *node*."""
+    first = getattr(node, "lineno", None)
+    if first is None:
+        return True
+    # Decorators stand before the line that a definition is said to be on.
+    marks = getattr(node, "decorator_list", ())
+    first = min([first, *(mark.lineno for mark in marks)]) if marks else first
+    at = bisect_left(lines, first)
+    return at < len(lines) and lines[at] <= node.end_lineno  # type: ignore[attr-defined]
+
+
+def _imports(file: str, statements: Iterable[ast.stmt]) -> Iterator[tuple[int, str, str]]:
+    for node in statements:
         if isinstance(node, ast.Import):
             for name in node.names:
                 head = name.name.split(".")[0]
@@ -132,15 +168,15 @@ def _statements(tree: ast.Module) -> Iterator[ast.stmt]:
     """All statements, those in functions and classes too, but no expressions."""
     waiting: list[ast.AST] = [tree]
     while waiting:
-        for child in ast.iter_child_nodes(waiting.pop()):
-            if isinstance(child, ast.stmt):
-                yield child
-                waiting.append(child)
-            elif isinstance(child, ast.ExceptHandler | ast.match_case):
+        node = waiting.pop()
+        for inside in _INSIDES:
+            for child in getattr(node, inside, ()):
+                if isinstance(child, ast.stmt):
+                    yield child
                 waiting.append(child)
 
 
-def _constants(tree: ast.Module) -> dict[str, ast.expr]:
+def _constants(tree: ast.Module, statements: Iterable[ast.stmt]) -> dict[str, ast.expr]:
     found: dict[str, list[ast.expr | None]] = {}
     for node in tree.body:
         match node:
@@ -153,13 +189,14 @@ def _constants(tree: ast.Module) -> dict[str, ast.expr]:
                 for inner in ast.walk(node) if isinstance(node, _BRANCHES) else ():
                     if isinstance(inner, ast.Name) and isinstance(inner.ctx, ast.Store):
                         found.setdefault(inner.id, []).append(None)
-    changed = {n for s in _statements(tree) if isinstance(s, ast.Global) for n in s.names}
+    changed = {n for s in statements if isinstance(s, ast.Global) for n in s.names}
     once = ((name, values[0]) for name, values in found.items() if len(values) == 1)
     return {name: value for name, value in once if value is not None and name not in changed}
 
 
+_INSIDES = ("body", "orelse", "finalbody", "handlers", "cases")
 _BRANCHES = (ast.If, ast.Try, ast.For, ast.While, ast.With, ast.AugAssign)
 
 
-def _classes(tree: ast.Module) -> dict[str, ast.ClassDef]:
-    return {node.name: node for node in _statements(tree) if isinstance(node, ast.ClassDef)}
+def _classes(statements: Iterable[ast.stmt]) -> dict[str, ast.ClassDef]:
+    return {node.name: node for node in statements if isinstance(node, ast.ClassDef)}

@@ -70,8 +70,8 @@ def code_reads(files: Iterable[tuple[str, bytes | str]]) -> Reads:
     for file, text in texts.items():
         source = code.source(file) if _WORDS.search(text) else None
         if source:
-            found += environ_reads(source)
-            env_files.update(loaded_env_files(source))
+            found += environ_reads(source, text)
+            env_files.update(loaded_env_files(source, text))
     reads = {read for read in found if isinstance(read, Read)}
     return Reads(
         tuple(sorted(reads, key=_order)), tuple(sorted(env_files)), tuple(_notes(found, code))
