@@ -420,8 +420,8 @@ def _hosts(name: str, value: Any) -> _Pairs:  # noqa: ANN401 - see Json
 
 def _host(text: str) -> tuple[str, str]:
     # 2.26 prints host=address; before it was host:address, and both may hold IPv6.
-    host, address = re.split("[=:]", text, maxsplit=1)
-    return host, address
+    host, *address = re.split("[=:]", text, maxsplit=1)
+    return host, "".join(address)
 
 
 def _ulimits(_: _Project, value: Json, __: Json) -> Iterator[Item]:

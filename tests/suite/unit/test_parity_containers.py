@@ -512,6 +512,25 @@ def test_nothing_that_is_taken_away_is_silent(path: Place) -> None:
     assert facts(with_change(path, None)) != facts(EVERYTHING)
 
 
+# They are names themselves: of mounts, ports, flags, secrets and configs.
+NAMING = ("target", "source", "protocol", "type")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        path
+        for path in leaves(EVERYTHING)
+        if path[-1] not in NAMING and not {"command", "entrypoint"} & set(path)
+    ],
+    ids=dotted,
+)
+def test_no_item_is_named_after_a_value(path: Place) -> None:
+    made = facts(with_change(path, lambda value: f"{value}hunter2"))
+
+    assert not [item.item for item in made.items if "hunter2" in item.item]
+
+
 # The image's own variables
 
 
