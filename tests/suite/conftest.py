@@ -27,6 +27,8 @@ LONG = (
     r"integration/test_standing\.py::test_(tasks_chain|keep_leaves|services_leaves)",
     r"integration/schema/test_states\.py::test_(several|a_migrate_command|four.*healthy)",
     r"integration/schema/test_versions\.py::test_each_version",
+    r"integration/schema/test_states\.py::test_a_schema.*\[migration\]",
+    r"plugin/test_reference\.py::test_(the_same_inputs|both_drop)",
     r"integration/test_local\.py.*\[(2-130|1-129)\]",
     r"integration/schema/test_readiness\.py::test_(an_unknown_role|a_role_without)",
 )

@@ -265,12 +265,20 @@ _FINAL_WORDS = (
 )
 
 
-def _refusal(error):
-    """The rung that *error* of a driver is about, and whether waiting could help."""
-    words = str(error)
+def _sqlstate(error):
+    """PostgreSQL's code of what *error* of a driver, or of SQLAlchemy, is about."""
+    error = getattr(error, "orig", None) or error
     state = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
     if state is None and error.args and isinstance(error.args[0], dict):  # pg8000
-        state, words = error.args[0].get("C"), str(error.args[0].get("M"))
+        state = error.args[0].get("C")
+    return state
+
+
+def _refusal(error):
+    """The rung that *error* of a driver is about, and whether waiting could help."""
+    words, state = str(error), _sqlstate(error)
+    if error.args and isinstance(error.args[0], dict):  # pg8000
+        words = str(error.args[0].get("M"))
     if state in _FINAL_STATES:
         return Refused(_FINAL_STATES[state], words, True)
     for rung, text in _FINAL_WORDS:
@@ -903,15 +911,35 @@ def template_key(project, link, seeds=()):
     section = project.config.file_config
     if section.has_section("alembic"):
         parts.append(json.dumps(section.items("alembic", raw=True)))
-    parts += [str(row) for row in link.rows(_KEY)]
+    parts += [str(row) for row in link.rows(_KEY) + link.rows(_SCHEMAS)]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 _KEY = """
 SELECT current_setting('server_version_num'), current_user::text,
        pg_encoding_to_char(d.encoding), d.datcollate, d.datctype,
-       (SELECT string_agg(extname || ' ' || extversion, ', ' ORDER BY extname) FROM pg_extension)
+       (SELECT string_agg(extname || ' ' || extversion, ', ' ORDER BY extname) FROM pg_extension),
+       (SELECT string_agg(array_to_string(setconfig, ', '), ', ' ORDER BY setrole)
+          FROM pg_db_role_setting WHERE setdatabase = d.oid)
   FROM pg_database d WHERE d.datname = current_database()
+"""
+
+# Settings that are a list of quoted names already; pg_dump knows the same.
+_LISTS = ("search_path", "temp_tablespaces", "session_preload_libraries")
+_SETTINGS = """
+SELECT split_part(s, '=', 1), substr(s, strpos(s, '=') + 1)
+  FROM pg_db_role_setting, unnest(setconfig) s
+ WHERE setrole = 0
+   AND setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
+# Those that were there before Alembic was: its table is the first that it makes.
+_SCHEMAS = """
+SELECT n.nspname FROM pg_namespace n
+ WHERE n.nspname NOT LIKE 'pg\\_%' AND n.nspname NOT IN ('information_schema', 'public')
+   AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.deptype = 'e'
+                    AND d.classid = 'pg_namespace'::regclass AND d.objid = n.oid)
+   AND n.oid < ALL (SELECT oid FROM pg_class WHERE relname = 'alembic_version' AND relkind = 'r')
+ ORDER BY 1
 """
 
 
@@ -1003,12 +1031,22 @@ def create_database(link, name, template=None):
     try:
         if template is not None:
             link.rows("CREATE DATABASE " + quoted(name) + " TEMPLATE " + quoted(template))
-            return
-        link.rows("CREATE DATABASE " + quoted(name) + " TEMPLATE template0 " + _like(link))
+        else:
+            link.rows("CREATE DATABASE " + quoted(name) + " TEMPLATE template0 " + _like(link))
     except Exception as error:
         if "permission denied to create database" in str(error):
             raise NotChecked("the role may not create databases: it lacks CREATEDB") from error
         raise
+    _configure(link, name)
+
+
+def _configure(link, name):
+    """Repeat ALTER DATABASE ... SET: CREATE DATABASE copies no such settings."""
+    for setting, value in link.rows(_SETTINGS):
+        words = value if setting in _LISTS else literal(value)
+        # What only a superuser may set decides nothing about a schema.
+        with contextlib.suppress(Exception):
+            link.rows("ALTER DATABASE " + quoted(name) + " SET " + setting + " TO " + words)
 
 
 def _like(link):
@@ -1044,27 +1082,53 @@ def drop_database(link, name):
 
 def reference(project, door, link, seeds=()):
     """The template of the project's migrations; its facts are what a database should have."""
-    extensions = link.rows(
-        "SELECT extname, extversion FROM pg_extension WHERE extname <> 'plpgsql'"
-    )
 
     def build(name):
-        with door.open(name) as own:
-            # An init script of the image may have made them, with more rights.
-            for extension, version in extensions:
-                own.rows(
-                    "CREATE EXTENSION IF NOT EXISTS "
-                    + quoted(extension)
-                    + " VERSION "
-                    + literal(version)
-                    + " CASCADE"
-                )
-        with _redirected(project, door, name):
-            project.upgrade("heads", name)
+        schemas = [schema for (schema,) in link.rows(_SCHEMAS)]
+        while True:
+            _furnish(door, link, name, schemas)
+            try:
+                with _redirected(project, door, name):
+                    project.upgrade("heads", name)
+                break
+            except Exception as error:
+                again = _made_anyway(error, schemas)
+                if not again:
+                    raise
+            # From nothing: what ran before the error may have been committed.
+            schemas = [schema for schema in schemas if schema not in again]
+            drop_database(link, name)
+            create_database(link, name)
         with door.open(name) as own:
             return fingerprint(own)
 
     return ensure_template(link, template_key(project, link, seeds), build)
+
+
+def _furnish(door, link, name, schemas):
+    """Make what an init script of the image may have made, perhaps with more rights."""
+    extensions = link.rows(
+        "SELECT extname, extversion FROM pg_extension WHERE extname <> 'plpgsql'"
+    )
+    with door.open(name) as own:
+        for schema in schemas:
+            own.rows("CREATE SCHEMA IF NOT EXISTS " + quoted(schema))
+        for extension, version in extensions:
+            own.rows(
+                "CREATE EXTENSION IF NOT EXISTS "
+                + quoted(extension)
+                + " VERSION "
+                + literal(version)
+                + " CASCADE"
+            )
+
+
+def _made_anyway(error, schemas):
+    """Those of *schemas* that a migration makes itself, if that is what *error* says."""
+    if _sqlstate(error) != "42P06":  # duplicate_schema
+        return []
+    words = str(getattr(error, "orig", None) or error)
+    return [schema for schema in schemas if '"' + schema + '"' in words] or schemas
 
 
 @contextlib.contextmanager

@@ -363,6 +363,33 @@ def test_tables_of_an_init_script_or_an_extension_are_nobodys_fault(database: Da
     assert "relation tools.notes" in " ".join(document["evidence"])
 
 
+@pytest.mark.parametrize("maker", ["init script", "migration", "restored dump"])
+def test_a_schema_is_where_the_migrations_find_it_whoever_made_it(
+    maker: str, database: Database
+) -> None:
+    database.sql(f"ALTER DATABASE {database.name} SET search_path = app, public")
+    if maker != "init script":
+        body = "def upgrade():\n    op.execute('CREATE SCHEMA app')\n"
+        database.replace("migrations/versions/0001_users.py", "def upgrade():\n", body)
+    else:
+        database.sql("CREATE SCHEMA app")
+    database.sql("CREATE SCHEMA other")
+    _upgrade(database)
+    if maker == "restored dump":  # it makes schemas first, then tables
+        database.sql(
+            "DROP TABLE alembic_version",
+            "CREATE TABLE public.alembic_version"
+            " (version_num varchar(32) CONSTRAINT alembic_version_pkc PRIMARY KEY)",
+            "INSERT INTO alembic_version VALUES ('0002')",
+        )
+
+    document = database.unstale("db.check", "--json").must(0).document()
+
+    assert document["state"] == "current"
+    assert document["witnesses"]["reference"]["verdict"] == "ok"
+    assert database.sql("SELECT to_regclass('app.users') IS NOT NULL") == "t"
+
+
 def test_migrations_that_do_not_run_from_nothing_prove_nothing(database: Database) -> None:
     _upgrade(database)
     database.replace(
