@@ -83,15 +83,19 @@ def no_effect(name: str, left: Side, right: Side, reads: Sequence[Read]) -> str:
         return "the image sets the same value"
     if not reads or _OTHERS.fullmatch(name.upper()):
         return ""
-    names = {other.upper() for side in (left, right) for other in (*side.names, *side.image)}
-    if all(_is_same(read, *values, names) for read in reads):
-        return _reason(values, reads)
-    return ""
+    if _is_void(reads, left, right) or not all(_is_same(read, *values) for read in reads):
+        return ""
+    return _reason(values, reads)
 
 
-def _is_same(read: Read, left: _MissingOr, right: _MissingOr, names: Collection[str]) -> bool:
-    if any(other.upper() in names for other in read.alternatives):
-        return False
+def _is_void(reads: Sequence[Read], left: Side, right: Side) -> bool:
+    """Whether another name of the same setting is set, so that no default counts."""
+    others = {name.upper() for read in reads for name in read.alternatives}
+    names = (name for side in (left, right) for name in (*side.names, *side.image))
+    return bool(others) and any(name.upper() in others for name in names)
+
+
+def _is_same(read: Read, left: _MissingOr, right: _MissingOr) -> bool:
     one, other = meaning(read, left), meaning(read, right)
     return one is not None and one == other
 
@@ -113,29 +117,40 @@ def runs_code(service: ServiceFacts) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
+class _Stage:
+    """What the containers of one environment get, by service and name."""
+
+    services: Mapping[str, Mapping[str, str | None]] = field(repr=False)
+    images: Mapping[str, Mapping[str, str]] = field(repr=False)
+
+    def of_service(self, service: str, name: str) -> Side | None:
+        """What *service* has of *name*; None if nobody can tell, or it is not there."""
+        variables = self.services.get(service)
+        if variables is None or (name in variables and variables[name] is None):
+            return None
+        value = variables.get(name)
+        image = self.images.get(service, {})
+        return Side(ABSENT if value is None else value, variables.keys(), image)
+
+
+@dataclass(frozen=True, slots=True)
 class _Scene:
-    """Two environments, and what is known of their code and images."""
+    """Two environments, and what is known of their code."""
 
     left: EnvironmentFacts
     right: EnvironmentFacts
+    stages: tuple[_Stage, _Stage]
     reads: Reads
     code: frozenset[str]
-    images: Mapping[str, Mapping[str, Mapping[str, str]]] = field(repr=False)
+    holders: Mapping[str, Collection[str]]
+    """Variables that containers get, each with its services."""
+    taken: frozenset[str]
+    """Variables that the compose files make something else of."""
     on_host: bool
-
-    def side(self, environment: EnvironmentFacts, service: str, name: str) -> Side | None:
-        """What *service* has of *name*; None if nobody can tell, or it is not there."""
-        items = _variables(environment, service)
-        if items is None or (name in items and items[name] is None):
-            return None
-        image = self.images.get(environment.name, {}).get(service, {})
-        value = items.get(name)
-        return Side(ABSENT if value is None else value, items.keys(), image)
 
     def in_service(self, service: str, name: str) -> str:
         """Why the difference of *name* does not matter to *service*; "" if it may."""
-        left = self.side(self.left, service, name)
-        right = self.side(self.right, service, name)
+        left, right = (stage.of_service(service, name) for stage in self.stages)
         if left is None or right is None:
             return ""
         if left.value == right.value and not isinstance(left.value, Absent):
@@ -144,22 +159,16 @@ class _Scene:
 
     def in_files(self, name: str) -> str:
         """Why the difference of *name* in the env files does not matter; "" if it may."""
-        if any(_is_used_otherwise(item, name) for item in self.items()):
+        holders = sorted(self.holders.get(name, ()))
+        if name in self.taken:
             return ""
-        holders = sorted({*_holders(self.left, name), *_holders(self.right, name)})
         if holders and not self.on_host:
             reasons = [self.in_service(service, name) for service in holders]
             return reasons[0] if all(reasons) else ""
-        sides = [_of_files(environment, name) for environment in (self.left, self.right)]
-        if sides[0] is None or sides[1] is None:
+        left, right = (_of_files(one, name) for one in (self.left, self.right))
+        if left is None or right is None:
             return ""
-        return no_effect(name, sides[0], sides[1], self.reads.of(name))
-
-    def items(self) -> Iterator[Item]:
-        """All that containers get, on both sides."""
-        for environment in (self.left, self.right):
-            for service in environment.services or ():
-                yield from service.items
+        return no_effect(name, left, right, self.reads.of(name))
 
 
 def with_effects(
@@ -181,11 +190,26 @@ def with_effects(
     (`Reads.env_files`). *on_host*: code runs outside of containers, so that what the
     containers get does not decide about the env files.
     """
-    sides = left.services or (), right.services or ()
-    built = (service.name for side in sides for service in side if runs_code(service))
-    code = frozenset(built if code_services is None else code_services)
-    scene = _Scene(left, right, reads, code, images or {}, on_host)
+    services = [*(left.services or ()), *(right.services or ())]
+    built = (service.name for service in services if runs_code(service))
+    scene = _Scene(
+        left,
+        right,
+        (_stage(left, images or {}), _stage(right, images or {})),
+        reads,
+        frozenset(built if code_services is None else code_services),
+        _holders(services),
+        frozenset(name for one in services for item in one.items for name in _taken(item)),
+        on_host,
+    )
     return tuple(_judged(one, scene, elsewhere) for one in differences)
+
+
+def _stage(
+    environment: EnvironmentFacts, images: Mapping[str, Mapping[str, Mapping[str, str]]]
+) -> _Stage:
+    variables = {one.name: _variables(one) for one in environment.services or ()}
+    return _Stage(variables, images.get(environment.name, {}))
 
 
 def _judged(difference: Difference, scene: _Scene, elsewhere: Collection[str]) -> Difference:
@@ -203,23 +227,24 @@ def _judged(difference: Difference, scene: _Scene, elsewhere: Collection[str]) -
     return replace(difference, no_effect=reason) if reason else difference
 
 
-def _variables(environment: EnvironmentFacts, service: str) -> Mapping[str, str | None] | None:
-    for one in environment.services or ():
-        if one.name == service:
-            return {item.item: item.value for item in one.items if item.field == "environment"}
-    return None
+def _variables(service: ServiceFacts) -> dict[str, str | None]:
+    return {item.item: item.value for item in service.items if item.field == "environment"}
 
 
-def _holders(environment: EnvironmentFacts, name: str) -> Iterator[str]:
-    for service in environment.services or ():
-        if any(item.field == "environment" and item.item == name for item in service.items):
-            yield service.name
+def _holders(services: Iterable[ServiceFacts]) -> dict[str, set[str]]:
+    """Variables that containers get, each with its services."""
+    found: dict[str, set[str]] = {}
+    for service in services:
+        for name in _variables(service):
+            found.setdefault(name, set()).add(service.name)
+    return found
 
 
-def _is_used_otherwise(item: Item, name: str) -> bool:
-    """Whether the compose file takes *name* for something else than the variable itself."""
-    is_taken = item.source is not None and item.source.variable == name
-    return is_taken and (item.field, item.item) != ("environment", name)
+def _taken(item: Item) -> Iterator[str]:
+    """The variable that the compose file makes something else of than itself."""
+    name = item.source.variable if item.source else ""
+    if name and (item.field, item.item) != ("environment", name):
+        yield name
 
 
 def _of_files(environment: EnvironmentFacts, name: str) -> Side | None:
@@ -278,12 +303,7 @@ class _Known:
 
     def reached(self) -> dict[str, set[str]]:
         """Variables that containers get, each with its services."""
-        found: dict[str, set[str]] = {}
-        for service in self.services():
-            for item in service.items:
-                if item.field == "environment":
-                    found.setdefault(item.item, set()).add(service.name)
-        return found
+        return _holders(self.services())
 
     def services(self) -> Iterator[ServiceFacts]:
         """All services, of all environments."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 
 from unstale.parity.codebase import Codebase
@@ -36,6 +36,14 @@ class Reads:
     """Env files that the code loads itself, as it spells them: they set variables, too."""
     notes: tuple[str, ...] = ()
     """What could not be told; without a value."""
+    _meant: Mapping[str, tuple[Read, ...]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        meant: dict[str, list[Read]] = {}
+        for read in self.reads:
+            meant.setdefault(read.name.upper(), []).append(read)
+        by_name = {name: tuple(reads) for name, reads in meant.items()}
+        object.__setattr__(self, "_meant", by_name)
 
     def by_name(self) -> Mapping[str, tuple[Read, ...]]:
         """The reads of each name; one whose case does not matter is in capitals."""
@@ -46,7 +54,8 @@ class Reads:
 
     def of(self, name: str) -> tuple[Read, ...]:
         """The reads that *name*, as an env file spells it, decides."""
-        return tuple(read for read in self.reads if _is_meant(read, name))
+        meant = self._meant.get(name.upper(), ())
+        return tuple(read for read in meant if read.name == name or not read.is_case_sensitive)
 
 
 def is_code(path: str) -> bool:
@@ -121,7 +130,3 @@ def _notes(found: Iterable[Read | Computed], code: Codebase) -> Iterator[str]:
             "1 read with a computed name" if count == 1 else f"{count} reads with computed names"
         )
         yield f"{reads} in {file}:{lines[0]}"
-
-
-def _is_meant(read: Read, name: str) -> bool:
-    return read.name == name or (not read.is_case_sensitive and read.name == name.upper())
