@@ -27,6 +27,7 @@ __all__ = [
     "Hazard",
     "Reader",
     "Refused",
+    "docker_run_values",
     "hazards",
     "is_plain",
     "request",
@@ -371,7 +372,7 @@ def _kind(raw: str, key: str, compose: Values, dotenv: Values) -> str:
 _SPACES = " \t"
 
 
-def _docker_run_values(raw: bytes, environ: Mapping[str, str]) -> Answer:
+def docker_run_values(raw: bytes, environ: Mapping[str, str]) -> Answer:
     """What ``docker run --env-file`` makes of *raw*.
 
     Nothing is quoted, expanded or a comment behind a value, so it is read by
@@ -399,7 +400,7 @@ def _unlike_docker_run(
     scan: _Scan, other: Answer, raw: bytes, environ: Mapping[str, str]
 ) -> Iterator[Hazard]:
     readers: tuple[Reader, Reader] = ("compose", "docker run --env-file")
-    answer = _docker_run_values(raw, environ)
+    answer = docker_run_values(raw, environ)
     if isinstance(answer, Refused):
         key = _key_of_line(scan, answer.line)
         kind = "docker run --env-file refuses the file"

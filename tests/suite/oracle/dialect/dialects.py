@@ -16,8 +16,8 @@ from unstale.errors import ConfigError
 SHELL = {"HOSTVAR": "fromhost"}
 """What compose's own process has, besides what it needs to run."""
 
-# Hundreds of thousands of files need only so many calls of a command.
-CHUNK = 150
+CHUNK = 40
+"""Files in one call: compose refuses all together, so the more, the more calls."""
 
 Values = Mapping[str, str | None]
 
