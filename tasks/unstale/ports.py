@@ -123,6 +123,13 @@ class Git(Protocol):
         """Those of *paths* that no commit has as they are now."""
         ...
 
+    def listed(self, suffix: str) -> tuple[Path, ...] | None:
+        """Files that end in *suffix* and that git has, or would take, below its folder.
+
+        Sorted; one that is gone may still be among them. None without a repository.
+        """
+        ...
+
     def commits_since(self, since: str | datetime) -> tuple[CommitFact, ...] | None:
         """Commits of HEAD that *since*, a commit or a moment, does not have.
 
@@ -285,6 +292,18 @@ class Docker(Protocol):
         Raises:
             EngineUnavailable: there is no docker command, or no compose plugin.
             ConfigError: compose refuses the files.
+
+        """
+        ...
+
+    def resolved_model(self, model: Mapping[str, object]) -> Mapping[str, object]:
+        """What compose makes of *model*, as nobody's shell and no ``.env`` decides it.
+
+        Needs no engine.
+
+        Raises:
+            EngineUnavailable: there is no docker command, or no compose plugin.
+            ConfigError: compose refuses the model; the words name a line at most.
 
         """
         ...

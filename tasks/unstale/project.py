@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from unstale import config
 from unstale.adapters.clock import SystemClock
@@ -31,8 +31,8 @@ from unstale.adapters.signals import Signals
 from unstale.errors import (
     ConfigError,
     CouldNotTell,
+    Interrupted,
     Mismatch,
-    MissingFile,
     NotReady,
     TestsFailed,
     UnknownName,
@@ -51,10 +51,13 @@ if TYPE_CHECKING:
     from unstale.image.local import Cleaning, LocalImage
     from unstale.image.timeline import Timeline
     from unstale.image.verify import VerifyResult
-    from unstale.parity.diff import EnvDiff
+    from unstale.parity.matrix import Matrix
+    from unstale.parity.reads import Reads
+    from unstale.parity.report import ParityReport
     from unstale.pipeline.containers import StackStatus
     from unstale.pipeline.images import Bench
     from unstale.pipeline.junit import Counts
+    from unstale.pipeline.parity import Ground, Synced
     from unstale.pipeline.run import Choices, RunReport
     from unstale.pipeline.site import Deployment, Ports, Progress, Site
     from unstale.schema.postgres import Setting
@@ -794,35 +797,183 @@ class Project:
             error.hide(site.mask)
         return report
 
+    def test_matrix(
+        self,
+        envs: Sequence[str],
+        choices: Choices,
+        watch: Callable[[Mask, Path], Progress],
+        begin: Line = lambda _: None,
+    ) -> tuple[tuple[str, RunReport | UnstaleError], ...]:
+        """Run the pipeline in each of *envs*, in their order, whatever the one before said.
+
+        *begin* is told each name. What can't even begin (no such compose file, no
+        engine) is the error that said so.
+
+        Raises:
+            UsageError: *envs* is empty, or names one twice.
+            Interrupted: a signal came; no further environment is begun.
+
+        """
+        if not envs or len(set(envs)) < len(envs):
+            raise UsageError(
+                "--envs names no environment." if not envs else "--envs names one twice.",
+                cause=f"Known: {', '.join(sorted(self.settings.environments)) or 'none'}.",
+                hint="inv test.matrix --envs dev,test,ci",
+            )
+        return tuple((env, self._one_of_matrix(env, choices, watch, begin)) for env in envs)
+
+    def _one_of_matrix(
+        self, env: str, choices: Choices, watch: Callable[[Mask, Path], Progress], begin: Line
+    ) -> RunReport | UnstaleError:
+        begin(env)
+        try:
+            report = self.integration(choices, watch, env)
+        except Interrupted:
+            raise
+        except UnstaleError as error:
+            return error
+        for one in report.errors:
+            if isinstance(one, Interrupted):
+                raise one
+        return report
+
     # --- environments ------------------------------------------------------------
 
-    def env_diff(self, left: str, right: str) -> EnvDiff:
-        """Compare the env files of two environments by key.
+    def env_diff(self, left: str, right: str, *, files_only: bool = False) -> ParityReport:
+        """Compare two environments: their env files, and what their containers get.
 
         Raises:
             UnknownName: no such environment.
-            MissingFile: one has no env file.
+            MissingFile: one has neither env file nor compose file, or it is not there.
+            ConfigError: a file can't be parsed, or compose refuses it.
+            CouldNotTell: a file is encrypted or may not be read.
+            EngineUnavailable: there is no docker command with its compose plugin.
 
         """
-        from unstale.parity.diff import diff
+        from unstale.pipeline import parity
 
-        allowed = self.settings.allow
-        return diff(self._values(left), self._values(right), allowed=allowed)
+        return parity.compared(self._ground(files_only=files_only), [(left, right)])
 
-    def _values(self, name: str) -> Mapping[str, str | None]:
-        from unstale.parity import envfile
+    def env_check(self, pairs: Sequence[config.Pair] = ()) -> ParityReport:
+        """Compare *pairs*, or all of the project, and judge them by its policy.
 
-        environments = self.settings.environments
-        if name not in environments:
-            raise UnknownName("environment", name, environments, hint="inv env.diff LEFT RIGHT")
-        paths = environments[name].env_files
-        if not paths:
-            raise MissingFile(
-                f"The environment {name!r} has no env file.",
-                cause=f"Looked for env/.env.{name}, env/{name}.env, .env.{name}, .envs/.{name}/.",
-                hint=f"write one, or set env-file in [tool.unstale.environments.{name}]",
+        Raises what `env_diff` raises, and:
+
+        Raises:
+            UsageError: there are not two environments to compare.
+
+        """
+        from unstale.pipeline import parity
+
+        chosen = tuple(pairs) or self.settings.pairs
+        if not chosen:
+            raise UsageError(
+                "There are not two environments to compare.",
+                cause=f"Known: {', '.join(sorted(self.settings.environments)) or 'none'}.",
+                hint="add a compose file or an env file for another one, as docs/parity.md says",
             )
-        return envfile.merged(paths)
+        # Without receipts: what passes must not depend on what ran on this machine.
+        ground = replace(self._ground(), receipt=lambda _: None)
+        return parity.compared(ground, chosen, is_whole=not pairs)
+
+    def env_baseline(self, report: ParityReport) -> int:
+        """Write what nobody explained in *report* into pyproject.toml, as allowed.
+
+        Returns how many permissions were added.
+
+        Raises:
+            ConfigError: pyproject.toml leaves no room for them.
+
+        """
+        from unstale.parity import baseline
+        from unstale.pipeline import parity
+
+        path = self.settings.root / "pyproject.toml"
+        # As it is: a text mode would translate line ends.
+        old = path.read_bytes().decode() if path.exists() else ""
+        rules = baseline.entries(parity.open_differences(report))
+        new = baseline.apply(old, rules)
+        if new != old:
+            self.files.write_atomic(path, new)
+        header = "[[tool.unstale.parity.allow]]"
+        return new.count(header) - old.count(header)
+
+    def env_matrix(self, names: Sequence[str] = (), *, files_only: bool = False) -> Matrix:
+        """All environments, or those in *names*, at once. Raises what `env_diff` raises."""
+        from unstale.pipeline import parity
+
+        known = self.settings.environments
+        written = [n for n in sorted(known) if known[n].compose_files or known[n].env_files]
+        return parity.matrix(self._ground(files_only=files_only), tuple(names) or tuple(written))
+
+    def env_sync(self, names: Sequence[str] = (), *, write: bool = False) -> tuple[Synced, ...]:
+        """Plan the keys that env files lack, and with *write* add them.
+
+        Raises:
+            UnknownName: no such environment.
+            MissingFile: a file is not there.
+            ConfigError: a line is no assignment.
+            CouldNotTell: a file is encrypted or may not be read.
+
+        """
+        from unstale.pipeline import parity
+
+        return parity.synced(self.settings, self.files, names, write=write)
+
+    def _ground(self, *, files_only: bool = False) -> Ground:
+        from unstale.pipeline.image_env import ImageVariables
+        from unstale.pipeline.parity import Ground
+
+        settings = self.settings
+        images = ImageVariables(self.docker, self.environ, settings.root)
+        return Ground(
+            settings=settings,
+            docker=self.docker,
+            files=self.files,
+            reads=self._reads,
+            image_env=images.of,
+            receipt=self._last_receipt,
+            today=self.clock.now().date(),
+            files_only=files_only,
+        )
+
+    def _reads(self) -> Reads:
+        """What the project's code reads from the environment."""
+        from unstale.parity.reads import Reads, code_reads, is_code
+
+        root, parity = self.settings.root, self.settings.parity
+        listed = self.git.listed(".py")
+        paths = self.files.glob(root, "**/*.py") if listed is None else listed
+        folders = parity.code or (root,)
+        named = (
+            (path.relative_to(root).as_posix(), path)
+            for path in paths
+            if any(path.is_relative_to(folder) for folder in folders) and path.is_file()
+        )
+        found = code_reads((name, path.read_bytes()) for name, path in named if is_code(name))
+        if parity.settings is None:
+            return found
+        from unstale.adapters.settings_probe import probe_settings
+        from unstale.parity.asked import asked_reads
+
+        asked = probe_settings(self.process, [sys.executable], parity.settings, root)
+        more = asked_reads(asked.answer) if asked.answer else ()
+        notes = (*found.notes, *([asked.note] if asked.note else ()))
+        return Reads((*found.reads, *more), found.env_files, notes)
+
+    def _last_receipt(self, environment: str) -> Mapping[str, object] | None:
+        """The newest receipt of a run in *environment* that got as far as its database."""
+        import json
+
+        for path in reversed(self.files.glob(self.settings.state_folder / "receipts", "2*.json")):
+            try:
+                document = json.loads(self.files.read_text(path))
+                told = document["predicate"]["annotations"]
+            except (ValueError, KeyError, TypeError, UnstaleError):
+                continue
+            if told.get("environment") == environment and told.get("database_settings"):
+                return cast("Mapping[str, object]", document)
+        return None
 
 
 def _load() -> None:

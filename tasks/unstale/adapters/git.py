@@ -113,6 +113,16 @@ class GitCli:
             found |= {path for name, path in names.items() if name in differs}
         return frozenset(found)
 
+    def listed(self, suffix: str) -> tuple[Path, ...] | None:
+        """Files that end in *suffix* and that git has, or would take, below this folder."""
+        which = ("--cached", "--others", "--exclude-standard")
+        try:
+            chunks = self._process.stream(self._command(self._root, ("ls-files", "-z", *which)))
+            names = os.fsdecode(b"".join(chunks)).split("\0")
+        except Unavailable:
+            return None
+        return tuple(self._root / name for name in sorted(set(names)) if name.endswith(suffix))
+
     def _changes(self, top: Path, names: Collection[str]) -> _Entries | None:
         """Changed, untracked and ignored paths, at least near *names*; None if git fails."""
         # Named, git looks at them alone; many would not fit into an argument list.

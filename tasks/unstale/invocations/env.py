@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 from invoke import Collection, Context, task
 
-from unstale.errors import Outcome
+from unstale.errors import Outcome, UsageError
 from unstale.invocations.boundary import QuietTask, entry, finish
 
+if TYPE_CHECKING:
+    from unstale.parity.report import ParityReport
+    from unstale.render.parity import View
+
 __all__ = ["collection"]
+
+_FORMATS = ("text", "json", "github", "sarif")
+_FORMAT_HELP = "text, json, github (annotations) or sarif"
 
 
 @task(
@@ -16,8 +27,10 @@ __all__ = ["collection"]
     help={
         "left": "an environment",
         "right": "another one",
-        "files-only": "compare the env files only",
+        "files-only": "compare the env files only; needs no docker",
         "show-values": "show values that are not secret",
+        "identity": "list names and published ports, too",
+        "format": _FORMAT_HELP,
         "json": "print one JSON document",
     },
 )
@@ -25,29 +38,232 @@ def diff(
     _ctx: Context,
     left: str,
     right: str,
-    files_only: bool = False,  # noqa: ARG001 - files are all there is yet
+    files_only: bool = False,
+    show_values: bool = False,
+    identity: bool = False,
+    format: str = "text",  # noqa: A002 - it is what users type
+    json: bool = False,
+) -> None:
+    """Compare two environments: their env files, and what their containers get."""
+    form = "json" if json else format
+    with entry("env-diff", as_json=form == "json") as project:
+        _require_format(form)
+        from unstale.render import parity
+
+        # Before anything else: after a typo, Invoke takes an option for an
+        # environment and would go on to run a task called like the other.
+        found = project.env_diff(left, right, files_only=files_only)
+        view = _view(show_values=show_values, identity=identity)
+        _show(
+            found,
+            form,
+            lambda: parity.diff_document(found, view),
+            lambda: parity.diff_text(found, view),
+        )
+        finish(Outcome.PROVEN if found.pairs[0].parity else Outcome.MISMATCH)
+
+
+@task(
+    klass=QuietTask,
+    help={
+        "pairs": "what to compare, like ci/test,dev/test; all pairs if not given",
+        "baseline": "write what nobody explained into pyproject.toml, as allowed",
+        "show-values": "show values that are not secret",
+        "format": _FORMAT_HELP,
+        "json": "print one JSON document",
+    },
+)
+def check(
+    _ctx: Context,
+    pairs: str | None = None,
+    baseline: bool = False,
+    show_values: bool = False,
+    format: str = "text",  # noqa: A002 - it is what users type
+    json: bool = False,
+) -> None:
+    """Hold all environments against the project's policy."""
+    form = "json" if json else format
+    with entry("env-check", as_json=form == "json") as project:
+        _require_format(form)
+        from unstale.render import console, parity
+
+        found = project.env_check(_pairs(pairs))
+        if baseline:
+            count = project.env_baseline(found)
+            console.note(
+                f"{count} permissions were added to pyproject.toml, each 'baseline, unreviewed'.\n"
+                "Next: replace each reason by a true one, then inv env.check"
+            )
+            return
+        view = _view(show_values=show_values)
+        gating = project.settings.parity.has_policy
+        _show(
+            found,
+            form,
+            lambda: parity.check_document(found, view, gating=gating),
+            lambda: parity.check_text(found, view, gating=gating),
+        )
+        finish(Outcome.PROVEN if found.parity else Outcome.MISMATCH)
+
+
+@task(
+    klass=QuietTask,
+    help={
+        "envs": "the environments, like dev,test,ci; all if not given",
+        "files-only": "compare the env files only; needs no docker",
+        "everything": "list what is equal, too",
+        "identity": "list names and published ports, too",
+        "show-values": "show values that are not secret",
+        "html": "write a page to this file",
+        "json": "print one JSON document",
+    },
+)
+def matrix(
+    _ctx: Context,
+    envs: str | None = None,
+    files_only: bool = False,
+    everything: bool = False,
+    identity: bool = False,
+    show_values: bool = False,
+    html: str | None = None,
+    json: bool = False,
+) -> None:
+    """Show all environments at once, one row a key."""
+    with entry("env-matrix", as_json=json) as project:
+        from unstale.render import console, document
+        from unstale.render.matrix import matrix_document, matrix_page, matrix_text
+
+        found = project.env_matrix(names(envs), files_only=files_only)
+        if html is not None:
+            project.files.write_atomic(Path(html), matrix_page(found, values_shown=show_values))
+            console.note(f"written: {html}")
+        if json:
+            document.print_document(matrix_document(found, values_shown=show_values))
+        elif html is None:
+            console.print_lines(
+                matrix_text(
+                    found,
+                    values_shown=show_values,
+                    everything=everything,
+                    identity_shown=identity,
+                    width=_width(),
+                )
+            )
+
+
+@task(
+    klass=QuietTask,
+    help={
+        "envs": "the environments, like dev,test,ci; all if not given",
+        "write": "add the keys; without it they are only listed",
+        "show-values": "show values that are not secret",
+        "json": "print one JSON document",
+    },
+)
+def sync(
+    _ctx: Context,
+    envs: str | None = None,
+    write: bool = False,
     show_values: bool = False,
     json: bool = False,
 ) -> None:
-    """Compare two environments: what is missing, what is different."""
-    with entry("env-diff", as_json=json) as project:
-        from unstale.parity.document import to_json, to_text
+    """Add the keys that env files lack, never another environment's secret."""
+    with entry("env-sync", as_json=json) as project:
+        from unstale.parity.report import sync_rows
+        from unstale.parity.sync import preview
         from unstale.render import console, document
+        from unstale.render.parity import sync_document, sync_text
 
-        # Checked before anything else: after a typo, Invoke takes an option for
-        # an environment and would go on to run a task called like the other.
-        found = project.env_diff(left, right)
+        found = project.env_sync(names(envs), write=write)
+        rows = [row for one in found for row in sync_rows(one.name, one.text, one.plan)]
         if json:
-            document.print_document(to_json(found, left, right, values_shown=show_values))
+            document.print_document(sync_document(rows, written=write))
         else:
-            console.print_lines(to_text(found, left, right, values_shown=show_values))
-        if not found.parity:
-            finish(
-                Outcome.MISMATCH,
-                "Next: make them equal, or write a [[tool.unstale.parity.allow]] with its reason",
+            console.print_lines(
+                [
+                    *(
+                        line
+                        for one in found
+                        for line in preview(
+                            one.text, one.plan, show_values=show_values, mask=project.mask
+                        )
+                    ),
+                    *sync_text(rows, written=write),
+                ]
             )
+        refused = any(row.state == "refused" for row in rows)
+        finish(Outcome.MISMATCH if refused else Outcome.PROVEN)
+
+
+def names(listed: str | None) -> tuple[str, ...]:
+    """The names in *listed*, which has commas between them; () for None."""
+    return tuple(name.strip() for name in (listed or "").split(",") if name.strip())
+
+
+def _pairs(listed: str | None) -> tuple[tuple[str, str], ...]:
+    found = []
+    for pair in names(listed):
+        left, slash, right = pair.partition("/")
+        if not (left and slash and right):
+            raise UsageError(f"{pair!r} is no pair.", hint="--pairs ci/test,dev/test")
+        found.append((left, right))
+    return tuple(found)
+
+
+def _require_format(form: str) -> None:
+    if form not in _FORMATS:
+        raise UsageError(f"There is no format {form!r}.", cause=f"One of: {', '.join(_FORMATS)}.")
+
+
+def _view(*, show_values: bool, identity: bool = False) -> View:
+    from unstale.parity.servers import is_showable
+    from unstale.render.parity import View
+
+    return View(
+        values_shown=show_values,
+        identity_shown=identity,
+        is_showable=is_showable,
+        width=_width() or 100,
+    )
+
+
+def _width() -> int | None:
+    import shutil
+    import sys
+
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def _show(
+    found: ParityReport,
+    form: str,
+    as_document: Callable[[], dict[str, object]],
+    as_text: Callable[[], tuple[str, ...]],
+) -> None:
+    from unstale.render import annotations, console, document
+
+    match form:
+        case "json":
+            document.print_document(as_document())
+        case "github":
+            console.print_lines(annotations.commands(found))
+        case "sarif":
+            from unstale.render.sarif import sarif
+
+            document.print_document(sarif(found, _version()))
+        case _:
+            console.print_lines(as_text())
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("unstale")
+    except PackageNotFoundError:
+        return "0"
 
 
 def collection() -> Collection:
     """The namespace."""
-    return Collection("env", diff)
+    return Collection("env", diff, check, matrix, sync)

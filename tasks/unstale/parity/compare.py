@@ -6,6 +6,7 @@ comes out holds no value of a secret.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -26,7 +27,7 @@ from unstale.parity.model import (
 from unstale.parity.report import Effect, effect
 from unstale.parity.urls import difference_in_words, host_only
 
-__all__ = ["MISSING", "Absent", "classes", "compare", "order"]
+__all__ = ["MISSING", "Absent", "classes", "compare", "order", "secrecy"]
 
 
 _Value = tuple[str, str | None]
@@ -41,6 +42,9 @@ class Absent(Enum):
 
 MISSING: Final = Absent.MISSING
 """Stands for a variable that is not there, which None (no value) and "" are not."""
+
+# Somebody's own words, in which a short password has no name.
+_FREE_TEXT = re.compile(r"(?:entrypoint )?(?:script|word \d+)|test|build\.dockerfile_inline")
 
 _SERVICE: Final[tuple[Field, str]] = ("other", "service")
 _RANKS: Mapping[Effect, int] = {"behaviour": 0, "value": 1, "place": 2, "none": 3, "identity": 4}
@@ -261,11 +265,7 @@ def _hidden(
     names: frozenset[str],
 ) -> frozenset[_Value]:
     """The values of *groups* that are secret, or repeat a secret of any variable."""
-
-    @cache
-    def tells(key: str, value: str | None) -> bool:
-        return key in names or is_secret(key, value)
-
+    tells = _tells(names)
     values = {value for group in groups for value in group[0].values}
     secret = {value for value in values if tells(*value)}
     texts = {value for _, value in values - secret if value}
@@ -274,6 +274,30 @@ def _hidden(
         repeats = _repeats([pair for pair in pairs if tells(*pair)], names)
         texts = {text for text in texts if repeats(text)}
     return frozenset(secret | {value for value in values if value[1] in texts})
+
+
+def secrecy(
+    environments: Iterable[EnvironmentFacts], names: Collection[str] = ()
+) -> Callable[[str, str | None], bool]:
+    """Whether a variable's value is secret, or repeats a secret of another one.
+
+    *names* are variables whose values are secret whatever they are called.
+    """
+    known = frozenset(names)
+    tells = _tells(known)
+    pairs = {pair for environment in environments for pair in _pairs(environment)}
+    repeats = _repeats([pair for pair in pairs if tells(*pair)], known)
+    return lambda key, value: tells(key, value) or bool(value and repeats(value))
+
+
+def _tells(names: frozenset[str]) -> Callable[[str, str | None], bool]:
+    """Whether a variable's name or value says that it is secret."""
+
+    @cache
+    def tells(key: str, value: str | None) -> bool:
+        return key in names or bool(_FREE_TEXT.fullmatch(key)) or is_secret(key, value)
+
+    return tells
 
 
 def _repeats(secrets: Sequence[_Value], names: frozenset[str]) -> Callable[[str], bool]:

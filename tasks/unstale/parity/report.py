@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from unstale.parity.model import Difference
+
+if TYPE_CHECKING:
+    from unstale.parity.sync import SyncPlan
 
 __all__ = [
     "AllowedDifference",
@@ -21,6 +24,7 @@ __all__ = [
     "Remark",
     "SyncRow",
     "effect",
+    "sync_rows",
 ]
 
 Effect = Literal["behaviour", "value", "place", "none", "identity"]
@@ -115,6 +119,20 @@ class SyncRow:
     """The line it gets, counted from 1."""
     why: str = ""
     """Why it is refused."""
+
+
+def sync_rows(name: str, text: str, plan: SyncPlan) -> tuple[SyncRow, ...]:
+    """The rows of *plan* for the env file called *name*, which has *text* before it."""
+    rows: list[SyncRow] = []
+    inserted = 0
+    for one in plan.additions:
+        inserted += len(one.above)
+        line = text.count("\n", 0, one.at) + inserted + 1
+        inserted += 1
+        origin = "placeholder" if one.line.startswith("#") else "example"
+        rows.append(SyncRow(name, one.key, "add", origin, line))
+    rows += [SyncRow(name, one.key, "refused", why=one.reason) for one in plan.refused]
+    return tuple(rows)
 
 
 def effect(difference: Difference) -> Effect:

@@ -266,6 +266,9 @@ def _sameness(difference: Difference, reason: str) -> tuple[object, ...]:
 
 # Text
 
+# True of every project, and nothing to be mended.
+_QUIET = frozenset({"optional"})
+
 _HEADS: dict[Effect, str] = {
     "behaviour": "What runs",
     "value": "Variables",
@@ -430,8 +433,15 @@ def _filled(text: str, width: int, indent: str) -> list[str]:
 
 def _remarks(report: ParityReport, view: View) -> Iterator[list[str]]:
     yield _section("Read differently by compose and by others", report.hazards, view)
-    yield _section("What the code reads", report.findings, view)
-    yield [plain(note) for note in report.notes]
+    told = [one for one in report.findings if one.kind not in _QUIET]
+    quiet = len(report.findings) - len(told)
+    yield [
+        *_section("In the files and in the code", told, view),
+        f"{_number(quiet, 'variable')} that the code can do without: --json lists them"
+        if quiet
+        else "",
+        *(plain(note) for note in report.notes),
+    ]
 
 
 def _section(head: str, remarks: Sequence[Remark], view: View) -> list[str]:
@@ -457,7 +467,10 @@ def _next_of_pair(pair: PairReport) -> str:
 def _next_of_check(report: ParityReport, *, gating: bool) -> str:
     if any(not pair.parity for pair in report.pairs):
         if not gating:
-            return "There is no policy yet, so nothing fails.  Next: inv env.check --baseline"
+            return (
+                "There is no policy yet, so test.integration only mentions this.  "
+                "Next: inv env.check --baseline"
+            )
         return _next_of_pair(next(pair for pair in report.pairs if not pair.parity))
     if report.policy_findings:
         return "Next: mend or remove these [[tool.unstale.parity.allow]]"

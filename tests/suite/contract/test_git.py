@@ -305,3 +305,16 @@ def test_commits_since_a_commit_are_those_it_lacks(root: Path) -> None:
     assert since("HEAD") == []
     assert since("0" * 40) is None
     assert since("--all") is None
+
+
+def test_what_git_has_or_would_take_is_listed(root: Path) -> None:
+    commit(root, "app.py", "first")
+    (root / ".gitignore").write_text("made.py\n")
+    for name in ("made.py", "new.py", "note.txt"):
+        (root / name).write_text("")
+
+    assert ask(root).listed(".py") == (root / "app.py", root / "new.py")
+
+
+def test_without_a_repository_nothing_is_known_to_be_listed(tmp_path: Path) -> None:
+    assert ask(tmp_path).listed(".py") is None

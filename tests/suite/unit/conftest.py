@@ -118,6 +118,10 @@ class FakeGit:
         del paths
         return frozenset()
 
+    def listed(self, suffix: str) -> tuple[Path, ...] | None:
+        del suffix
+        return None
+
     def commits_since(self, since: str | datetime) -> tuple[CommitFact, ...] | None:
         return self.log(since) if isinstance(since, datetime) else None
 

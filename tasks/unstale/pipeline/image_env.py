@@ -1,0 +1,125 @@
+"""The variables that images set themselves, by Dockerfile or as the engine has them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
+
+from unstale import compose
+from unstale.errors import ConfigError, EngineUnavailable, UnstaleError
+from unstale.facts import ImageFact
+from unstale.image import dockerfile, imageconfig
+from unstale.image.dockerfile import Unresolved
+from unstale.image.plan import Given
+from unstale.image.program import resolve
+from unstale.parity.model import Item, Source
+from unstale.parity.sources import shown
+from unstale.ports import Docker
+
+__all__ = ["ImageEnv", "ImageVariables"]
+
+ImageEnv = Mapping[str, Sequence[Item]]
+"""Service to the variables of its image, each with its source."""
+
+
+@dataclass(slots=True)
+class ImageVariables:
+    """Finds what images set; each image is asked for once, however many environments there are."""
+
+    docker: Docker
+    environ: Mapping[str, str]
+    root: Path
+    _images: dict[str, ImageFact | None] = field(default_factory=dict)
+    _is_gone: bool = False
+
+    def of(self, model: Mapping[str, object]) -> tuple[ImageEnv, tuple[str, ...]]:
+        """What the images of *model* set, and what could not be told.
+
+        An image that is built here sets what its Dockerfile says now, whether it has been
+        built or not. Without an engine, nothing is known of images that are not.
+        """
+        found: dict[str, Sequence[Item]] = {}
+        notes: list[str] = []
+        stack = compose.parse(model)
+        self._ask([s.image for s in stack.services if s.build is None])
+        for service in stack.services:
+            about = f"what the image of {service.name} sets itself was not compared"
+            try:
+                found[service.name] = self._variables(service)
+            except (UnstaleError, Unresolved, OSError) as error:
+                notes.append(f"{about}: {error.what if isinstance(error, UnstaleError) else error}")
+        return found, tuple(notes)
+
+    def _variables(self, service: compose.Service) -> Sequence[Item]:
+        if service.build is not None:
+            return self._built(service.build)
+        fact = self._image(service.image)
+        if fact is None:
+            raise self._missing(service.image)
+        source = Source("image", service.image)
+        pairs = (line.partition("=") for line in fact.environment)
+        return [Item("environment", name, value, source=source) for name, _, value in pairs]
+
+    def _built(self, build: compose.BuildSpec) -> Sequence[Item]:
+        """What the Dockerfile says: its own text is read, and nothing of the context."""
+        if not build.is_local:
+            raise ConfigError("it is built from somewhere else")
+        path = build.dockerfile_path
+        text = build.dockerfile_inline or path.read_text("utf-8", "surrogateescape")
+        parsed = dockerfile.parse(text)
+        absent: list[str] = []
+
+        def image(reference: str, _platform: str) -> ImageFact | None:
+            fact = self._image(reference)
+            absent.extend([] if fact else [reference])
+            return fact
+
+        args = {name: self.environ.get(name) if v is None else v for name, v in build.args}
+        given = Given(
+            build.target,
+            {name: value for name, value in args.items() if value is not None},
+            image,
+            self._platform,
+            self._platform,
+        )
+        plan = resolve(parsed, given)
+        if absent:
+            raise self._missing(absent[0])
+        lines = {
+            name: one.line
+            for stage in plan.chain
+            for one in parsed.stages[stage.number].instructions
+            if one.name == "ENV"
+            for name, _ in dockerfile.name_values(one)
+        }
+        file = "" if build.dockerfile_inline else shown(path, self.root)
+        env = imageconfig.commands(plan.stages[plan.target].config)["Env"]
+        return [
+            Item("environment", name, value, source=Source("dockerfile", file, lines.get(name)))
+            for name, value in cast("Mapping[str, str]", env).items()
+        ]
+
+    def _ask(self, references: Sequence[str]) -> None:
+        unknown = [one for one in dict.fromkeys(references) if one not in self._images]
+        if not unknown or self._is_gone:
+            return
+        try:
+            answers = self.docker.images_called(unknown)
+        except EngineUnavailable:
+            self._is_gone = True
+            return
+        self._images |= {one: answers.get(one) for one in unknown}
+
+    def _image(self, reference: str) -> ImageFact | None:
+        self._ask([reference])
+        return self._images.get(reference)
+
+    def _missing(self, reference: str) -> UnstaleError:
+        if self._is_gone:
+            return EngineUnavailable("no engine answers")
+        return ConfigError(f"{reference} is not on this machine")
+
+    def _platform(self) -> str:
+        return "linux/amd64" if self._is_gone else self.docker.platform()
