@@ -189,6 +189,7 @@ class _Scan:
         self.text = text = text.removeprefix("\ufeff")
         self._by_key = {b.key: b for b in self.bindings if b.key is not None}
         self._lines = dict(_name_lines(text))
+        self._rows = text.split("\n")
 
     def raw(self, key: str) -> str:
         """The text from the key's line to the end of its assignment."""
@@ -213,8 +214,7 @@ class _Scan:
 
     def line(self, number: int) -> str:
         """The text of a line, empty if there is none."""
-        lines = self.text.split("\n", number)
-        return lines[number - 1] if number <= len(lines) else ""
+        return self._rows[number - 1] if number <= len(self._rows) else ""
 
 
 _NAMED_LINE = re.compile(
