@@ -98,12 +98,30 @@ def test_migrations_that_are_newer_than_the_image_are_told(stack: Checkout) -> N
     stack.inv("stack.up", "db.migrate").must(0)
     versions = "docker/service/migrations/versions"
     stack.append(f"{versions}/0007_revoke_api_keys.py", "\n# Edited after the image was built.\n")
+    (container,) = stack.containers("postgres")
+    before = _content(container)
 
     answer = stack.inv("db.status", "--json").must(3)
 
     assert answer.document()["state"] == "scripts-stale"
     assert "not as in the tree: 0007_revoke_api_keys.py" in answer.err
     assert "Next: inv image.build db.migrate" in answer.err
+    assert _content(container) == before
+
+
+def _content(container: str) -> str:
+    """The server's databases and the dump of the tests', and who made which row when."""
+    sql = (
+        "SELECT datname FROM pg_database ORDER BY 1;"
+        "SELECT xmin, oid, relname FROM pg_class WHERE oid >= 16384 ORDER BY 2"
+    )
+    found = docker("exec", container, "psql", "-XAtq", "-U", "accounts", "-c", sql).out
+    dump = docker("exec", container, "pg_dump", "-U", "accounts", "accounts").out
+    # A key that is another one in each dump, since PostgreSQL 17.6.
+    lines = [
+        line for line in dump.splitlines() if not line.startswith(("\\restrict", "\\unrestrict"))
+    ]
+    return "\n".join([found, *lines])
 
 
 def test_a_database_can_be_started_over(stack: Checkout) -> None:
