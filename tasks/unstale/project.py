@@ -779,6 +779,7 @@ class Project:
                         choices=choices,
                         progress=watch(site.mask, site.state_folder / "runs" / run),
                         sweep=lambda: len(self.stack_reap()),
+                        compare=lambda pairs: self.env_check(tuple(pairs)),
                         keep=keep,
                         environ=self.environ,
                     )
@@ -939,7 +940,7 @@ class Project:
 
     def _reads(self) -> Reads:
         """What the project's code reads from the environment."""
-        from unstale.parity.reads import Reads, code_reads, is_code
+        from unstale.parity.reads import code_reads, is_code, with_asked
 
         root, parity = self.settings.root, self.settings.parity
         listed = self.git.listed(".py")
@@ -956,10 +957,11 @@ class Project:
         from unstale.adapters.settings_probe import probe_settings
         from unstale.parity.asked import asked_reads
 
-        asked = probe_settings(self.process, [sys.executable], parity.settings, root)
-        more = asked_reads(asked.answer) if asked.answer else ()
-        notes = (*found.notes, *([asked.note] if asked.note else ()))
-        return Reads((*found.reads, *more), found.env_files, notes)
+        package = parity.settings.partition(":")[0].partition(".")[0]
+        places = (root, root / "src", *(folder.parent for folder in parity.code), *parity.code)
+        holds = (p for p in places if (p / package).is_dir() or (p / f"{package}.py").exists())
+        asked = probe_settings(self.process, [sys.executable], parity.settings, next(holds, root))
+        return with_asked(found, asked_reads(asked.answer) if asked.answer else (), asked.note)
 
     def _last_receipt(self, environment: str) -> Mapping[str, object] | None:
         """The newest receipt of a run in *environment* that got as far as its database."""

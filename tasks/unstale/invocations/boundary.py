@@ -23,7 +23,7 @@ from unstale.errors import Outcome, UnstaleError, exit_code, outcome_of
 if TYPE_CHECKING:
     from unstale.project import Project
 
-__all__ = ["QuietTask", "entry", "finish", "remainder"]
+__all__ = ["QuietTask", "entry", "finish", "names", "remainder"]
 
 
 class QuietTask(Task[Any]):
@@ -105,6 +105,11 @@ def finish(outcome: Outcome, message: str = "") -> None:
     """End the task with *outcome*'s exit code; nothing happens on a proof."""
     if outcome is not Outcome.PROVEN:
         raise Exit(message or None, code=exit_code(outcome))
+
+
+def names(listed: str | None) -> tuple[str, ...]:
+    """The names in *listed*, which has commas between them; () for None."""
+    return tuple(name.strip() for name in (listed or "").split(",") if name.strip())
 
 
 def remainder(ctx: Context) -> tuple[str, ...]:

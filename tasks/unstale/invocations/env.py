@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from invoke import Collection, Context, task
 
 from unstale.errors import Outcome, UsageError
-from unstale.invocations.boundary import QuietTask, entry, finish
+from unstale.invocations.boundary import QuietTask, entry, finish, names
 
 if TYPE_CHECKING:
     from unstale.parity.report import ParityReport
@@ -193,11 +193,6 @@ def sync(
             )
         refused = any(row.state == "refused" for row in rows)
         finish(Outcome.MISMATCH if refused else Outcome.PROVEN)
-
-
-def names(listed: str | None) -> tuple[str, ...]:
-    """The names in *listed*, which has commas between them; () for None."""
-    return tuple(name.strip() for name in (listed or "").split(",") if name.strip())
 
 
 def _pairs(listed: str | None) -> tuple[tuple[str, str], ...]:

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import TYPE_CHECKING
 
 from invoke import Collection, Context, task
 
-from unstale.invocations.boundary import QuietTask, entry, finish, remainder
+from unstale.invocations.boundary import QuietTask, entry, finish, names, remainder
+
+if TYPE_CHECKING:
+    from unstale.errors import UnstaleError
+    from unstale.pipeline.run import RunReport
 
 __all__ = ["collection"]
 
@@ -66,6 +71,50 @@ def integration(
         finish(found.outcome)
 
 
+@task(
+    klass=QuietTask,
+    help={
+        "envs": "the environments, in their order: dev,test,ci",
+        "build": "build every image first, fresh or not",
+        "no-cache": "build without the layer cache; implies --build",
+        "verbose": "stream what builds and tests print",
+        "json": "print one JSON document",
+    },
+)
+def matrix(
+    ctx: Context,
+    envs: str,
+    build: bool = False,
+    no_cache: bool = False,
+    verbose: bool = False,
+    json: bool = False,
+) -> None:
+    """Run the pipeline in several environments, and show their results in one table."""
+    with entry("test-matrix", as_json=json) as project:
+        from unstale.errors import UnstaleError, outcome_of, worst
+        from unstale.pipeline.run import Choices
+        from unstale.render import console, document
+        from unstale.render.matrix import runs_document, runs_table
+        from unstale.render.runs import run_row
+
+        arguments = project.integration_arguments(remainder(ctx))
+        choices = Choices(build=build or no_cache, no_cache=no_cache, arguments=arguments)
+        watch = partial(console.ConsoleProgress, verbose=verbose)
+        found = project.test_matrix(
+            names(envs), choices, watch, lambda env: console.note(f"--- {env}")
+        )
+        rows = [run_row(env, one, _receipt(one)) for env, one in found]
+        for env, one in found:
+            errors = [one] if isinstance(one, UnstaleError) else one.errors
+            for error in errors:
+                console.note(project.mask(f"{env}: {error}"))
+        if json:
+            document.print_document(runs_document(rows))
+        else:
+            console.print_lines([project.mask(line) for line in runs_table(rows)])
+        finish(worst(outcome_of(o) if isinstance(o, UnstaleError) else o.outcome for _, o in found))
+
+
 @task(klass=QuietTask)
 def unit(ctx: Context) -> None:
     """Run the unit tests on this machine, without Docker."""
@@ -94,6 +143,13 @@ def local(ctx: Context, env: str | None = None, json: bool = False) -> None:
         else:
             console.report(found, project.mask)
         finish(found.outcome)
+
+
+def _receipt(found: RunReport | UnstaleError) -> str:
+    from unstale.errors import UnstaleError
+    from unstale.render.console import relative
+
+    return "" if isinstance(found, UnstaleError) else relative(found.receipt)
 
 
 def _suite(ctx: Context, name: str | None, env: str | None) -> None:
@@ -126,4 +182,4 @@ def regression(ctx: Context, env: str | None = None) -> None:
 
 def collection() -> Collection:
     """The namespace; without a default task, since a typo would start a run."""
-    return Collection("test", integration, unit, local, run, smoke, regression)
+    return Collection("test", integration, matrix, unit, local, run, smoke, regression)

@@ -12,7 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unstale.config import Environment, Pair, Settings
-from unstale.errors import ConfigError, CouldNotTell, MissingFile, UnknownName, UnstaleError
+from unstale.errors import (
+    ConfigError,
+    CouldNotTell,
+    Mismatch,
+    MissingFile,
+    UnknownName,
+    UnstaleError,
+)
 from unstale.mask import mask_for
 from unstale.parity import (
     compare,
@@ -41,14 +48,20 @@ __all__ = [
     "Known",
     "Synced",
     "compared",
+    "describe",
     "environment",
     "known",
     "matrix",
     "open_differences",
+    "require",
+    "summary",
     "synced",
 ]
 
 _UNKNOWN = Source("image")
+
+# As many as a person reads in one go.
+_MOST = 8
 
 # Compose names images, networks and volumes after its project: the same for all,
 # or every environment would differ in them.
@@ -303,6 +316,8 @@ def _differences(ground: Ground, left: Known, right: Known, reads: Reads) -> tup
     secret = {read.name for read in reads.reads if read.is_secret}
     facts = _with_receipts(ground, (left, right))
     found = compare.compare(facts[0], facts[1], secrets=secret)
+    if ground.files_only:
+        return found  # without the containers nobody knows who uses a variable
     environments = ground.settings.environments
     on_host = any(environments[one.facts.name].runner == "host" for one in (left, right))
     found = effects.with_effects(
@@ -456,6 +471,47 @@ def _synced(settings: Settings, env: Environment, everywhere: Iterable[str]) -> 
     plan = sync.plan(document, sync.load(example) if example else None, set(everywhere) - others)
     kept = tuple(one for one in plan.additions if one.key not in others)
     return Synced(replace(plan, additions=kept), document.text, sources.shown(path, settings.root))
+
+
+def require(report: ParityReport) -> None:
+    """Raise `Mismatch` unless everything that differs has its reason written down."""
+    if report.parity:
+        return
+    told = [
+        f"{one.path} ({pair.left} and {pair.right})" for pair in report.pairs for one in pair.open
+    ]
+    told += [f"{one.key}: {one.text}" for one in report.policy_findings]
+    words = list(dict.fromkeys(told))
+    more = f" and {len(words) - _MOST} more" if len(words) > _MOST else ""
+    raise Mismatch(
+        "The environments are not what the policy says.",
+        cause=f"Nobody explained {', '.join(words[:_MOST])}{more}.",
+        hint="inv env.check",
+    )
+
+
+def describe(report: ParityReport, *, gates: bool) -> str:
+    """What a run says of *report* in a line."""
+    between = "; ".join(
+        f"{pair.left} and {pair.right}: {len({one.path for one in pair.open})} not explained, "
+        f"{len({one.difference.path for one in pair.allowed})} allowed"
+        for pair in report.pairs
+    )
+    return between if gates else f"{between}; not judged, there is no policy (inv env.check)"
+
+
+def summary(report: ParityReport) -> list[dict[str, object]]:
+    """What a receipt says of *report*: names, and no value."""
+    return [
+        {
+            "left": pair.left,
+            "right": pair.right,
+            "parity": pair.parity,
+            "open": sorted({one.path for one in pair.open}),
+            "allowed": sorted({one.difference.path for one in pair.allowed}),
+        }
+        for pair in report.pairs
+    ]
 
 
 def open_differences(report: ParityReport) -> Mapping[Pair, Sequence[Difference]]:

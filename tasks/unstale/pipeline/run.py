@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
+from unstale.config import Pair
 from unstale.errors import (
     CouldNotTell,
     Interrupted,
@@ -20,7 +21,18 @@ from unstale.errors import (
 )
 from unstale.image.check import ImageStatus
 from unstale.image.verify import VerifyResult
-from unstale.pipeline import builds, containers, images, receipt, reuse, schema, steps, tests
+from unstale.parity.report import ParityReport
+from unstale.pipeline import (
+    builds,
+    containers,
+    images,
+    parity,
+    receipt,
+    reuse,
+    schema,
+    steps,
+    tests,
+)
 from unstale.pipeline.junit import Counts
 from unstale.pipeline.site import Deployment, Ports, Progress, Site, StepResult
 from unstale.ports import Files
@@ -63,6 +75,8 @@ class Run:
     progress: Progress
     sweep: Callable[[], int]
     """Removes what dead runs left; returns how many objects."""
+    compare: Callable[[Sequence[Pair]], ParityReport]
+    """Compares pairs of environments, and judges them by the policy."""
     keep: Callable[[Deployment], None]
     """Turns the run's stack into the standing one."""
     environ: Mapping[str, str]
@@ -72,6 +86,8 @@ class Run:
 class RunState:
     """What is known so far."""
 
+    parity: ParityReport | None = None
+    """None if it was not asked, or could not be told and need not be."""
     statuses: tuple[ImageStatus, ...] = ()
     deployment: Deployment | None = None
     schema: SchemaStatus | None = None
@@ -123,6 +139,28 @@ Step = Callable[[Run, RunState], tuple[RunState, str]]
 def _sweep(run: Run, state: RunState) -> tuple[RunState, str]:
     count = run.sweep()
     return state, f"{count} leftovers of dead runs removed" if count else "nothing left over"
+
+
+def _env_parity(run: Run, state: RunState) -> tuple[RunState, str]:
+    """Hold this environment against the others; it gates once the project has a policy."""
+    settings, name = run.site.settings, run.site.environment.name
+    pairs = [pair for pair in settings.pairs if name in pair]
+    if not pairs:
+        return state, "not asked: there is no other environment"
+    gates = settings.parity.has_policy
+    try:
+        found = run.compare(pairs)
+    except Interrupted:
+        raise
+    except UnstaleError as error:
+        if gates:
+            raise
+        return state, f"could not be told, and there is no policy: {error.what}"
+    state = replace(state, parity=found)
+    if gates:
+        with _reached(state):
+            parity.require(found)
+    return state, parity.describe(found, gates=gates)
 
 
 def _bench(run: Run) -> images.Bench:
@@ -311,6 +349,7 @@ def _subject_unchanged(bench: images.Bench, run: Run, state: RunState) -> tuple[
 # healthy.
 _STEPS: tuple[tuple[str, Step], ...] = (
     ("sweep", _sweep),
+    ("env_parity", _env_parity),
     ("image_freshness", _image_freshness),
     ("build_if_needed", _build_if_needed),
     ("find_receipt", _find_receipt),
@@ -466,6 +505,7 @@ def _report(
             "subject": state.subject.digest,
             "environment_digest": reuse.environment_digest(run.site.model),
             "arguments": list(run.choices.arguments),
+            "parity": parity.summary(state.parity) if state.parity else None,
             "builder": list(state.notes),
             "database_settings": [one.to_json() for one in state.database_settings],
             "not_covered": {s.service: list(s.not_covered) for s in state.statuses},

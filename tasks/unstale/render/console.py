@@ -16,7 +16,7 @@ from unstale.ports import Line
 if TYPE_CHECKING:
     from unstale.pipeline.run import RunReport
 
-__all__ = ["ConsoleProgress", "echo", "note", "print_lines", "report"]
+__all__ = ["ConsoleProgress", "echo", "note", "print_lines", "relative", "report"]
 
 
 def note(text: str) -> None:
@@ -116,11 +116,12 @@ def report(found: RunReport, mask: Mask) -> None:
         console.print(Text(f"The stack stands as {found.kept}; inv stack.down ends it."))
         for service, port, address in found.ports:
             console.print(Text(f"  {service}:{port} -> {address}"))
-    console.print(Text(f"Receipt: {_relative(found.receipt)}"))
+    console.print(Text(f"Receipt: {relative(found.receipt)}"))
     if found.state.counts is not None:
-        console.print(Text(f"Evidence: {_relative(found.folder)}"))
+        console.print(Text(f"Evidence: {relative(found.folder)}"))
 
 
-def _relative(path: Path) -> str:
+def relative(path: Path) -> str:
+    """*path* from here, if it is below."""
     here = Path.cwd()
     return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)

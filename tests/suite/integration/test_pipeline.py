@@ -8,6 +8,7 @@ from harness import Checkout
 
 STEPS = (
     "sweep",
+    "env_parity",
     "image_freshness",
     "build_if_needed",
     "find_receipt",

@@ -1,0 +1,53 @@
+"""``test.matrix``: the results of several environments, from their receipts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from unstale.errors import Outcome, UnstaleError, outcome_of
+from unstale.render.matrix import RunRow
+
+if TYPE_CHECKING:
+    from unstale.pipeline.run import RunReport
+
+__all__ = ["run_row"]
+
+
+def run_row(env: str, found: RunReport | UnstaleError, shown: str = "") -> RunRow:
+    """The row of *env*: what its receipt says, or why there is none.
+
+    *shown* is how the receipt's path is to be called.
+    """
+    if isinstance(found, UnstaleError):
+        return RunRow(env, None, detail=f"{outcome_of(found).value}: {found.what}")
+    document = _document(found.receipt)
+    told = document["predicate"]["annotations"]
+    predicate = document["predicate"]
+    images = {s["name"]: f"sha256:{s['digest']['sha256']}" for s in document["subject"]}
+    passed, failed = len(predicate["passedTests"]), len(predicate["failedTests"])
+    is_counted = bool(passed or failed or told["skipped"])
+    schema = told.get("schema") or {}
+    return RunRow(
+        env=env,
+        outcome=Outcome(told["outcome"]),
+        passed=passed if is_counted else None,
+        failed=failed if is_counted else None,
+        skipped=told["skipped"] if is_counted else None,
+        seconds=sum(step["seconds"] for step in told["steps"]),
+        detail=found.errors[0].what if found.errors else _notes(found),
+        receipt=shown or str(found.receipt),
+        image=next((i for name, i in sorted(images.items()) if "test" in name), ""),
+        migration=", ".join(schema.get("applied") or ()),
+    )
+
+
+def _notes(found: RunReport) -> str:
+    return "an earlier run proves the same" if found.state.reused else ""
+
+
+def _document(path: Path) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found
