@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -46,8 +47,13 @@ class DiskFiles:
         return tuple(sorted(path for path in root.glob(pattern) if path.is_file()))
 
     def write_atomic(self, path: Path, text: str) -> None:
-        """Write *text* beside *path*, then rename it over *path*."""
+        """Write *text* beside *path*, then rename it over *path*.
+
+        A file that is there keeps its mode, and a link goes on leading to it.
+        """
         with _told(path):
+            path = path.resolve()
+            mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else _MODE
             path.parent.mkdir(parents=True, exist_ok=True)
             descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
             try:
@@ -56,7 +62,7 @@ class DiskFiles:
                 ) as file:
                     file.write(text)
                     # mkstemp makes a file that only its owner reads.
-                    os.fchmod(file.fileno(), _MODE)
+                    os.fchmod(file.fileno(), mode)
                 Path(name).replace(path)
             except BaseException:
                 Path(name).unlink(missing_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from pathlib import Path
 
 import pytest
@@ -109,3 +110,16 @@ def test_removing_takes_the_link_and_not_its_target_and_may_be_done_twice(tmp_pa
 
     assert not (tmp_path / "link").is_symlink()
     assert (tmp_path / "target").read_text() == "kept"
+
+
+def test_a_file_that_is_written_anew_keeps_its_mode_and_its_link(tmp_path: Path) -> None:
+    secret, link = tmp_path / "real.env", tmp_path / ".env"
+    secret.write_text("A=1\n")
+    secret.chmod(0o600)
+    link.symlink_to(secret.name)
+
+    DiskFiles().write_atomic(link, "A=2\n")
+
+    assert link.is_symlink()
+    assert secret.read_text() == "A=2\n"
+    assert stat.S_IMODE(secret.stat().st_mode) == 0o600
