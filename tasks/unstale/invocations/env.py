@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -185,7 +186,10 @@ def sync(
                         line
                         for one in found
                         for line in preview(
-                            one.text, one.plan, show_values=show_values, mask=project.mask
+                            one.text,
+                            replace(one.plan, path=Path(one.name)),
+                            show_values=show_values,
+                            mask=project.mask,
                         )
                     ),
                     *sync_text(rows, written=write),

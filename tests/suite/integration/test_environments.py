@@ -30,7 +30,7 @@ def test_an_unexplained_difference_ends_a_run_before_anything_is_built(
     found = checkout.inv("test.integration", "--json").must(3).document()
 
     assert [step["name"] for step in found["steps"]] == ["sweep", "env_parity"]
-    assert "API_V1_PREFIX (ci and test)" in found["error"]
+    assert "API_V1_PREFIX (ci and test)" in str(found["errors"])
 
 
 def test_without_a_policy_a_difference_is_mentioned_and_the_run_goes_on(
