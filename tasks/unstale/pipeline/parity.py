@@ -490,14 +490,22 @@ def require(report: ParityReport) -> None:
     )
 
 
-def describe(report: ParityReport, *, gates: bool) -> str:
-    """What a run says of *report* in a line."""
+def describe(report: ParityReport, name: str, *, gates: bool) -> str:
+    """What a run in the environment called *name* says of *report*, in a line."""
     between = "; ".join(
-        f"{pair.left} and {pair.right}: {len({one.path for one in pair.open})} not explained, "
-        f"{len({one.difference.path for one in pair.allowed})} allowed"
+        f"beside {pair.right if pair.left == name else pair.left}: "
+        + ", ".join(part for part in _counts(pair) if part)
         for pair in report.pairs
     )
     return between if gates else f"{between}; not judged, there is no policy (inv env.check)"
+
+
+def _counts(pair: PairReport) -> Iterator[str]:
+    paths = {one.path for one in pair.open}
+    allowed = {one.difference.path for one in pair.allowed}
+    yield f"{len(paths)} not explained" if paths else ""
+    yield f"{len(allowed)} allowed" if allowed else ""
+    yield "" if paths or allowed else "no difference"
 
 
 def summary(report: ParityReport) -> list[dict[str, object]]:

@@ -160,7 +160,7 @@ def _env_parity(run: Run, state: RunState) -> tuple[RunState, str]:
     if gates:
         with _reached(state):
             parity.require(found)
-    return state, parity.describe(found, gates=gates)
+    return state, parity.describe(found, name, gates=gates)
 
 
 def _bench(run: Run) -> images.Bench:
