@@ -31,6 +31,8 @@ LONG = (
     r"plugin/test_reference\.py::test_(the_same_inputs|both_drop)",
     r"integration/test_local\.py.*\[(2-130|1-129)\]",
     r"integration/schema/test_readiness\.py::test_(an_unknown_role|a_role_without)",
+    r"integration/test_environments\.py.*\[dev,test,ci\]",
+    r"oracle/dialect/test_docker_run",
 )
 _LONG = re.compile("|".join(LONG))
 _ROW = re.compile(r"oracle/test_matrix\.py::test_row\[(?P<row>[^:]+):")

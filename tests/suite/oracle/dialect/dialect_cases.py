@@ -7,7 +7,7 @@ import random
 from collections.abc import Iterator, Mapping
 
 SEED = int(os.environ.get("UNSTALE_FUZZ_SEED", "20261126"))
-FILES = int(os.environ.get("UNSTALE_FUZZ_CASES", "300"))
+FILES = int(os.environ.get("UNSTALE_FUZZ_CASES", "60"))
 
 CASES: Mapping[str, bytes] = {
     # Plain
