@@ -10,19 +10,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import DBAPIError, UnboundExecutionError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 from sqlalchemy.orm import InstanceState, Session
 
 from unstale.errors import CouldNotTell, UsageError
+from unstale.pytest_plugin import asynchronous
 from unstale.pytest_plugin.engines import open_engine, sqlstate
 from unstale.pytest_plugin.facade import AsyncFacade
 from unstale.pytest_plugin.monitor import backend_pid
 from unstale.pytest_plugin.sessions import identity, joined
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection
 
 __all__ = [
     "Activity",
@@ -243,10 +246,10 @@ def _session_of(target: object) -> Session | None:
     match target:
         case Session():
             return target
-        case AsyncSession():
-            return target.sync_session
         case AsyncFacade():
             return target._session  # noqa: SLF001 - it has no public attribute, on purpose
+    if asynchronous.is_session(target):
+        return target.sync_session
     registry = getattr(target, "registry", None)  # scoped_session
     return _session_of(registry()) if callable(registry) else None
 
@@ -260,10 +263,10 @@ def _engine_or_connection(target: object) -> Engine | Connection:
             return open_engine(url)
         case Engine() | Connection():
             return target
-        case AsyncEngine():
-            return target.sync_engine
-        case AsyncConnection():
-            return _sync_connection(target)
+    if asynchronous.is_engine(target):
+        return target.sync_engine
+    if asynchronous.is_connection(target):
+        return _sync_connection(target)
     for name in ("connection", "url"):  # the fixture isolated_database
         found = getattr(target, name, None)
         if found is not None and not callable(found):
@@ -276,7 +279,7 @@ def _engine_or_connection(target: object) -> Engine | Connection:
 
 def _isolating(target: object) -> Connection | None:
     """The connection of *target*, if that is the fixture isolated_database."""
-    if isinstance(target, AsyncConnection):
+    if asynchronous.is_connection(target):
         return None  # has such an attribute, which raises
     found = getattr(target, "connection", None)
     return found if isinstance(found, Connection) else None

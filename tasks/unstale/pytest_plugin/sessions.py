@@ -13,19 +13,22 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, MutableM
 from dataclasses import dataclass, field
 from pkgutil import resolve_name
 from types import TracebackType
-from typing import Any, Generic, Literal, Protocol, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar, cast
 from weakref import WeakSet
 
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection, Engine
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
 
 from unstale.errors import ConfigError, Mismatch, UsageError
+from unstale.pytest_plugin import asynchronous
 from unstale.pytest_plugin.facade import AsyncFacade
 from unstale.pytest_plugin.isolation import IsolatedDatabase
 from unstale.pytest_plugin.settings import Settings
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
 
 __all__ = [
     "DifferentSessionOptions",
@@ -130,7 +133,7 @@ class SessionSource(Generic[S_co]):
     @property
     def is_async(self) -> bool:
         """Whether the sessions are ``AsyncSession``s."""
-        return issubclass(self.maker.class_, AsyncSession)
+        return asynchronous.is_session_class(self.maker.class_)
 
     def new(self) -> S_co:
         """A new session; the caller closes it.
@@ -178,17 +181,19 @@ def _check_maker(maker: object) -> None:
 
 def _check_binding(mode: str, connection: object, *, is_async: bool) -> None:
     """Refuse what could leak, or fail later in words that help nobody."""
-    wanted: tuple[type, ...]
     match mode:
         case "commit":
-            wanted = (AsyncEngine if is_async else Engine, type(None))
+            is_engine = asynchronous.is_engine if is_async else _is_engine
+            fits = connection is None or is_engine(connection)
+            names = f"{'AsyncEngine' if is_async else 'Engine'} or nothing"
         case "savepoint":
-            wanted = (AsyncConnection if is_async else Connection,)
+            is_connection = asynchronous.is_connection if is_async else _is_connection
+            fits = is_connection(connection)
+            names = "AsyncConnection" if is_async else "Connection"
         case _:
             raise UsageError(f"There is no mode {mode!r}.", hint="use 'commit' or 'savepoint'")
-    if isinstance(connection, wanted):
+    if fits:
         return
-    names = " or ".join("nothing" if kind is type(None) else kind.__name__ for kind in wanted)
     kind = "an asynchronous" if is_async else "a synchronous"
     raise UsageError(
         f"Mode {mode!r} of {kind} sessionmaker takes {names}, not a {type(connection).__name__}.",
@@ -197,6 +202,14 @@ def _check_binding(mode: str, connection: object, *, is_async: bool) -> None:
         hint="isolate asynchronous applications by 'clone' or 'dirty-delete', with mode 'commit', "
         "or open an AsyncConnection in the application's event loop",
     )
+
+
+def _is_engine(value: object) -> bool:
+    return isinstance(value, Engine)
+
+
+def _is_connection(value: object) -> bool:
+    return isinstance(value, Connection)
 
 
 def _check_transaction(connection: Connection | AsyncConnection) -> None:
@@ -554,6 +567,8 @@ def _isolated(maker: Maker[Any], database: IsolatedDatabase) -> SessionSource[An
     if database.connection is not None:
         return SessionSource(maker, "savepoint", database.connection)
     if SessionSource(maker).is_async:
+        from sqlalchemy.ext.asyncio import create_async_engine
+
         # Without a pool: a test's event loop ends before its connections would.
         engine = create_async_engine(database.url, poolclass=sa.NullPool)
         return SessionSource(maker, "commit", engine)

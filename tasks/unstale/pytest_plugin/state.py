@@ -121,9 +121,10 @@ def diagnose(session: Session) -> tuple[str, ...]:
 
 
 def _is_async(target: object) -> bool:
-    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession
+    from unstale.pytest_plugin import asynchronous
 
-    return isinstance(target, AsyncConnection | AsyncEngine | AsyncSession)
+    asked = (asynchronous.is_connection, asynchronous.is_engine, asynchronous.is_session)
+    return any(is_one(target) for is_one in asked)
 
 
 def _wanted(

@@ -773,3 +773,61 @@ def test_what_is_no_sessionmaker_is_named(suite: Any, name: str, words: str) -> 
 
     result.assert_outcomes(errors=1)
     assert words in result.stdout.str()
+
+
+_NO_GREENLET = """
+import sys
+
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == "greenlet":
+            raise ImportError("greenlet is not installed")
+
+sys.meta_path.insert(0, Blocked())
+"""
+_SYNC_SUITE = """
+import pytest
+from sqlalchemy import create_engine
+from sqlalchemy.orm import sessionmaker
+from models import Base, User
+from unstale.pytest_plugin import assert_db_state, fresh, request_session
+
+maker = sessionmaker(create_engine("{url}"))
+
+class App:
+    def __init__(self):
+        self.dependency_overrides = {{}}
+
+def test_counts(session_source, isolated_database):
+    with session_source.new() as session:
+        session.add(User(id=1, name="Ann"))
+        session.commit()
+        fresh(session)
+        assert_db_state(session, expected_user=1)
+    with request_session(App(), maker, session_source):
+        pass
+
+def test_fails(session_source):
+    with session_source.new() as session:
+        session.connection()
+        assert_db_state(session, expected_user=7)
+"""
+
+
+@pytest.mark.parametrize("isolation", ["savepoint", "dirty-delete"])
+def test_a_sync_suite_needs_no_greenlet(suite: Any, isolation: str) -> None:
+    suite.migrate()
+    suite.opts(
+        isolation=isolation,
+        sessionmaker="test_it:maker",
+        leaks="true",
+        session_monitor="true",
+    )
+    suite.write("no_greenlet.py", _NO_GREENLET)
+    suite.tests(_SYNC_SUITE.format(url=suite.url))
+
+    result = suite.run("-p", "no_greenlet")
+
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["*user: expected 7 rows*"])
+    assert "INTERNALERROR" not in result.stdout.str()
