@@ -21,16 +21,18 @@ from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any, cast
 
 from unstale.errors import MigrationFailed
-from unstale.pytest_plugin.engines import child_environment, masked
+from unstale.pytest_plugin.engines import child_environment, masked, sqlstate
 from unstale.pytest_plugin.settings import Settings
 
 if TYPE_CHECKING:
     from alembic.config import Config
     from alembic.runtime.migration import MigrationContext, RevisionStep
+    from sqlalchemy.exc import DBAPIError
 
-__all__ = ["Survey", "build", "survey"]
+__all__ = ["SchemaExists", "Survey", "build", "survey"]
 
 _SENTINEL = "unstale-survey:"
+_SCHEMA_EXISTS = "unstale: the schema exists"
 _LONGEST_S = 600
 _VERSIONED = ("alembic", "SQLAlchemy", "sqlmodel")
 
@@ -43,6 +45,10 @@ class Survey:
     """Of the files, Alembic's options, the tables' DDL and the versions of both."""
     version_table: tuple[str | None, str] | None
     """Schema and name of Alembic's table; None where no migration is asked for."""
+
+
+class SchemaExists(MigrationFailed):
+    """A migration makes a schema that is there already."""
 
 
 def survey(settings: Settings, url: str) -> Survey:
@@ -61,6 +67,7 @@ def build(settings: Settings, url: str) -> None:
     """Fill the empty database of *url*: upgrade to all heads, or create the tables.
 
     Raises:
+        SchemaExists: a migration makes a schema that the database had.
         MigrationFailed: a migration failed, or env.py went to another database.
 
     """
@@ -90,7 +97,8 @@ def _ask(settings: Settings, url: str, action: str) -> dict[str, Any]:
     if done.returncode == 0 and answers:
         answer: dict[str, Any] = json.loads(answers[-1].removeprefix(_SENTINEL))
         return answer
-    raise MigrationFailed(
+    kind = SchemaExists if _SCHEMA_EXISTS in done.stderr.splitlines() else MigrationFailed
+    raise kind(
         "No database could be built from this code."
         if action == "build"
         else "What builds the schema could not be loaded.",
@@ -222,5 +230,17 @@ def _project_modules() -> Iterable[Path]:
             yield Path(path)
 
 
+def _main(request: Mapping[str, str]) -> None:
+    try:
+        answer = _answer(request)
+    except Exception as error:
+        original: Any = getattr(error, "orig", None)
+        # SQLAlchemy has no class for it, and the server's words may be translated.
+        if isinstance(original, Exception) and sqlstate(cast("DBAPIError", error)) == "42P06":
+            sys.stderr.write(f"\n{_SCHEMA_EXISTS}\n")
+        raise
+    sys.stdout.write("\n" + _SENTINEL + json.dumps(answer) + "\n")
+
+
 if __name__ == "__main__":
-    sys.stdout.write("\n" + _SENTINEL + json.dumps(_answer(json.loads(sys.argv[1]))) + "\n")
+    _main(json.loads(sys.argv[1]))

@@ -9,8 +9,8 @@ templates hold theirs in the same one: the database of the suite's URL, *admin*.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -20,6 +20,7 @@ from sqlalchemy.exc import DBAPIError
 from unstale.errors import Unavailable
 from unstale.pytest_plugin.engines import open_engine, sqlstate
 from unstale.pytest_plugin.locks import exclusive, release, share, tried
+from unstale.pytest_plugin.migrations import SchemaExists
 from unstale.pytest_plugin.watch import allowed
 
 __all__ = [
@@ -56,44 +57,64 @@ def key(admin: Engine, digest: str, *, seeds: Iterable[Path] = ()) -> str:
     """The name of all that a built database depends on.
 
     *digest* stands for the code (see `migrations.survey`), *seeds* for files
-    with rows; the server's version, extensions, encoding, locale, settings and
-    the role are asked from *admin*.
+    with rows; the server's version, extensions, encoding, locale, settings, the
+    role and the schemas of no migration are asked from *admin*.
     """
     parts = [digest]
     parts += [f"{p.name} {hashlib.sha256(p.read_bytes()).hexdigest()}" for p in sorted(seeds)]
     with admin.connect() as connection:
         parts += [str(value) for value in connection.execute(_SERVER).one()]
+        parts += connection.execute(_SCHEMAS).scalars()
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 def ensure_template(admin: Engine, key: str, build: Callable[[str], None]) -> str:
     """The name of the finished template of *key*; who comes second waits.
 
-    *build* fills a new, empty database, whose name it is given. Older templates of the
-    same database are dropped, but for the newest three and those in use.
+    *build* fills a new database, whose name it is given. That has the settings, the
+    extensions and the schemas that a script of the image gave the suite's own; if
+    *build* makes such a schema itself, it is called again without that one. Older
+    templates of the same database are dropped, but for the newest three and those in use.
 
     Raises:
         Unavailable: the role may not create databases.
+        SchemaExists: *build* makes a schema twice.
 
     """
     name = _prefix(admin, "t") + key[:24]
     with admin.connect() as connection, exclusive(connection, name):
         if _is_finished(connection, name):
             return name
-        drop(admin, name)
-        _create(connection, name)
-        _adopt_extensions(admin, name)
         try:
-            build(name)
+            _build(admin, connection, name, build)
         except BaseException:
             drop(admin, name)
             raise
-        _configure(connection, name)
         connection.execute(text(f"ALTER DATABASE {_quoted(name)} WITH ALLOW_CONNECTIONS false"))
         connection.execute(_DISCONNECT, {"name": name})
         connection.execute(text(f"ALTER DATABASE {_quoted(name)} WITH IS_TEMPLATE true"))
         _forget_old(admin, connection, name)
     return name
+
+
+def _build(admin: Engine, connection: Connection, name: str, build: Callable[[str], None]) -> None:
+    schemas = list(connection.execute(_SCHEMAS).scalars())
+    while True:
+        # From nothing, each time: what ran before an error may have been committed.
+        drop(admin, name)
+        _create(connection, name)
+        # First: migrations may rely on a search_path.
+        _configure(connection, name)
+        _furnish(admin, name, schemas)
+        try:
+            build(name)
+        except SchemaExists as error:
+            again = [schema for schema in schemas if f'"{schema}"' in str(error)] or schemas
+            if not again:
+                raise
+            schemas = [schema for schema in schemas if schema not in again]
+        else:
+            return
 
 
 @contextmanager
@@ -176,6 +197,25 @@ _NAMES = text(
 )
 _DISCONNECT = text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :name")
 _LIKE_THIS = text("SELECT to_jsonb(d) FROM pg_database d WHERE datname = current_database()")
+_EXTENSIONS = text(
+    """
+    SELECT e.extname::text, e.extversion, n.nspname::text
+      FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace
+     WHERE e.extname <> 'plpgsql' ORDER BY e.oid
+    """
+)
+# Those that were there before Alembic was: its table is the first that it makes.
+_SCHEMAS = text(
+    r"""
+    SELECT n.nspname::text FROM pg_namespace n
+     WHERE n.nspname NOT LIKE 'pg\_%' AND n.nspname NOT IN ('information_schema', 'public')
+       AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.deptype = 'e'
+                        AND d.classid = 'pg_namespace'::regclass AND d.objid = n.oid)
+       AND n.oid < ALL (SELECT oid FROM pg_class
+                         WHERE relname = 'alembic_version' AND relkind = 'r')
+     ORDER BY 1
+    """
+)
 _SETTINGS = text(
     """
     SELECT split_part(s, '=', 1), substr(s, strpos(s, '=') + 1)
@@ -209,19 +249,22 @@ def _create(connection: Connection, name: str) -> None:
         _explain(connection, error)
 
 
-def _adopt_extensions(admin: Engine, name: str) -> None:
-    """Make those of *admin*: a script of the image may have made them, not a migration."""
-    wanted = text("SELECT extname::text, extversion FROM pg_extension WHERE extname <> 'plpgsql'")
+def _furnish(admin: Engine, name: str, schemas: Sequence[str]) -> None:
+    """Make *schemas*, and the extensions of *admin*: a script of the image made them."""
     with admin.connect() as connection:
-        extensions = connection.execute(wanted).all()
-    if not extensions:
+        extensions = connection.execute(_EXTENSIONS).all()
+    if not extensions and not schemas:
         return
     url = admin.url.render_as_string(hide_password=False)
     with open_engine(url, autocommit=True, database=name).connect() as connection:
-        for extension, version in extensions:
+        for schema in schemas:
+            connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {_quoted(schema)}"))
+        for extension, version, schema in extensions:
+            # Where it is there; a migration's own schema is not there yet.
+            place = f"SCHEMA {_quoted(schema)} " if schema in {*schemas, "public"} else ""
             connection.execute(
                 text(
-                    f"CREATE EXTENSION IF NOT EXISTS {_quoted(extension)} "
+                    f"CREATE EXTENSION IF NOT EXISTS {_quoted(extension)} {place}"
                     f"VERSION {_literal(version)} CASCADE"
                 )
             )
@@ -231,7 +274,9 @@ def _configure(connection: Connection, name: str) -> None:
     """Repeat ALTER DATABASE ... SET: CREATE DATABASE copies no such settings."""
     for setting, value in connection.execute(_SETTINGS).all():
         words = value if setting in _LISTS else _literal(value)
-        connection.execute(text(f"ALTER DATABASE {_quoted(name)} SET {setting} TO {words}"))
+        # What only a superuser may set decides nothing about a schema.
+        with suppress(DBAPIError):
+            connection.execute(text(f"ALTER DATABASE {_quoted(name)} SET {setting} TO {words}"))
 
 
 def _forget_old(admin: Engine, connection: Connection, newest: str) -> None:
@@ -263,9 +308,9 @@ def _short(database: str) -> str:
 
 
 def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
+    # Colons would be taken for SQLAlchemy's parameters.
+    return '"' + name.replace('"', '""').replace(":", r"\:") + '"'
 
 
 def _literal(value: str) -> str:
-    # Colons would be taken for SQLAlchemy's parameters.
     return "'" + str(value).replace("'", "''").replace(":", r"\:") + "'"

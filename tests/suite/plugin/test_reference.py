@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, make_url, text
 
 from unstale.pytest_plugin import migrations, templates
 from unstale.pytest_plugin.engines import open_engine, server_of
@@ -134,6 +134,7 @@ CHANGES: dict[str, tuple[Callable[[Both], object], bool]] = {
     "an option of Alembic": (_appended("alembic.ini", "timezone = UTC\n"), True),
     "a seed": (_appended("seeds/rows.sql"), True),
     "an extension": (_asked("CREATE EXTENSION citext"), True),
+    "a schema that came after Alembic's table": (_asked("CREATE SCHEMA later"), False),
     "a setting of the database": (
         lambda both: both.suite.ask(
             f"ALTER DATABASE {both.admin.url.database} SET TimeZone = 'Europe/Zurich'"
@@ -199,3 +200,50 @@ def test_both_drop_what_was_left_half_built(both: Both) -> None:
     assert both.probe()["is_new"] is True
     assert both.template(built) == names[1]
     assert built == [names[1]]
+
+
+_IN_APP = """
+from alembic import op
+
+revision = "0001"
+down_revision = None
+
+def upgrade():
+    {first}
+    op.execute("CREATE TABLE app.notes (id int PRIMARY KEY, title citext)")
+    op.execute("CREATE TABLE words (id int)")
+"""
+_CREATES = "op.execute('CREATE SCHEMA app')"
+
+
+@pytest.mark.parametrize("maker", ["init script", "migration", "restored dump"])
+def test_both_templates_have_the_schemas_and_settings_that_migrations_rely_on(
+    maker: str, suite: Any
+) -> None:
+    name = make_url(suite.url).database
+    suite.ask("CREATE EXTENSION citext")
+    suite.ask(f"ALTER DATABASE {name} SET search_path = app, public")
+    body = _IN_APP.format(first="pass" if maker == "init script" else _CREATES)
+    suite.write("migrations/versions/first.py", body)
+    if maker == "init script":
+        suite.ask("CREATE SCHEMA app")
+    suite.migrate()
+    if maker == "restored dump":  # it makes schemas first, then tables
+        suite.ask("DROP TABLE alembic_version")
+        suite.ask(
+            "CREATE TABLE public.alembic_version"
+            " (version_num varchar(32) CONSTRAINT alembic_version_pkc PRIMARY KEY)"
+        )
+        suite.ask("INSERT INTO public.alembic_version VALUES ('0001')")
+    both = Both(suite)
+    clone = templates.clone_name(name or "", "parity00", "1")
+
+    templates.clone(both.admin, both.template(), clone)
+
+    found = both.probe(name or "", clone)
+    wanted = {"relation app.notes", "relation app.words"}
+    assert wanted <= found["databases"][clone].keys() & found["facts"].keys()
+    if maker != "restored dump":
+        assert found["databases"][clone] == found["databases"][name]
+    with open_engine(server_of(suite.url, clone)).connect() as connection:
+        assert connection.execute(text("SHOW search_path")).scalar_one() == "app, public"
