@@ -206,7 +206,7 @@ def walk(run: LocalRun) -> RunReport:
         errors = _caught(lambda: _prove(plan, diary, server))
         errors += _caught(lambda: _down(plan, diary, server))
     for error in errors:
-        _for_local(error, plan, diary.counts)
+        _for_local(error, plan)
         error.hide(plan.mask)
     with run.ports.held() if not errors else nullcontext():
         return _report(plan, diary, errors, started)
@@ -385,6 +385,7 @@ def _tests(ports: Ports, site: Site, deployment: Deployment, diary: _Diary) -> s
             deadline_s=_TESTS_S,
             line=line,
             environment=tests.told(None, diary.schema),
+            task="test.local",
         )
     finally:
         _hide(deployment.folder / "junit.xml", site.mask)
@@ -410,12 +411,11 @@ def _hide(path: Path, mask: Mask) -> None:
         path.write_text(mask(path.read_text("utf-8", "replace")), encoding="utf-8")
 
 
-def _for_local(error: UnstaleError, plan: _Plan, counts: Counts | None) -> None:
+def _for_local(error: UnstaleError, plan: _Plan) -> None:
     """Point to what helps here; the steps' own hints are for a stack."""
-    if isinstance(error, TestsFailed):
-        is_red = counts is not None and counts.failed
-        error.hint = f"inv test.local -- {'--last-failed' if is_red else '-rs'}"
-    elif isinstance(error, MigrationFailed | Mismatch) and "inv " in error.hint:
+    if isinstance(error, TestsFailed) and "inv test.local" in error.hint:
+        return
+    if isinstance(error, MigrationFailed | Mismatch) and "inv " in error.hint:
         error.hint = "mend the migrations, then inv test.local"
     elif isinstance(error, NotReady) and plan.exported:
         error.hint = error.hint or f"start that server; or unset {URL}, and one is started here"

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 import posixpath
+import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 
 from unstale.errors import CouldNotTell, NotReady, TestsFailed, Unavailable
 from unstale.facts import ArchiveMember, ContainerFact
 from unstale.mask import Mask
-from unstale.pipeline import junit
+from unstale.pipeline import junit, printed
 from unstale.pipeline.site import Deployment, Ports, Site
-from unstale.ports import Command, Line, RunOptions
+from unstale.ports import Command, CommandResult, Line, RunOptions
 from unstale.schema.status import SchemaStatus
 from unstale.stack.lifecycle import PROJECT, evidence
 from unstale.stack.running import casualties, published
@@ -22,6 +23,7 @@ from unstale.stack.running import casualties, published
 __all__ = ["TestRun", "arguments_for", "judge", "run_tests", "told"]
 
 _LARGEST_FILE = 100 * 1024 * 1024
+_SHOWN = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,12 @@ class TestRun:
     """None: no JUnit file came out."""
     runner: ContainerFact | None
     fallen: tuple[ContainerFact, ...]
+    output: str = field(default="", repr=False)
+    """What the runner printed, masked."""
+    again: str = "inv test.run"
+    """What runs tests again, in the same environment."""
+    keeps_cache: bool = False
+    """Whether pytest's cache outlives the run, and so knows what failed."""
 
 
 def arguments_for(suite: Sequence[str], given: Sequence[str]) -> tuple[str, ...]:
@@ -71,18 +79,21 @@ def run_tests(
     deadline_s: float,
     line: Line,
     environment: Mapping[str, str] = MappingProxyType({}),
+    task: str = "test.run",
 ) -> TestRun:
     """Run the tests and take the evidence; *number* is unique in the stack.
 
-    *environment* is what the tests are told of the run, see `told`.
+    *environment* is what the tests are told of the run, see `told`; *task* is the one
+    that runs them again.
 
     Raises:
         TimedOut: the deadline passed.
         Unavailable: the runner is not running, in ``exec`` mode.
 
     """
+    again = _again(site, task)
     if site.runner == "host":
-        return _on_host(ports, site, deployment, arguments, deadline_s, line, environment)
+        return _on_host(ports, site, deployment, arguments, deadline_s, line, environment, again)
     report, argv = _command(site, arguments, number)
     before = _containers(ports, deployment)
     options = RunOptions(
@@ -94,7 +105,8 @@ def run_tests(
     if site.settings.runner.mode == "exec":
         runner = _running(before, site.runner)
         stale = _fetch(ports, runner, report)
-        code = ports.docker.execute(runner.id, options, line).returncode
+        result = ports.docker.execute(runner.id, options, line)
+        code = result.returncode
         container = next((c for c in _containers(ports, deployment) if c.id == runner.id), None)
     else:
         stale = ()
@@ -120,6 +132,8 @@ def run_tests(
         counts=None if document is None else junit.read(document),
         runner=container,
         fallen=casualties(before, _containers(ports, deployment), site.runner),
+        output=_output(site, result),
+        again=again,
     )
 
 
@@ -139,7 +153,8 @@ def judge(ports: Ports, run: TestRun) -> junit.Counts:
             f"{first.service!r} did not survive the tests: {first.status}, "
             f"exit code {first.exit_code}" + (", out of memory." if first.oom_killed else "."),
             cause=evidence(ports.docker, first),
-            hint="inv test.integration --keep-on-failure, then inv stack.logs",
+            hint=f"read logs/service-{first.service}.log of the run's evidence;"
+            " of a stack that stands: inv stack.logs",
         )
     if run.runner is not None and run.runner.oom_killed:
         raise Unavailable(
@@ -156,7 +171,7 @@ def judge(ports: Ports, run: TestRun) -> junit.Counts:
         )
     counts = run.counts
     if run.exit_code != 0:
-        raise _failed(run.exit_code, counts)
+        raise _failed(run)
     if counts is None:
         raise CouldNotTell(
             "The runner ended with 0, but left no JUnit file: green without evidence.",
@@ -164,31 +179,90 @@ def judge(ports: Ports, run: TestRun) -> junit.Counts:
             hint="set junit in [tool.unstale.runner], or run again with --verbose",
         )
     if counts.failed:
-        raise _failed(run.exit_code, counts)
+        raise _failed(run)
     if counts.executed == 0:
-        raise TestsFailed(
-            f"No test ran: {counts.skipped} were skipped.",
-            cause="A run without an executed test proves nothing.",
-            hint="inv test.run -- -rs   (prints why)",
-        )
+        raise _none_ran(run)
     return counts
 
 
-def _failed(code: int, counts: junit.Counts | None) -> TestsFailed:
-    if counts is None or not counts.failed:
+def _failed(run: TestRun) -> TestsFailed:
+    stop = printed.stop(run.output)
+    if run.counts is not None and run.counts.failed:
+        return _red(run, run.counts, stop)
+    if stop is not None:
         return TestsFailed(
-            "No test ran." if code == 5 else f"The test runner failed with exit code {code}.",
-            cause="No test was collected."
-            if code == 5
-            else "Tests could not be collected or started.",
-            hint="inv test.integration --verbose",
+            stop.what, cause=stop.cause, hint=stop.hint or f"mend that, then {run.again}"
         )
-    shown = "\n".join(f"  {name}" for name in counts.failures[:10])
+    if run.exit_code == 5:
+        return _none_ran(run)
+    said = printed.complaints(run.output) if run.exit_code == 4 else ""
+    return TestsFailed(
+        f"The test runner failed with exit code {run.exit_code}.",
+        cause=said or "Tests could not be collected or started.",
+        hint="read what it printed: above, or in logs/run_tests.log of the run's evidence",
+    )
+
+
+def _red(run: TestRun, counts: junit.Counts, stop: printed.Stop | None) -> TestsFailed:
+    known = printed.node_ids(run.output)
+    names = [known.get(name, name) for name in counts.failures]
+    more = len(names) - _SHOWN
+    rows = [f"  {name}" for name in names[:_SHOWN]] + ([f"  and {more} more"] if more > 0 else [])
     return TestsFailed(
         f"{counts.failed} of {counts.executed} tests failed.",
-        cause=shown,
-        hint="inv test.integration --keep-on-failure, then inv test.run -- --last-failed",
+        cause="\n".join([*rows, *((stop.what, stop.cause) if stop else ())]).rstrip(),
+        hint=(stop.hint if stop and run.exit_code == 3 else "") or _only_failed(run, names, known),
     )
+
+
+def _only_failed(run: TestRun, names: Sequence[str], known: Mapping[str, str]) -> str:
+    """The command that runs what failed, and little else.
+
+    A container's own cache is gone with it: --last-failed would find nothing there.
+    """
+    if run.keeps_cache:
+        return f"{run.again} -- --last-failed"
+    if set(names) <= set(known.values()):
+        chosen = list(dict.fromkeys(names))
+        if len(chosen) > _SHOWN:
+            chosen = list(dict.fromkeys(name.partition("::")[0] for name in chosen))
+        return f"{run.again} -- {shlex.join(chosen)}"
+    # Where the tests' files are was not printed.
+    bare = [name.rpartition("::")[2].partition("[")[0] for name in names[:_SHOWN]]
+    if not all("::" in name for name in names) or not all(name.isidentifier() for name in bare):
+        return run.again
+    return f"{run.again} -- -k {shlex.quote(' or '.join(dict.fromkeys(bare)))}"
+
+
+def _none_ran(run: TestRun) -> TestsFailed:
+    skipped = run.counts.skipped if run.counts else 0
+    if skipped:
+        what = f"No test ran: {skipped} were skipped."
+        cause = "A run without an executed test proves nothing."
+        hint = f"{run.again} -- -rs   (prints why)"
+    elif deselected := printed.deselected(run.output):
+        what = f"No test ran: all {deselected} that were collected were deselected."
+        cause = "By -k, -m, --deselect or --last-failed, typed or configured."
+        hint = f"{run.again} -- --collect-only -q   (lists what can be selected)"
+    elif run.exit_code == 5:
+        is_sure = not printed.has_workers(run.output)
+        what = "No test ran."
+        cause = "No test was collected" + ("." if is_sure else ", or all were deselected.")
+        hint = f"name a file or folder that has tests: {run.again} -- PATH"
+    else:
+        what = "No test ran."
+        cause = "Only a list was asked for (--collect-only), or the runner ran none."
+        hint = f"choose from it: {run.again} -- -k NAME"
+    return TestsFailed(what, cause=cause, hint=hint)
+
+
+def _again(site: Site, task: str) -> str:
+    name = site.environment.name
+    return f"inv {task}" + ("" if name == site.settings.default_env else f" --env {name}")
+
+
+def _output(site: Site, result: CommandResult) -> str:
+    return site.mask(f"{result.stdout}\n{result.stderr}")
 
 
 def _command(site: Site, arguments: Sequence[str], number: str) -> tuple[str, tuple[str, ...]]:
@@ -254,6 +328,7 @@ def _on_host(
     deadline_s: float,
     line: Line,
     environment: Mapping[str, str],
+    again: str,
 ) -> TestRun:
     before = _containers(ports, deployment)
     report = deployment.folder / "junit.xml"
@@ -276,4 +351,7 @@ def _on_host(
         counts=junit.read(report.read_bytes()) if report.exists() else None,
         runner=None,
         fallen=casualties(before, _containers(ports, deployment), "host"),
+        output=_output(site, result),
+        again=again,
+        keeps_cache=True,
     )

@@ -219,6 +219,41 @@ def test_what_is_not_green_is_not_proven(
     assert receipt(shop)["result"] == "FAILED"
 
 
+def test_tests_that_were_deselected_are_told_from_none(shop: Checkout, temporary: Path) -> None:
+    (shop.root / "checks/test_shop.py").write_text("def test_it(): pass\n")
+
+    result = shop.inv("test.local", "--", "-k", "login", "-x").must(1)
+
+    assert "all 1 that were collected were deselected" in result.text
+    assert "Next: inv test.local -- --collect-only -q" in result.text
+    must_be_clean(temporary)
+
+
+def test_what_the_plugin_says_of_its_settings_is_the_verdict(
+    shop: Checkout, temporary: Path
+) -> None:
+    (shop.root / "pytest.ini").write_text(
+        "[pytest]\nunstale_database = DATABASE_URL\nunstale_schema = magic\n"
+    )
+
+    result = shop.inv("test.local").must(1)
+
+    verdict = result.out.partition("TESTS FAILED (exit code 1)")[2]
+    assert "unstale_schema is 'magic'" in verdict
+    must_be_clean(temporary)
+
+
+def test_the_plugins_verdict_on_the_schema_is_the_verdict(shop: Checkout, temporary: Path) -> None:
+    (shop.root / "pytest.ini").write_text("[pytest]\nunstale_database = DATABASE_URL\n")
+
+    result = shop.inv("test.local").must(1)
+
+    verdict = result.out.partition("TESTS FAILED (exit code 1)")[2]
+    assert verdict.strip().startswith("No test was run. ")
+    assert "unreachable" in verdict
+    must_be_clean(temporary)
+
+
 def test_a_failing_migration_is_named(checkout: Checkout, temporary: Path) -> None:
     version = "docker/service/migrations/versions/0007_revoke_api_keys.py"
     checkout.replace(version, "def upgrade() -> None:", "def upgrade() -> None:\n    1 / 0\n")

@@ -63,10 +63,14 @@ def test_a_failing_test_ends_with_1_and_saves_the_evidence(spoiled: Checkout) ->
     assert receipt["predicate"]["result"] == "FAILED"
     assert "test_heron_fails" in receipt["predicate"]["failedTests"][0]
 
-    # The stack that was kept is the standing one now.
+    # The stack that was kept is the standing one now, and what is next is that test alone.
     assert answer["kept"]
-    for arguments in ((ADDED, "-k", "stork"), ("-k", "nothing_matches_xyz")):
-        assert "No test ran" in spoiled.inv("test.run", "--", *arguments).must(1).text
+    [error] = answer["errors"]
+    following = error.rpartition("Next: inv ")[2].split()
+    assert following == ["test.run", "--", f"{ADDED}::test_heron_fails"]
+    assert "1 of 1 tests failed" in spoiled.inv(*following).must(1).text
+    none = spoiled.inv("test.run", "--", ADDED, "-k", "nothing_matches_xyz").must(1)
+    assert "No test ran: all 4 that were collected were deselected" in none.text
 
 
 def test_a_test_that_ends_the_process_with_0_is_not_green(spoiled: Checkout) -> None:

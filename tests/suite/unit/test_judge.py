@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -61,6 +62,151 @@ def test_each_way_not_to_be_green(
     assert caught.value.hint
 
 
+# --- What is said of a red run ---
+
+TWELVE = tuple(f"tests.test_a::test_{n}" for n in range(12))
+SUMMARY = """\
+FAILED tests/test_a.py::test_bad - assert 0
+FAILED tests/test_a.py::test_bad[it's] - assert 0
+FAILED tests/test_b.py::TestB::test_two[a - b] - assert 0
+"""
+NAMED = ("tests.test_a::test_bad", "tests.test_b.TestB::test_two[a - b]")
+
+
+def _red(failures: tuple[str, ...], output: str = "", **more: Any) -> TestRun:
+    counts = Counts(0, len(failures), 0, failures)
+    return replace(_run(1, counts), output=output, **more)
+
+
+def _refused(ports: Ports, run: TestRun) -> TestsFailed:
+    with pytest.raises(TestsFailed) as caught:
+        judge(ports, run)
+    return caught.value
+
+
+def test_what_failed_can_be_run_again_by_what_pytest_printed(ports: Ports) -> None:
+    error = _refused(ports, _red(NAMED, SUMMARY))
+
+    assert error.cause == ("  tests/test_a.py::test_bad\n  tests/test_b.py::TestB::test_two[a - b]")
+    assert error.hint == (
+        "inv test.run -- tests/test_a.py::test_bad 'tests/test_b.py::TestB::test_two[a - b]'"
+    )
+
+
+def test_a_quote_in_a_parameter_is_safe_in_a_shell(ports: Ports) -> None:
+    error = _refused(ports, _red(("tests.test_a::test_bad[it's]",), SUMMARY))
+
+    _, _, typed = error.hint.partition(" -- ")
+    assert shlex.split(typed) == ["tests/test_a.py::test_bad[it's]"]
+
+
+def test_of_many_failed_tests_the_rest_is_counted_and_their_files_are_run(ports: Ports) -> None:
+    summary = "".join(f"FAILED tests/test_a.py::test_{n} - assert 0\n" for n in range(12))
+
+    error = _refused(ports, _red(TWELVE, summary))
+
+    assert error.cause.splitlines()[-2:] == ["  tests/test_a.py::test_9", "  and 2 more"]
+    assert error.hint == "inv test.run -- tests/test_a.py"
+
+
+@pytest.mark.parametrize(
+    ("failures", "hint"),
+    [
+        (NAMED, "inv test.run -- -k 'test_bad or test_two'"),
+        (("tests.test_b",), "inv test.run"),
+        (("a suite::of another kind",), "inv test.run"),
+    ],
+    ids=["tests", "a file", "not pytest's"],
+)
+def test_without_a_summary_what_failed_is_chosen_by_name(
+    ports: Ports, failures: tuple[str, ...], hint: str
+) -> None:
+    assert _refused(ports, _red(failures)).hint == hint
+
+
+def test_where_pytests_cache_is_kept_it_knows_what_failed(ports: Ports) -> None:
+    error = _refused(ports, _red(NAMED, SUMMARY, keeps_cache=True, again="inv test.run --env ci"))
+
+    assert error.hint == "inv test.run --env ci -- --last-failed"
+
+
+@pytest.mark.parametrize(
+    ("output", "what", "cause"),
+    [
+        ("=== 12 deselected in 0.05s ===", "all 12 that were collected were deselected", "By -k"),
+        ("12 deselected, 1 warning in 75.03s (0:01:15)", "all 12", "By -k"),
+        ("=== no tests ran in 0.01s ===", "No test ran.", "No test was collected."),
+        (
+            "2 workers [0 items]\n=== no tests ran in 0.01s ===",
+            "No test ran.",
+            "No test was collected, or all were deselected.",
+        ),
+    ],
+    ids=["deselected", "with more words", "none", "xdist does not tell"],
+)
+def test_deselected_is_told_from_not_collected(
+    ports: Ports, output: str, what: str, cause: str
+) -> None:
+    error = _refused(ports, replace(_run(5, Counts(0, 0, 0)), output=output))
+
+    assert what in error.what
+    assert error.cause.startswith(cause)
+    assert "-rs" not in error.hint
+
+
+VERDICT = """\
+==== no tests ran in 0.33s ====
+! _pytest.outcomes.Exit: No test was run. The schema is not that of the migrations: behind.
+Evidence: 0008 is not applied.
+Next: inv db.migrate !
+"""
+
+
+@pytest.mark.parametrize("counts", [None, Counts(0, 0, 0), GREEN])
+def test_why_the_session_was_stopped_is_the_reason(ports: Ports, counts: Counts | None) -> None:
+    error = _refused(ports, replace(_run(3, counts), output=VERDICT))
+
+    assert error.what == "No test was run. The schema is not that of the migrations: behind."
+    assert error.cause == "Evidence: 0008 is not applied."
+    assert error.hint == "inv db.migrate"
+
+
+def test_tests_that_failed_before_the_stop_are_named_too(ports: Ports) -> None:
+    error = _refused(ports, replace(_run(3, RED), output=VERDICT))
+
+    assert error.what == "1 of 2 tests failed."
+    assert error.cause.splitlines() == [
+        "  tests.test_a::test_bad",
+        "No test was run. The schema is not that of the migrations: behind.",
+        "Evidence: 0008 is not applied.",
+    ]
+    assert error.hint == "inv db.migrate"
+
+
+def test_a_stop_without_a_next_step_gets_one(ports: Ports) -> None:
+    output = "!!!!! _pytest.outcomes.Exit: The moon is full !!!!!\n"
+
+    error = _refused(ports, replace(_run(2, GREEN), output=output))
+
+    assert (error.what, error.hint) == ("The moon is full", "mend that, then inv test.run")
+
+
+def test_what_pytest_says_of_its_arguments_is_the_cause(ports: Ports) -> None:
+    output = "ERROR: file or directory not found: nowhere\n"
+
+    assert _refused(ports, replace(_run(4, None), output=output)).cause in output
+
+
+@pytest.mark.parametrize(
+    "run", [_red(NAMED), _run(5, None), _run(2, GREEN), _run(0, Counts(0, 0, 3))]
+)
+def test_no_next_step_is_the_run_that_was_just_red(ports: Ports, run: TestRun) -> None:
+    assert "test.integration" not in _refused(ports, run).hint
+
+
+# --- Ends that are not the tests' own ---
+
+
 @pytest.mark.parametrize("exit_code", [-9, -15, 125, 126, 127, 134, 137, 139, 143])
 @pytest.mark.parametrize("counts", [None, GREEN, RED])
 def test_a_runner_that_was_ended_is_an_outage_and_not_a_failed_test(
@@ -91,6 +237,8 @@ def test_a_fallen_database_voids_every_result(
 
     assert "exit code 3" in caught.value.what
     assert "PANIC: could not write" in caught.value.cause
+    assert "logs/service-postgres.log" in caught.value.hint
+    assert "--keep-on-failure" not in caught.value.hint
 
 
 def test_a_service_out_of_memory_is_told_so(ports: Ports, container: ContainerFact) -> None:
@@ -335,6 +483,48 @@ def test_a_runner_on_the_host_gets_the_variables_and_the_published_ports(
     process.on_run = run
 
     assert judge(ports, _start(ports, site(service="host"), deployment)).passes == ("good",)
+
+
+def test_what_the_runner_prints_is_taken_masked_with_how_to_run_it_again(
+    ports: Ports, docker: FakeDocker, container: ContainerFact, site: Sites, deployment: Deployment
+) -> None:
+    def run(service: str, options: RunOptions) -> CommandResult:
+        docker.add(replace(container, name=options.name, service=service, status="exited"))
+        return CommandResult(1, "FAILED a.py::test_it - invented-7", "ERROR: invented-7", 1.0)
+
+    docker.on_run = run
+    hidden = replace(site(), mask=Mask(("invented-7",)), environment=Environment("ci", (), ()))
+
+    found = _start(ports, hidden, deployment)
+
+    assert "FAILED a.py::test_it - " in found.output
+    assert "ERROR: " in found.output
+    assert "invented-7" not in found.output
+    assert found.again == "inv test.run --env ci"
+    assert not found.keeps_cache
+
+
+def test_a_container_that_stays_up_prints_too(
+    ports: Ports, docker: FakeDocker, container: ContainerFact, site: Sites, deployment: Deployment
+) -> None:
+    docker.add(replace(container, service="test-runner"))
+    docker.on_execute = lambda _container, _options: CommandResult(5, "3 deselected", "", 1.0)
+
+    found = _start(ports, site(RunnerSettings(mode="exec")), deployment)
+
+    assert "3 deselected" in found.output
+    assert found.again == "inv test.run"
+
+
+def test_on_the_host_the_cache_of_pytest_is_kept(
+    ports: Ports, process: FakeProcess, site: Sites, deployment: Deployment
+) -> None:
+    process.on_run = lambda _command: CommandResult(5, "3 deselected", "", 1.0)
+
+    found = _start(ports, site(service="host"), deployment)
+
+    assert "3 deselected" in found.output
+    assert found.keeps_cache
 
 
 def test_an_earlier_file_on_the_host_is_no_evidence_either(

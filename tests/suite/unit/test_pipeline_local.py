@@ -371,6 +371,17 @@ def test_the_report_of_the_tests_quotes_no_secret(walk: Walk, process: FakeProce
     assert report.errors[0].hint == "inv test.local -- --last-failed"
 
 
+def test_the_next_step_of_tests_that_were_deselected_is_one_of_here(
+    walk: Walk, process: FakeProcess
+) -> None:
+    process.on_run = lambda _: CommandResult(5, "12 deselected in 0.05s", "", 0.0)
+
+    [error] = walk({}).errors
+
+    assert "all 12 that were collected were deselected" in error.what
+    assert error.hint.startswith("inv test.local -- --collect-only -q")
+
+
 def test_the_mask_knows_the_random_password(walk: Walk, servers: FakeServers) -> None:
     walk({})
 
