@@ -172,11 +172,16 @@ class Settings:
 
     @property
     def pairs(self) -> tuple[Pair, ...]:
-        """The environments to compare: as written, or all that have files, by name."""
-        named = sorted(
-            name for name, env in self.environments.items() if env.compose_files or env.env_files
+        """The environments to compare: as written, or all that have a compose file, by name.
+
+        Where fewer than two have one, all that have an env file.
+        """
+        known = sorted(self.environments.items())
+        composed = [name for name, env in known if env.compose_files]
+        named = [name for name, env in known if env.compose_files or env.env_files]
+        return self.parity.pairs or tuple(
+            combinations(composed if len(composed) > 1 else named, 2)
         )
-        return self.parity.pairs or tuple(combinations(named, 2))
 
     @property
     def state_folder(self) -> Path:

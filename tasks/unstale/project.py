@@ -55,9 +55,10 @@ if TYPE_CHECKING:
     from unstale.parity.reads import Reads
     from unstale.parity.report import ParityReport
     from unstale.pipeline.containers import StackStatus
+    from unstale.pipeline.environments import Ground
+    from unstale.pipeline.envsync import Synced
     from unstale.pipeline.images import Bench
     from unstale.pipeline.junit import Counts
-    from unstale.pipeline.parity import Ground, Synced
     from unstale.pipeline.run import Choices, RunReport
     from unstale.pipeline.site import Deployment, Ports, Progress, Site
     from unstale.schema.postgres import Setting
@@ -779,7 +780,7 @@ class Project:
                         choices=choices,
                         progress=watch(site.mask, site.state_folder / "runs" / run),
                         sweep=lambda: len(self.stack_reap()),
-                        compare=lambda pairs: self.env_check(tuple(pairs)),
+                        compare=lambda: self.env_check(in_shell=site.environment.name),
                         keep=keep,
                         environ=self.environ,
                     )
@@ -855,10 +856,13 @@ class Project:
 
         return parity.compared(self._ground(files_only=files_only), [(left, right)])
 
-    def env_check(self, pairs: Sequence[config.Pair] = ()) -> ParityReport:
+    def env_check(
+        self, pairs: Sequence[config.Pair] = (), *, in_shell: str = ""
+    ) -> ParityReport:
         """Compare *pairs*, or all of the project, and judge them by its policy.
 
-        Raises what `env_diff` raises, and:
+        *in_shell* is the environment of a run: its containers get what this shell decides,
+        and so it is judged. Raises what `env_diff` raises, and:
 
         Raises:
             UsageError: there are not two environments to compare.
@@ -874,7 +878,7 @@ class Project:
                 hint="add a compose file or an env file for another one, as docs/parity.md says",
             )
         # Without receipts: what passes must not depend on what ran on this machine.
-        ground = replace(self._ground(), receipt=lambda _: None)
+        ground = replace(self._ground(), receipt=lambda _: None, in_shell=in_shell)
         return parity.compared(ground, chosen, is_whole=not pairs)
 
     def env_baseline(self, report: ParityReport) -> int:
@@ -917,13 +921,13 @@ class Project:
             CouldNotTell: a file is encrypted or may not be read.
 
         """
-        from unstale.pipeline import parity
+        from unstale.pipeline.envsync import synced
 
-        return parity.synced(self.settings, self.files, names, write=write)
+        return synced(self.settings, self.files, names, write=write)
 
     def _ground(self, *, files_only: bool = False) -> Ground:
+        from unstale.pipeline.environments import Ground
         from unstale.pipeline.image_env import ImageVariables
-        from unstale.pipeline.parity import Ground
 
         settings = self.settings
         images = ImageVariables(self.docker, self.environ, settings.root)
@@ -936,6 +940,7 @@ class Project:
             receipt=self._last_receipt,
             today=self.clock.now().date(),
             files_only=files_only,
+            shell=tuple(self.environ),
         )
 
     def _reads(self) -> Reads:
@@ -951,7 +956,8 @@ class Project:
             for path in paths
             if any(path.is_relative_to(folder) for folder in folders) and path.is_file()
         )
-        found = code_reads((name, path.read_bytes()) for name, path in named if is_code(name))
+        wanted = ((name, path) for name, path in named if is_code(name))
+        found = code_reads((name, text) for name, path in wanted if (text := _content(path)))
         if parity.settings is None:
             return found
         from unstale.adapters.settings_probe import probe_settings
@@ -976,6 +982,14 @@ class Project:
             if told.get("environment") == environment and told.get("database_settings"):
                 return cast("Mapping[str, object]", document)
         return None
+
+
+def _content(path: Path) -> bytes:
+    """The bytes of *path*; none if it may not be read."""
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
 
 
 def _load() -> None:

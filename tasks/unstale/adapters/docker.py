@@ -76,12 +76,9 @@ _ARCHIVE_S = 300.0
 _FOREVER_S = 7 * 24 * 3600.0
 _DEFAULT_HOST = "unix:///var/run/docker.sock"
 _INSPECTED = "dev.unstale.owner=inspect"
-# What docker finds itself and its plugins with. Not all of DOCKER_*: a project may
-# call its own variables so.
-_DOCKERS_OWN = (
-    *("PATH", "HOME", "TMPDIR", "XDG_RUNTIME_DIR", "XDG_CONFIG_HOME"),
-    *("DOCKER_CONFIG", "DOCKER_CONTEXT", "DOCKER_HOST", "DOCKER_CERT_PATH", "DOCKER_TLS_VERIFY"),
-)
+# The same on every machine: a compose file may refer to them, and then a comparison
+# would say on one what it does not say on another.
+_BARE = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/home"}
 
 Meanwhile = Callable[[], object]
 
@@ -200,7 +197,7 @@ class DockerCli:
     ) -> ResolvedModel:
         """The model of *target* as nobody's shell decides it, for a comparison."""
         self._require_command(f", {WITHOUT_DOCKER}")
-        environ = {k: v for k, v in self._environ.items() if k in {*_DOCKERS_OWN, *inherited}}
+        environ = self._bare(inherited)
         result = self._config(target, environ, raw=raw)
         if result.returncode == 0:
             model = _json(result.stdout)
@@ -216,15 +213,27 @@ class DockerCli:
             raise refused
         return apart
 
+    def _bare(self, inherited: Sequence[str] = ()) -> dict[str, str]:
+        """An environment for compose that this shell has no part in, but for *inherited*."""
+        # Its plugins may be there, and that is all it needs of a home.
+        own = {"DOCKER_CONFIG": str(_docker_folder(self._environ))}
+        kept = {k: v for k, v in self._environ.items() if k in {"TMPDIR", *inherited}}
+        return {**_BARE, **own, **kept}
+
+    def _command(self) -> str:
+        """Where the docker command is: compose gets another PATH than this process."""
+        return shutil.which("docker", path=self._environ.get("PATH")) or "docker"
+
     def resolved_model(self, model: Mapping[str, object]) -> Mapping[str, object]:
         """What compose makes of *model*, as nobody's shell and no ``.env`` decides it."""
         self._require_command(f", {WITHOUT_DOCKER}")
         # An env file that is empty: without one, compose reads the folder's .env.
         argv = (
-            *("docker", "compose", "--project-name", "unstale", "--env-file", os.devnull),
+            *(self._command(), "compose", "--project-name", "unstale"),
+            *("--env-file", os.devnull),
             *("--file", "-", "config", "--format", "json"),
         )
-        environ = {k: v for k, v in self._environ.items() if k in _DOCKERS_OWN}
+        environ = self._bare()
         stdin = json.dumps(model).encode()
         with _docker_is_there():
             command = Command(argv, _CONFIG_S, env=environ, inherits=False, stdin=stdin)
@@ -267,7 +276,7 @@ class DockerCli:
         form: Sequence[str] = ("--format", "json"),
     ) -> CommandResult:
         flags = (*flags, *(("--no-interpolate",) if raw else ()), *form)
-        argv = _compose(target, "config", *flags)
+        argv = (self._command(), *_compose(target, "config", *flags)[1:])
         with _docker_is_there():
             command = Command(argv, _CONFIG_S, env=environ, inherits=False)
             return self._process.run(command)

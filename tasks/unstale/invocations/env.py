@@ -61,7 +61,7 @@ def diff(
             lambda: parity.diff_document(found, view),
             lambda: parity.diff_text(found, view),
         )
-        finish(Outcome.PROVEN if found.pairs[0].parity else Outcome.MISMATCH)
+        finish(_outcome(found))
 
 
 @task(
@@ -86,15 +86,18 @@ def check(
     form = "json" if json else format
     with entry("env-check", as_json=form == "json") as project:
         _require_format(form)
-        from unstale.render import console, parity
+        from unstale.render import console, document, parity
 
         found = project.env_check(_pairs(pairs))
         if baseline:
             count = project.env_baseline(found)
             console.note(
-                f"{count} permissions were added to pyproject.toml, each 'baseline, unreviewed'.\n"
+                f"{count} {'permission was' if count == 1 else 'permissions were'} added to "
+                "pyproject.toml, each 'baseline, unreviewed'.\n"
                 "Next: replace each reason by a true one, then inv env.check"
             )
+            if json:
+                document.write("env-baseline", {"added": count})
             return
         view = _view(show_values=show_values)
         gating = project.settings.parity.has_policy
@@ -104,7 +107,7 @@ def check(
             lambda: parity.check_document(found, view, gating=gating),
             lambda: parity.check_text(found, view, gating=gating),
         )
-        finish(Outcome.PROVEN if found.parity else Outcome.MISMATCH)
+        finish(_outcome(found))
 
 
 @task(
@@ -197,6 +200,14 @@ def sync(
             )
         refused = any(row.state == "refused" for row in rows)
         finish(Outcome.MISMATCH if refused else Outcome.PROVEN)
+
+
+def _outcome(found: ParityReport) -> Outcome:
+    """What is wrong wins over what could not be told."""
+    if found.parity:
+        return Outcome.PROVEN
+    is_wrong = bool(found.policy_findings) or any(pair.open for pair in found.pairs)
+    return Outcome.MISMATCH if is_wrong else Outcome.UNKNOWN
 
 
 def _pairs(listed: str | None) -> tuple[tuple[str, str], ...]:

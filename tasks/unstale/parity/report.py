@@ -78,13 +78,15 @@ class PairReport:
     """All services that were compared; empty where only files were."""
     left_home: Home = Home()
     right_home: Home = Home()
+    unknown: tuple[str, ...] = ()
+    """Why nobody can say that the two are alike; empty if one can."""
     notes: tuple[str, ...] = ()
-    """What could not be told."""
+    """What else could not be told."""
 
     @property
     def parity(self) -> bool:
-        """Whether every difference that matters has its reason written down."""
-        return not self.open
+        """Whether all was compared, and every difference has its reason written down."""
+        return not self.open and not self.unknown
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,18 +38,21 @@ class ImageVariables:
         """What the images of *model* set, and what could not be told.
 
         An image that is built here sets what its Dockerfile says now, whether it has been
-        built or not. Without an engine, nothing is known of images that are not.
+        built or not. Nothing is known of images that are not on this machine.
         """
         found: dict[str, Sequence[Item]] = {}
         notes: list[str] = []
         stack = compose.parse(model)
-        self._ask([s.image for s in stack.services if s.build is None])
         for service in stack.services:
-            about = f"what the image of {service.name} sets itself was not compared"
+            about = f"what the Dockerfile of {service.name} sets was not compared"
             try:
                 found[service.name] = self._variables(service)
-            except (UnstaleError, Unresolved, OSError) as error:
-                notes.append(f"{about}: {error.what if isinstance(error, UnstaleError) else error}")
+            except UnstaleError as error:
+                notes.append(f"{about}: {error.what}")
+            except Unresolved as error:
+                notes.append(f"{about}: {error}")
+            except OSError as error:
+                notes.append(f"{about}: it can't be read ({error.strerror})")
         return found, tuple(notes)
 
     def _variables(self, service: compose.Service) -> Sequence[Item]:
@@ -57,7 +60,7 @@ class ImageVariables:
             return self._built(service.build)
         fact = self._image(service.image)
         if fact is None:
-            raise self._missing(service.image)
+            return ()  # what it sets follows from its name
         source = Source("image", service.image)
         pairs = (line.partition("=") for line in fact.environment)
         return [Item("environment", name, value, source=source) for name, _, value in pairs]
@@ -69,24 +72,15 @@ class ImageVariables:
         path = build.dockerfile_path
         text = build.dockerfile_inline or path.read_text("utf-8", "surrogateescape")
         parsed = dockerfile.parse(text)
-        absent: list[str] = []
-
-        def image(reference: str, _platform: str) -> ImageFact | None:
-            fact = self._image(reference)
-            absent.extend([] if fact else [reference])
-            return fact
-
         args = {name: self.environ.get(name) if v is None else v for name, v in build.args}
         given = Given(
             build.target,
             {name: value for name, value in args.items() if value is not None},
-            image,
+            lambda reference, _platform: self._image(reference),
             self._platform,
             self._platform,
         )
         plan = resolve(parsed, given)
-        if absent:
-            raise self._missing(absent[0])
         lines = {
             name: one.line
             for stage in plan.chain
@@ -101,25 +95,16 @@ class ImageVariables:
             for name, value in cast("Mapping[str, str]", env).items()
         ]
 
-    def _ask(self, references: Sequence[str]) -> None:
-        unknown = [one for one in dict.fromkeys(references) if one not in self._images]
-        if not unknown or self._is_gone:
-            return
-        try:
-            answers = self.docker.images_called(unknown)
-        except EngineUnavailable:
-            self._is_gone = True
-            return
-        self._images |= {one: answers.get(one) for one in unknown}
-
     def _image(self, reference: str) -> ImageFact | None:
-        self._ask([reference])
+        if reference not in self._images and not self._is_gone:
+            try:
+                self._images[reference] = self.docker.image(reference)
+            except EngineUnavailable:
+                self._is_gone = True
+            except UnstaleError:
+                # No reference that an engine takes: the run will say so.
+                self._images[reference] = None
         return self._images.get(reference)
-
-    def _missing(self, reference: str) -> UnstaleError:
-        if self._is_gone:
-            return EngineUnavailable("no engine answers")
-        return ConfigError(f"{reference} is not on this machine")
 
     def _platform(self) -> str:
         return "linux/amd64" if self._is_gone else self.docker.platform()

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
-from unstale.config import Pair
 from unstale.errors import (
     CouldNotTell,
     Interrupted,
@@ -75,8 +74,8 @@ class Run:
     progress: Progress
     sweep: Callable[[], int]
     """Removes what dead runs left; returns how many objects."""
-    compare: Callable[[Sequence[Pair]], ParityReport]
-    """Compares pairs of environments, and judges them by the policy."""
+    compare: Callable[[], ParityReport]
+    """Compares the project's environments, and judges them by the policy."""
     keep: Callable[[Deployment], None]
     """Turns the run's stack into the standing one."""
     environ: Mapping[str, str]
@@ -144,12 +143,11 @@ def _sweep(run: Run, state: RunState) -> tuple[RunState, str]:
 def _env_parity(run: Run, state: RunState) -> tuple[RunState, str]:
     """Hold this environment against the others; it gates once the project has a policy."""
     settings, name = run.site.settings, run.site.environment.name
-    pairs = [pair for pair in settings.pairs if name in pair]
-    if not pairs:
+    if not any(name in pair for pair in settings.pairs):
         return state, "not asked: there is no other environment"
     gates = settings.parity.has_policy
     try:
-        found = run.compare(pairs)
+        found = run.compare()
     except Interrupted:
         raise
     except UnstaleError as error:

@@ -138,6 +138,7 @@ def _pair(pair: PairReport, view: View) -> dict[str, Any]:
         "left": pair.left,
         "right": pair.right,
         "parity": pair.parity,
+        "unknown": list(pair.unknown),
         "missing_left": [d.item for d in files if d.kind == "missing_left"],
         "missing_right": [d.item for d in files if d.kind == "missing_right"],
         "different": [_different(d, view) for d in files if d.kind == "different"],
@@ -266,9 +267,6 @@ def _sameness(difference: Difference, reason: str) -> tuple[object, ...]:
 
 # Text
 
-# True of every project, and nothing to be mended.
-_QUIET = frozenset({"optional"})
-
 _HEADS: dict[Effect, str] = {
     "behaviour": "What runs",
     "value": "Variables",
@@ -305,7 +303,8 @@ def _paragraphs(parts: Iterable[Sequence[str]]) -> tuple[str, ...]:
 
 
 def _pair_text(pair: PairReport, view: View) -> Iterator[list[str]]:
-    yield [plain(_headline(pair, view)), *(f"  {plain(note)}" for note in pair.notes)]
+    notes = (*pair.unknown, *pair.notes)
+    yield [plain(_headline(pair, view)), *(f"  {plain(note)}" for note in notes)]
     identity = pair.identity if view.identity_shown else ()
     rows = folded((*pair.open, *identity))
     for kind, head in _HEADS.items():
@@ -326,7 +325,7 @@ def _headline(pair: PairReport, view: View) -> str:
         f"{len(folded(pair.identity))} of identity{hidden}" if pair.identity else "",
     )
     numbers = ", ".join(part for part in (count, *extra) if part)
-    verdict = "are at parity" if pair.parity else "differ"
+    verdict = "are at parity" if pair.parity else "differ" if pair.open else "were not compared"
     return f"{pair.left} and {pair.right} {verdict}" + (f": {numbers}" if numbers else "")
 
 
@@ -432,16 +431,25 @@ def _filled(text: str, width: int, indent: str) -> list[str]:
 
 
 def _remarks(report: ParityReport, view: View) -> Iterator[list[str]]:
-    yield _section("Read differently by compose and by others", report.hazards, view)
-    told = [one for one in report.findings if one.kind not in _QUIET]
-    quiet = len(report.findings) - len(told)
+    loud, quiet = _parted(report.hazards, "docker-run")
+    yield _section("Read differently by compose and by others", loud, view)
+    told, optional = _parted(report.findings, "optional")
     yield [
         *_section("In the files and in the code", told, view),
-        f"{_number(quiet, 'variable')} that the code can do without: --json lists them"
-        if quiet
-        else "",
+        _counted(quiet, "line", "that docker run --env-file would read differently"),
+        _counted(optional, "variable", "that the code can do without"),
         *(plain(note) for note in report.notes),
     ]
+
+
+def _parted(remarks: Sequence[Remark], quiet: str) -> tuple[list[Remark], int]:
+    """*remarks* without those of the kind *quiet*, and the number of those."""
+    told = [one for one in remarks if one.kind != quiet]
+    return told, len(remarks) - len(told)
+
+
+def _counted(count: int, noun: str, what: str) -> str:
+    return f"{_number(count, noun)} {what}: --json lists them" if count else ""
 
 
 def _section(head: str, remarks: Sequence[Remark], view: View) -> list[str]:
@@ -461,6 +469,8 @@ def _remark_line(remark: Remark) -> str:
 def _next_of_pair(pair: PairReport) -> str:
     if pair.parity:
         return ""
+    if not pair.open:
+        return "Next: give both what is missing; --files-only compares the env files alone"
     return "Next: make them equal, or write a [[tool.unstale.parity.allow]] with its reason"
 
 

@@ -33,6 +33,21 @@ def test_an_unexplained_difference_ends_a_run_before_anything_is_built(
     assert "API_V1_PREFIX (ci and test)" in str(found["errors"])
 
 
+def test_a_run_is_judged_by_what_its_own_shell_decides(checkout: Checkout) -> None:
+    for name in ("ci", "test"):
+        checkout.replace(
+            f"docker/docker-compose.{name}.yml",
+            "POSTGRES_INITDB_ARGS: --encoding=UTF8 --locale=C.UTF-8",
+            "POSTGRES_INITDB_ARGS: --encoding=${ENCODING:-UTF8} --locale=C.UTF-8",
+        )
+
+    checkout.inv("env.check", "--pairs", "ci/test", env={"ENCODING": "LATIN1"}).must(0)
+    found = checkout.inv("test.integration", "--json", env={"ENCODING": "LATIN1"}).must(3)
+
+    assert [step["name"] for step in found.document()["steps"]] == ["sweep", "env_parity"]
+    assert "POSTGRES_INITDB_ARGS" in str(found.document()["errors"])
+
+
 def test_without_a_policy_a_difference_is_mentioned_and_the_run_goes_on(
     checkout: Checkout,
 ) -> None:

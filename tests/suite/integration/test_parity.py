@@ -307,6 +307,54 @@ def test_what_can_not_be_compared_is_never_equal(
         assert story.inv("env.diff", "ci", "test", *flag).code == code
 
 
+def test_an_encrypted_file_of_a_service_is_not_compared_either(story: Checkout) -> None:
+    for name in ("ci", "test"):
+        story.replace(
+            f"docker-compose.{name}.yml",
+            f"env_file: [env/.env.{name}]",
+            f"env_file: [env/.env.{name}, more.env]",
+        )
+    (story.root / "more.env").write_text("MORE=encrypted:BAbc\n")
+
+    assert story.inv("env.diff", "ci", "test").code == 4
+
+
+def test_two_that_have_nothing_in_common_are_not_alike(story: Checkout) -> None:
+    (story.root / "env/.env.ci").unlink()
+    (story.root / "docker-compose.ci.yml").write_text("services: {one: {image: x}}\n")
+    (story.root / "docker-compose.test.yml").unlink()
+
+    answer = story.inv("env.diff", "ci", "test", "--json").must(4).document()
+
+    assert not answer["parity"]
+    assert answer["unknown"] == ["test has no compose file, so the containers were not compared"]
+    assert story.inv("env.matrix", "--envs", "ci").code == 2
+
+
+def test_a_profile_that_only_one_environment_chooses_is_a_difference(story: Checkout) -> None:
+    for name in ("ci", "test"):
+        story.append(f"docker-compose.{name}.yml", "")
+        story.replace(
+            f"docker-compose.{name}.yml",
+            "  worker: *api\n",
+            "  worker: *api\n  cache: {image: 'redis:7', profiles: [cache]}\n",
+        )
+    (story.root / "pyproject.toml").write_text(
+        '[tool.unstale.environments.ci]\nprofiles = ["cache"]\n'
+    )
+
+    assert differences(story)["other:is started"]["services"] == ["cache"]
+
+
+def test_what_a_dockerfile_sets_for_one_target_only_is_a_difference(story: Checkout) -> None:
+    (story.root / "Dockerfile").write_text(DOCKERFILE + "FROM runtime AS careful\nENV WORKERS=1\n")
+    story.replace("docker-compose.ci.yml", "target: runtime", "target: careful")
+
+    found = differences(story)["environment:WORKERS"]
+
+    assert found["left_source"] == {"file": "Dockerfile", "line": 5, "kind": "dockerfile"}
+
+
 def test_a_stack_without_services_is_an_error(story: Checkout) -> None:
     (story.root / "docker-compose.ci.yml").write_text("services: {}\n")
 
