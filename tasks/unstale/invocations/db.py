@@ -163,14 +163,30 @@ def settings(
             console.print_lines(text.settings(found))
 
 
-@task(klass=QuietTask, help={"json": "print one JSON document"})
-def reset(_ctx: Context, env: str | None = None, json: bool = False) -> None:
+@task(klass=QuietTask, help={"yes": "do not ask", "json": "print one JSON document"})
+def reset(_ctx: Context, env: str | None = None, yes: bool = False, json: bool = False) -> None:
     """Start over: remove the database with its data, start it anew and migrate it."""
     with entry("db-status", as_json=json) as project:
-        from unstale.render import console
+        from unstale.render import console, document
 
-        found = project.db_reset(console.echo(project.mask, verbose=False), env)
-        _tell(project, found, as_json=json)
+        if yes or _may_be_removed(project, env):
+            found = project.db_reset(console.echo(project.mask, verbose=False), env)
+            _tell(project, found, as_json=json)
+        elif json:
+            document.write("db-status", {"state": None, "explanation": "nothing was removed"})
+        else:
+            console.print_lines(["Nothing was removed."])
+
+
+def _may_be_removed(project: Project, env: str | None) -> bool:
+    """Ask for the database of the standing stack, which may have data of days."""
+    from unstale.render import console
+
+    name = project.settings.environment(env).name
+    typed = " ".join(["inv db.reset --yes", *([f"--env {name}"] if env else [])])
+    console.require_answerable("Removing a database", typed)
+    row = f"The database of the standing stack of {name!r} will be removed, with all its data."
+    return console.confirmed([row], "Remove it?")
 
 
 @task(klass=QuietTask)

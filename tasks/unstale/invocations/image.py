@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -215,18 +214,13 @@ def clean(
     with entry("image-clean") as project:
         from unstale.render import console, text
 
-        if not (yes or dry_run or sys.stdin.isatty()):
-            raise UsageError(
-                "Removing images asks first, and there is no terminal to answer on.",
-                hint="inv image.clean --dry-run to see which, --yes to remove them",
+        if not (yes or dry_run):
+            console.require_answerable(
+                "Removing images", "inv image.clean --dry-run to see which, --yes to remove them"
             )
 
         def confirm(plan: Cleaning) -> bool:
-            for row in text.image_clean(plan, done=False):
-                console.note(row)
-            sys.stderr.write("Remove them? [y/N] ")
-            sys.stderr.flush()
-            return sys.stdin.readline().strip().lower() in ("y", "yes")
+            return console.confirmed(text.image_clean(plan, done=False), "Remove them?")
 
         found = project.image_clean(
             env, dry_run=dry_run, confirm=(lambda _: True) if yes else confirm

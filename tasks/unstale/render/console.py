@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from unstale.errors import Outcome, exit_code
+from unstale.errors import Outcome, UsageError, exit_code
 from unstale.mask import Mask
 from unstale.pipeline.site import StepResult
 from unstale.ports import Line
@@ -16,7 +16,16 @@ from unstale.ports import Line
 if TYPE_CHECKING:
     from unstale.pipeline.run import RunReport
 
-__all__ = ["ConsoleProgress", "echo", "note", "print_lines", "relative", "report"]
+__all__ = [
+    "ConsoleProgress",
+    "confirmed",
+    "echo",
+    "note",
+    "print_lines",
+    "relative",
+    "report",
+    "require_answerable",
+]
 
 
 def note(text: str) -> None:
@@ -36,6 +45,26 @@ def print_lines(lines: Sequence[str]) -> None:
     """Lines of a report, on stdout."""
     sys.stdout.write("".join(f"{line}\n" for line in lines))
     sys.stdout.flush()
+
+
+def require_answerable(doing: str, hint: str) -> None:
+    """Refuse to ask before *doing* something, where nobody can answer.
+
+    Raises:
+        UsageError: the standard input is not a terminal.
+
+    """
+    if not sys.stdin.isatty():
+        raise UsageError(f"{doing} asks first, and there is no terminal to answer on.", hint=hint)
+
+
+def confirmed(rows: Sequence[str], question: str) -> bool:
+    """Show *rows* and ask *question* on the terminal; only a yes counts as one."""
+    for row in rows:
+        note(row)
+    sys.stderr.write(f"{question} [y/N] ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 class ConsoleProgress:

@@ -132,7 +132,9 @@ def test_a_database_can_be_started_over(stack: Checkout) -> None:
     assert stack.inv("db.migrate").must(3).err.startswith("The schema is dropped")
     before = stack.containers("postgres")
 
-    assert "current: " in stack.inv("db.reset").must(0).out
+    assert "--yes" in stack.inv("db.reset").must(2).err
+    assert stack.inv("db.status", "--json").must(3).document()["state"] == "dropped"
+    assert "current: " in stack.inv("db.reset", "--yes").must(0).out
 
     assert stack.containers("postgres") == before
     assert stack.inv("db.check", "--json").must(0).document()["state"] == "current"
