@@ -27,6 +27,9 @@ __all__ = [
     "require_answerable",
 ]
 
+# What Alembic says of a migration that worked is for the log.
+_NEVER_STREAMED = ("migrate",)
+
 
 def note(text: str) -> None:
     """A line of progress, on stderr."""
@@ -68,7 +71,10 @@ def confirmed(rows: Sequence[str], question: str) -> bool:
 
 
 class ConsoleProgress:
-    """One line a step; its output goes to a file, and to the screen if asked."""
+    """One line a step; its output goes to a file, and to the screen if asked.
+
+    The output of a step that fails is shown in any case.
+    """
 
     def __init__(self, mask: Mask, folder: Path, *, verbose: bool) -> None:
         self._mask = mask
@@ -78,7 +84,7 @@ class ConsoleProgress:
 
     def begin(self, step: str) -> None:
         """Name the step while it runs, on a terminal."""
-        if self._verbose or not sys.stderr.isatty():
+        if self._is_streamed(step) or not sys.stderr.isatty():
             return
         with suppress(OSError):
             sys.stderr.write(f"  … {step}\r")
@@ -89,7 +95,7 @@ class ConsoleProgress:
         mark = "✓" if result.outcome is Outcome.PROVEN else "✗"
         detail = self._mask(_one_line(result.detail))
         note(f"  {mark} {result.name:<17} {result.seconds:7.1f} s  {detail}")
-        if result.outcome is not Outcome.PROVEN and not self._verbose:
+        if result.outcome is not Outcome.PROVEN and not self._is_streamed(result.name):
             for line in self._tail.get(result.name, [])[-40:]:
                 note(f"      {line}")
 
@@ -105,10 +111,13 @@ class ConsoleProgress:
             del tail[:-200]
             with path.open("a", encoding="utf-8") as file:
                 file.write(masked + "\n")
-            if self._verbose:
+            if self._is_streamed(step):
                 note(f"    {masked}")
 
         return line
+
+    def _is_streamed(self, step: str) -> bool:
+        return self._verbose and step not in _NEVER_STREAMED
 
 
 def _one_line(text: str) -> str:

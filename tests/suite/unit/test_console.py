@@ -1,4 +1,4 @@
-"""What a person is asked on the terminal."""
+"""What a person sees of a run on the terminal, and is asked there."""
 
 from __future__ import annotations
 
@@ -6,11 +6,61 @@ import io
 import os
 import pty
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from unstale.errors import UsageError
-from unstale.render.console import confirmed, require_answerable
+from unstale.errors import Outcome, UsageError
+from unstale.mask import Mask
+from unstale.pipeline.site import StepResult
+from unstale.render.console import ConsoleProgress, confirmed, require_answerable
+
+INFO = "INFO  [alembic.runtime.migration] Context impl PostgresqlImpl."
+
+
+def end(progress: ConsoleProgress, step: str, outcome: Outcome = Outcome.PROVEN) -> None:
+    progress.end(StepResult(step, outcome, 1.0, "what came of it"))
+
+
+def test_what_a_green_migration_says_is_for_the_log_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    progress = ConsoleProgress(Mask(), tmp_path, verbose=True)
+    progress.begin("migrate")
+    progress.log("migrate")(INFO)
+
+    end(progress, "migrate")
+
+    assert INFO not in capsys.readouterr().err
+    assert (tmp_path / "logs/migrate.log").read_text() == f"{INFO}\n"
+
+
+@pytest.mark.parametrize("verbose", [True, False])
+def test_what_a_red_migration_says_is_shown_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], verbose: bool
+) -> None:
+    progress = ConsoleProgress(Mask(), tmp_path, verbose=verbose)
+    progress.log("migrate")(INFO)
+
+    end(progress, "migrate", Outcome.UNAVAILABLE)
+
+    assert capsys.readouterr().err.count(INFO) == 1
+
+
+@pytest.mark.parametrize("outcome", [Outcome.PROVEN, Outcome.TESTS_FAILED])
+def test_what_tests_say_is_streamed_and_not_shown_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], outcome: Outcome
+) -> None:
+    progress = ConsoleProgress(Mask(), tmp_path, verbose=True)
+    progress.log("run_tests")("1 passed")
+    assert "1 passed" in capsys.readouterr().err
+
+    end(progress, "run_tests", outcome)
+
+    assert "1 passed" not in capsys.readouterr().err
+
+
+# --- Questions ---
 
 
 @pytest.fixture
