@@ -33,14 +33,17 @@ __all__ = [
     "Doubt",
     "Reader",
     "Sight",
+    "Start",
     "Whereabouts",
     "activity",
     "churn",
     "count",
+    "count_earlier",
     "doubts",
-    "filenodes",
+    "known",
     "place",
     "sight",
+    "start",
 ]
 
 _LOCK_TIMEOUT = "3s"
@@ -136,18 +139,17 @@ class Churn:
 
 
 _CHURN = sa.text(
-    """
-    SELECT s.schemaname || '.' || s.relname, s.n_tup_ins, s.n_tup_del, s.n_live_tup, s.n_dead_tup,
-           coalesce(pg_relation_filenode(s.relid), 0)::bigint,
-           coalesce(pg_relation_filenode(s.relid), 0) <> s.relid, s.relid::bigint
-      FROM pg_stat_user_tables s
+    r"""
+    SELECT n.nspname || '.' || c.relname, pg_stat_get_tuples_inserted(c.oid),
+           pg_stat_get_tuples_deleted(c.oid), pg_stat_get_live_tuples(c.oid),
+           pg_stat_get_dead_tuples(c.oid), coalesce(pg_relation_filenode(c.oid), 0)::bigint,
+           coalesce(pg_relation_filenode(c.oid), 0) <> c.oid, c.oid::bigint
+      FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+     WHERE c.relkind IN ('r', 'p', 'm') AND n.nspname NOT LIKE 'pg\_%'
+       AND n.nspname <> 'information_schema'
     """
 )
-_OF_TABLE = sa.text(f"{_CHURN.text} WHERE s.relid = to_regclass(:name)")
-_FILENODES = sa.text(
-    "SELECT c.oid::bigint, pg_relation_filenode(c.oid)::bigint FROM pg_class c "
-    "WHERE c.relkind = 'r' AND c.oid >= 16384"  # what users created
-)
+_OF_TABLE = sa.text(f"{_CHURN.text} AND c.oid = to_regclass(:name)")
 
 
 def churn(reader: Reader, table: sa.FromClause | None = None) -> tuple[Churn, ...]:
@@ -158,9 +160,49 @@ def churn(reader: Reader, table: sa.FromClause | None = None) -> tuple[Churn, ..
     return tuple(Churn(*row) for row in reader.rows(_OF_TABLE, name=quoted))
 
 
-def filenodes(reader: Reader) -> Mapping[int, int]:
-    """The file of each table, by the table's oid: TRUNCATE gives it a new one."""
-    return {row[0]: row[1] for row in reader.rows(_FILENODES)}
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A database as it was when a test began to use it."""
+
+    tables: Mapping[int, Churn]
+    """By oid."""
+    transaction: int
+    """The number of the next one: what has a lower one began before."""
+
+
+_NEXT_TRANSACTION = sa.text("SELECT txid_snapshot_xmax(txid_current_snapshot())")
+
+
+def start(reader: Reader) -> Start:
+    """What to compare with later."""
+    transaction = int(reader.one(_NEXT_TRANSACTION))
+    return Start({one.oid: one for one in churn(reader)}, transaction)
+
+
+# Ages, since the numbers in rows wrap around.
+_IS_EARLIER = "age(xmin) > age(CAST(CAST(:number % 4294967296 AS text) AS xid))"
+
+
+def count_earlier(reader: Reader, table: sa.FromClause, began: Start) -> int:
+    """How many rows of *table* were written before *began*."""
+    counted = sa.select(sa.func.count()).select_from(table).where(sa.text(_IS_EARLIER))
+    return int(reader.one(counted, number=began.transaction))
+
+
+_KNOWN = sa.text(
+    r"""
+    SELECT CASE WHEN pg_table_is_visible(c.oid) THEN '' ELSE n.nspname || '.' END || c.relname
+      FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+     WHERE c.relkind IN ('r', 'p', 'v', 'm') AND NOT c.relispartition
+       AND n.nspname NOT LIKE 'pg\_%' AND n.nspname <> 'information_schema'
+     ORDER BY 1
+    """
+)
+
+
+def known(reader: Reader) -> tuple[str, ...]:
+    """Tables and views, with the schema where the search path does not find them."""
+    return tuple(row[0] for row in reader.rows(_KNOWN))
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,10 @@ session, in another database, truncated.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, cast
 from weakref import WeakSet
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Connection
     from sqlalchemy.orm import Session, SessionTransaction
 
-    from unstale.pytest_plugin.evidence import Churn, Reader, Sight
+    from unstale.pytest_plugin.evidence import Churn, Reader, Sight, Start
 
 __all__ = ["assert_db_state", "assert_db_state_async", "diagnose", "register"]
 
@@ -45,8 +46,8 @@ class _Surroundings:
     """Name of the environment variable with the database's URL."""
     fixture: Any = None
     """The running test's ``isolated_database``, if it has one."""
-    files: dict[tuple[object, ...], Mapping[int, int]] = field(default_factory=dict)
-    """A database's address to each table's file when the test's first session there began."""
+    starts: dict[tuple[object, ...], Start] = field(default_factory=dict)
+    """A database's address to what was there when the test's first session there began."""
 
     @property
     def connection(self) -> Connection | None:
@@ -176,13 +177,19 @@ def _assert(target: object, wanted: Mapping[sa.FromClause, Expected], *, is_awai
         wrong = [(table, n, value) for table, n, value in found if not _is_right(n, value)]
         lines = [line for table, n, value in wrong for line in _wrong(seen, table, n, value)]
         if lines:
-            lines += _lines(seen, tuple(table for table, *_ in wrong))
+            lines += _lines(
+                seen, tuple((table, _is_surplus(n, value)) for table, n, value in wrong)
+            )
     if lines:
         raise AssertionError("\n".join(lines))
 
 
 def _is_right(found: int, expected: Expected) -> bool:
     return bool(expected(found)) if callable(expected) else found == expected
+
+
+def _is_surplus(found: int, expected: Expected) -> bool:
+    return isinstance(expected, int) and found > expected
 
 
 def _count(seen: Sight, table: sa.FromClause) -> int:
@@ -202,17 +209,46 @@ def _count(seen: Sight, table: sa.FromClause) -> int:
     except DBAPIError as error:
         where = evidence.place(seen.committed)
         if evidence.is_missing(error):
-            why = f"there is no table {_name(table)}. Apply the migrations: inv db.migrate"
+            why = _missing(table, evidence.known(seen.committed))
         elif evidence.is_locked(error):
             held = ", ".join(evidence.blockers(seen.committed, table)) or "nobody who still is"
             why = (
                 f"{_name(table)} is locked against readers by {held}. A transaction that "
-                "truncated or altered the table is still open: end it"
+                "truncated or altered the table is still open: end it."
             )
         else:
             raise
-    message = f"{why}.\n  database: {where}"
+    message = f"{why}\n  database: {where}"
     raise AssertionError(message)
+
+
+def _missing(table: sa.FromClause, known: Sequence[str]) -> str:
+    """Why there is no *table*, as far as its name and the *known* tables tell."""
+    import sqlalchemy as sa
+
+    there_is_none = f"there is no table {_name(table)}"
+    if set(known) <= {"alembic_version"}:
+        return f"{there_is_none}, nor any other. Apply the migrations: inv db.migrate"
+    # The name of a model's table is no typing error.
+    is_typed = not isinstance(table, sa.Table)
+    near = _nearest(_name(table), known, is_typed=is_typed)
+    if near is not None:
+        how = f"{_PREFIX}{near}=" if near.isidentifier() else f'{{"{near}": ...}}'
+        return f"{there_is_none}. Did you mean {near}?" + (f" Write {how}" if is_typed else "")
+    listed = ", ".join(known[:_MOST_NAMED])
+    more = f" and {len(known) - _MOST_NAMED} more" if len(known) > _MOST_NAMED else ""
+    next_step = "" if is_typed else " Its migration may not be applied: inv db.status"
+    return f"{there_is_none}. Known: {listed}{more}.{next_step}"
+
+
+def _nearest(name: str, known: Sequence[str], *, is_typed: bool) -> str | None:
+    """The one of *known* that was most likely meant."""
+    bare = {one: one.rpartition(".")[2].casefold() for one in known}
+    wanted = name.rpartition(".")[2].casefold()
+    cutoff = 0.7 if is_typed else 1.0
+    for near in get_close_matches(wanted, bare.values(), 1, cutoff):
+        return next(one for one, plain in bare.items() if plain == near)
+    return None
 
 
 def _wrong(seen: Sight, table: sa.FromClause, found: int, expected: Expected) -> Iterator[str]:
@@ -246,15 +282,22 @@ def _rows(number: object) -> str:
     return f"{number} row" if number == 1 else f"{number} rows"
 
 
-def _lines(seen: Sight, tables: tuple[sa.FromClause, ...] = ()) -> list[str]:
-    """The findings about *seen*, each on a line; *tables* are those in question."""
+def _lines(seen: Sight, wrong: tuple[tuple[sa.FromClause, bool], ...] | None = None) -> list[str]:
+    """The findings about *seen*, each on a line.
+
+    *wrong* are the tables in question, and whether they have too many rows; None: all.
+    """
+    tables = tuple(table for table, _ in wrong or ())
+    surplus = tuple(table for table, is_surplus in wrong or () if is_surplus)
+    lacking = None if wrong is None else tuple(t for t in tables if t not in surplus)
     steps: tuple[Callable[[], Iterator[str]], ...] = (
         lambda: _place(seen),
         lambda: _open_transaction(seen),
         lambda: _unflushed(seen),
         lambda: _doubtful(seen),
         lambda: _elsewhere(seen, tables),
-        lambda: _emptied(seen, tables),
+        lambda: _earlier(seen, surplus),
+        lambda: _emptied(seen, lacking),
     )
     return [f"  {line}" for step in steps for line in _attempt(step)]
 
@@ -369,45 +412,80 @@ def _there(reader: Reader, table: sa.FromClause) -> str:
         raise
 
 
-def _emptied(seen: Sight, tables: tuple[sa.FromClause, ...]) -> Iterator[str]:
+def _earlier(seen: Sight, tables: tuple[sa.FromClause, ...]) -> Iterator[str]:
+    """Which of the rows that are too many were not written in the test's isolation."""
+    from unstale.pytest_plugin.evidence import count, count_earlier, environment
+
+    url = seen.committed.connection.engine.url
+    began = _NOW.starts.get(_address(url))
+    if not tables or (began is None and not seen.is_shared):
+        return
+    # The isolating connection sees its own rows, too.
+    outside: AbstractContextManager[Reader] = nullcontext(seen.committed)
+    if seen.is_shared:
+        outside = environment(url.render_as_string(hide_password=False))
+    with outside as reader:
+        for table in tables:
+            earlier = count_earlier(reader, table, began) if began else 0
+            if earlier:
+                yield (
+                    f"committed earlier: {_rows(earlier)} of {_name(table)} "
+                    f"{'was' if earlier == 1 else 'were'} there before the test's first session "
+                    "began: a migration, a fixture or an earlier test committed outside of this "
+                    "test's isolation. Next: unstale_leaks = true names the test"
+                )
+            beside = count(reader, table) - earlier if seen.is_shared else 0
+            if beside:
+                yield (
+                    f"committed outside of the isolation: {_rows(beside)} of {_name(table)}, over "
+                    "another connection than the test's. Next: let the code under test have "
+                    "sessions of isolated_database"
+                )
+
+
+def _emptied(seen: Sight, tables: tuple[sa.FromClause, ...] | None) -> Iterator[str]:
+    """What became of rows that are not there; of all tables, only what is sure."""
     from unstale.pytest_plugin.evidence import churn
 
-    before = _NOW.files.get(_address(seen.committed.connection.engine.url))
-    all_of_them = tables == ()
-    asked = churn(seen.committed) if all_of_them else ()
-    for table in tables:
+    began = _NOW.starts.get(_address(seen.committed.connection.engine.url))
+    asked = churn(seen.committed) if tables is None else ()
+    for table in tables or ():
         asked += churn(seen.committed, table)
     for one in asked:
-        yield from _fate(one, before, with_statistics=not all_of_them)
+        before = began.tables.get(one.oid) if began else None
+        if before is not None and before.filenode != one.filenode:
+            yield (
+                f"truncated: {one.table} got a new file since the test's first session began: "
+                "TRUNCATE (or VACUUM FULL, CLUSTER, an ALTER that rewrites)"
+            )
+        elif tables is not None:
+            yield from _fate(one, before)
 
 
 def _address(url: sa.URL) -> tuple[object, ...]:
     return (url.host, url.port, url.database, *sorted(url.query.items()))
 
 
-def _fate(one: Churn, before: Mapping[int, int] | None, *, with_statistics: bool) -> Iterator[str]:
-    """What became of a table's rows, as far as its file and its statistics show."""
-    was = None if before is None else before.get(one.oid)
-    if was is not None and was != one.filenode:
-        yield (
-            f"truncated: {one.table} got a new file since the test's first session began: "
-            "TRUNCATE (or VACUUM FULL, CLUSTER, an ALTER that rewrites)"
-        )
-        return
-    if not with_statistics:
-        return
-    statistics = (
-        f"(statistics, up to 10 s late: {one.inserted} inserted, {one.deleted} deleted, "
-        f"{one.live} live, {one.dead} dead)"
+def _fate(now: Churn, before: Churn | None) -> Iterator[str]:
+    """What became of a table's rows, as far as its statistics show."""
+    inserted, deleted, live, dead = (
+        getattr(now, name) - (getattr(before, name) if before else 0)
+        for name in ("inserted", "deleted", "live", "dead")
     )
-    if one.inserted > one.deleted and not one.live and not one.dead and one.is_rewritten:
-        yield f"truncated: {one.table} had rows, none was deleted, and its file is new {statistics}"
-    elif one.deleted:
-        yield f"deleted: rows of {one.table} were deleted {statistics}"
-    elif one.inserted > one.live + one.deleted and one.dead:
-        yield f"rolled back: rows of {one.table} were inserted and not committed {statistics}"
-    elif not one.inserted:
-        yield f"no row was inserted into {one.table} yet {statistics}"
+    # What an earlier test did may be counted only now.
+    since = "since the test's first session began" if before else "since the table was made"
+    statistics = (
+        f"(statistics {since}, up to 10 s late, so maybe of an earlier test: "
+        f"{inserted} inserted, {deleted} deleted, {live} live, {dead} dead)"
+    )
+    if before is None and inserted > deleted and not live and not dead and now.is_rewritten:
+        yield f"truncated: {now.table} had rows, none was deleted, and its file is new {statistics}"
+    elif deleted > 0:
+        yield f"deleted: rows of {now.table} were deleted {statistics}"
+    elif inserted > live + deleted and dead > 0:
+        yield f"rolled back: rows of {now.table} were inserted and not committed {statistics}"
+    elif not now.inserted:
+        yield f"no row was inserted into {now.table} yet {statistics}"
 
 
 class DatabaseState:
@@ -432,7 +510,7 @@ class DatabaseState:
 
         event.remove(Session, "after_begin", self._follow)
         _NOW.variable, _NOW.fixture = "", None
-        _NOW.files.clear()
+        _NOW.starts.clear()
 
     @pytest.hookimpl
     def pytest_unconfigure(self) -> None:
@@ -480,26 +558,26 @@ class DatabaseState:
         self._sessions.clear()
         self._noted.clear()
         _NOW.fixture = None
-        _NOW.files.clear()
+        _NOW.starts.clear()
 
     def _follow(self, session: Session, _: SessionTransaction, connection: Connection) -> None:
         self._sessions.add(session)
         url = connection.engine.url
         if url not in self._noted:
             self._noted.add(url)
-            self._note_files(url)
+            self._note_start(url)
 
-    def _note_files(self, url: sa.URL) -> None:
-        """Note each table's file, once a test: TRUNCATE would give it another.
+    def _note_start(self, url: sa.URL) -> None:
+        """Note, once a test, what the database is like before the test changes it.
 
         Over a connection of its own: a query in the session's transaction would
         take its snapshot, and forbid SET TRANSACTION.
         """
-        from unstale.pytest_plugin.evidence import environment, filenodes
+        from unstale.pytest_plugin.evidence import environment, start
 
         plain = url.render_as_string(hide_password=False)
         with _unless_broken(), environment(plain) as reader:
-            _NOW.files[_address(url)] = filenodes(reader)
+            _NOW.starts[_address(url)] = start(reader)
 
 
 @contextmanager

@@ -73,7 +73,7 @@ def surroundings() -> Iterator[Any]:
     """What the plugin would know of a running test; empty again afterwards."""
     yield state._NOW
     state._NOW.variable, state._NOW.fixture = "", None
-    state._NOW.files.clear()
+    state._NOW.starts.clear()
 
 
 def failure(target: Any, *args: Any, **expected: Any) -> str:
@@ -129,6 +129,33 @@ def test_a_missing_table_is_named_with_its_database(session: Session, engine: En
 
     assert "there is no table accounts" in text
     assert f"current_database() is {engine.url.database}" in text
+
+
+@pytest.mark.parametrize(
+    ("key", "words"),
+    [
+        ("user", "Did you mean users? Write expected_users="),
+        ("USERS", "Did you mean users? Write expected_users="),
+        ("order", 'Did you mean shop.Order? Write {"shop.Order": ...}'),
+        ("shop.order", 'Did you mean shop.Order? Write {"shop.Order": ...}'),
+        ("nothing", "Known: shop.Order, users."),
+        (sa.Table("accounts", sa.MetaData()), "Its migration may not be applied: inv db.status"),
+        (sa.Table("user", sa.MetaData()), "Its migration may not be applied: inv db.status"),
+        (sa.Table("Order", sa.MetaData()), "Did you mean shop.Order?\n"),
+    ],
+    ids=str,
+)
+def test_a_table_that_is_not_there_is_told_from_a_typing_error(
+    session: Session, key: object, words: str
+) -> None:
+    text = failure(session, {key: 1})
+
+    assert words in text
+    assert "Apply the migrations" not in text
+
+
+def test_without_any_table_the_migrations_are_the_next_step(database: str) -> None:
+    assert "nor any other. Apply the migrations" in failure(database, expected_users=1)
 
 
 @pytest.mark.parametrize(
@@ -430,7 +457,7 @@ def test_without_a_named_environment_the_question_is_not_checked(session: Sessio
 def test_a_truncated_table_is_known_by_its_file(session: Session, engine: Engine) -> None:
     committed(engine, "ann@example.com")
     plugin = state.DatabaseState("DATABASE_URL")
-    plugin._note_files(engine.url)
+    plugin._note_start(engine.url)
     with engine.begin() as connection:
         connection.execute(sa.text("TRUNCATE users"))
 
@@ -472,6 +499,61 @@ def test_statistics_tell_what_became_of_the_rows(
     assert words in failure(session, expected_users=1)
 
 
+@pytest.mark.parametrize(
+    ("statements", "commit"),
+    [((INSERT,), False), ((INSERT, "DELETE FROM users"), True), ((INSERT, "TRUNCATE users"), True)],
+    ids=["rolled-back", "deleted", "truncated"],
+)
+def test_what_an_earlier_test_did_is_no_cause(
+    session: Session, engine: Engine, surroundings: Any, statements: tuple[str, ...], commit: bool
+) -> None:
+    del surroundings
+    left(engine, *statements, commit=commit)
+    state.DatabaseState("DATABASE_URL")._note_start(engine.url)
+
+    text = failure(session, expected_users=1)
+
+    assert not any(word in text for word in ("rolled back", "deleted:", "truncated"))
+
+
+@pytest.mark.usefixtures("surroundings")
+def test_what_happened_since_the_test_began_is_a_cause(session: Session, engine: Engine) -> None:
+    left(engine, INSERT, INSERT, commit=False)
+    state.DatabaseState("DATABASE_URL")._note_start(engine.url)
+    left(engine, INSERT, commit=False)
+
+    text = failure(session, expected_users=1)
+
+    assert "rolled back: rows of public.users" in text
+    assert "up to 10 s late, so maybe of an earlier test: 1 inserted" in text
+
+
+# Too many
+
+
+@pytest.mark.usefixtures("surroundings")
+def test_rows_that_were_there_before_the_test_are_told_from_its_own(
+    session: Session, engine: Engine
+) -> None:
+    left(engine, INSERT, commit=False)
+    committed(engine, "ann@example.com", "bob@example.com")
+    state.DatabaseState("DATABASE_URL")._note_start(engine.url)
+    committed(engine, "eve@example.com")
+
+    text = failure(session, expected_users=1)
+
+    assert "committed earlier: 2 rows of users were there before the test's first session" in text
+    assert "rolled back" not in text
+
+
+@pytest.mark.usefixtures("surroundings")
+def test_a_test_s_own_surplus_has_no_earlier_cause(session: Session, engine: Engine) -> None:
+    state.DatabaseState("DATABASE_URL")._note_start(engine.url)
+    committed(engine, "ann@example.com")
+
+    assert "committed" not in failure(session, expected_users=0).partition("\n")[2]
+
+
 # Savepoint isolation
 
 
@@ -492,6 +574,23 @@ def test_under_savepoint_isolation_the_fixtures_connection_counts(
         assert_db_state(session, expected_users=1)
         assert "in the test's transaction are 1." in failure(session, expected_users=2)
     assert_db_state(engine, expected_users=0)
+
+
+@pytest.mark.usefixtures("surroundings")
+def test_under_savepoint_isolation_rows_beside_it_are_told(
+    outer: Connection, engine: Engine
+) -> None:
+    committed(engine, "earlier@example.com")
+    outer.execute(sa.insert(User).values(email="own@example.com", verified=False))
+    with Session(outer, join_transaction_mode="create_savepoint") as session:
+        unknown = failure(session, expected_users=0)
+        state.DatabaseState("DATABASE_URL")._note_start(engine.url)
+        committed(engine, "beside@example.com")
+        known = failure(session, expected_users=0)
+
+    assert "committed outside of the isolation: 1 row of users" in unknown
+    assert "committed earlier: 1 row of users was there" in known
+    assert "committed outside of the isolation: 1 row of users" in known
 
 
 def test_a_failing_count_does_not_end_the_isolating_transaction(outer: Connection) -> None:
