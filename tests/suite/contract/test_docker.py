@@ -408,6 +408,37 @@ def test_a_resolved_model_is_the_one_that_config_prints(tmp_path: Path) -> None:
     assert services(found)["a"]["image"] == "x:7"
 
 
+def test_a_model_of_ours_is_resolved_without_a_folder_s_env_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".env").write_text("B=from-the-folder\n")
+    (tmp_path / "own.env").write_text("A=${B-none}\n")
+    monkeypatch.chdir(tmp_path)
+    model = {"services": {"f0": {"image": "x", "env_file": [str(tmp_path / "own.env")]}}}
+
+    found: Any = cli(B="from-the-shell").resolved_model(model)
+
+    assert found["services"]["f0"]["environment"] == {"A": "none"}
+
+
+def test_a_model_of_ours_that_compose_refuses_quotes_nothing(tmp_path: Path) -> None:
+    (tmp_path / "own.env").write_text('A="hunter2-of-an-open-quote\n')
+    model = {"services": {"f0": {"image": "x", "env_file": [str(tmp_path / "own.env")]}}}
+
+    with pytest.raises(ConfigError) as caught:
+        cli().resolved_model(model)
+
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_home_is_the_same_for_everybody(tmp_path: Path) -> None:
+    aim = compared(tmp_path, "services: {a: {image: x, environment: {A: '${HOME} ${PATH}'}}}")
+
+    found = services(cli(HOME="/home/robin").resolved(aim))["a"]["environment"]["A"]
+
+    assert found.startswith("/home /usr/local/sbin:")
+
+
 def fake() -> Any:
     """The unit tests' engine in memory, which no test folder can import."""
     path = Path(__file__).parents[1] / "unit" / "conftest.py"
