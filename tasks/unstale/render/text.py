@@ -191,11 +191,13 @@ def schema(status: SchemaStatus | None) -> tuple[str, ...]:
     missing = f", missing: {', '.join(status.missing_tables)}" if status.missing_tables else ""
     where = status.identity
     database = f"  database {where.database} as {where.user}" if where else ""
+    none = "none" if status.was_read else "not read"
+    tables = f"{len(status.tables)}{missing}" if status.was_read else none
     return (
         f"{status.state}: {status.explanation}",
-        f"  applied  {', '.join(status.applied) or 'none'}",
-        f"  heads    {', '.join(status.heads) or 'none'}",
-        f"  tables   {len(status.tables)}{missing}",
+        f"  applied  {', '.join(status.applied) or none}",
+        f"  heads    {', '.join(status.heads) or none}",
+        f"  tables   {tables}",
         *(line for line in (database,) if line),
         *(f"  {one.name:<9} {one.word}: {one.detail}" for one in status.witnesses),
     )

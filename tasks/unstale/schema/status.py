@@ -19,6 +19,7 @@ from unstale.verdict import Fresh, Reason, Stale, Unknown, Verdict
 __all__ = [
     "SENTINEL",
     "STATES",
+    "Holder",
     "Identity",
     "SchemaStatus",
     "Witness",
@@ -28,12 +29,16 @@ __all__ = [
     "problem",
     "read",
     "require_current",
+    "suggested",
 ]
 
 SENTINEL = "unstale-probe:"
 """What the probe's answer begins with."""
 
 Word = Literal["ok", "failed", "not checked"]
+
+_MOST = 10
+"""More of one kind than a person reads; ``--json`` has them all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +155,47 @@ class Witness:
 
 
 @dataclass(frozen=True, slots=True)
+class Holder:
+    """A session that migrates, or holds what migrations need."""
+
+    pid: int
+    """0 for a prepared transaction, which has no process."""
+    role: str = ""
+    application: str = ""
+    state: str = ""
+    """``active``, ``idle in transaction`` ...; empty where this role may not see it."""
+    since: str = ""
+    """When its transaction, or its state, began: UTC."""
+    query: str = ""
+    """The first words of its last statement, without any value."""
+
+    def __str__(self) -> str:
+        if not self.pid:
+            return "a prepared transaction: SELECT * FROM pg_prepared_xacts"
+        who = f"pid {self.pid}: role {self.role or 'unknown'}"
+        return ", ".join(
+            [
+                who,
+                *([f"application {self.application}"] if self.application else []),
+                self.state or "its state may not be seen by this role",
+                *([f"since {self.since}"] if self.since else []),
+                *([f"last statement: {self.query} ..."] if self.query else []),
+            ]
+        )
+
+    def to_json(self) -> dict[str, object]:
+        """As it stands in the document."""
+        return {
+            "pid": self.pid,
+            "role": self.role,
+            "application": self.application,
+            "state": self.state,
+            "since": self.since,
+            "query": self.query,
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class SchemaStatus:
     """What a look at the database told."""
 
@@ -175,6 +221,14 @@ class SchemaStatus:
     """Each file of the migrations where they ran, and its SHA-256."""
     ran: int = 0
     """Migrations that this look's `db.migrate` ran."""
+    available: tuple[str, ...] = ()
+    """Every migration of the scripts."""
+    was_read: bool = True
+    """False: what is applied, and the tables, were not looked at; nothing here tells of them."""
+    holders: tuple[Holder, ...] = ()
+    """Who migrates, of `migrating`."""
+    advice: str = ""
+    """What to type next, where what was seen tells more than the state alone."""
 
     @property
     def explanation(self) -> str:
@@ -184,7 +238,7 @@ class SchemaStatus:
     @property
     def hint(self) -> str:
         """What to type next."""
-        return STATES[self.state].hint
+        return self.advice or STATES[self.state].hint
 
     @property
     def verdict(self) -> Verdict:
@@ -207,6 +261,8 @@ class SchemaStatus:
             "missing_tables": list(self.missing_tables),
             "drift": [{"kind": kind, "what": what} for kind, what in self.drift],
             "tables": list(self.tables),
+            "read": self.was_read,
+            "holders": [one.to_json() for one in self.holders],
             "models_checked": self.models_checked,
             "detail": self.detail,
             "explanation": self.explanation,
@@ -263,17 +319,18 @@ def judge(facts: Mapping[str, Any], in_tree: Mapping[str, str] | None = None) ->
     *in_tree* has the SHA-256 of each migration file as it is in the tree, by its path
     where the migrations ran; None where that can't be told.
     """
-    if facts.get("rung") == "lock":
-        return SchemaStatus("migrating", detail=str(facts["message"]))
     if "error" in facts:
-        rung = f"{facts['rung']}: " if facts.get("rung") else f"{facts['error']}: "
-        return SchemaStatus("unreachable", detail=f"{rung}{facts['message']}")
+        return _refused(facts)
     seen = _Seen.of(facts, in_tree)
     state, evidence = _state(seen)
     return SchemaStatus(
         state=state,
         applied=seen.applied,
         heads=seen.heads,
+        available=seen.available,
+        was_read=not seen.in_progress,
+        holders=seen.holders,
+        advice=_advice(seen, state),
         pending=seen.pending,
         missing_tables=seen.missing if state != "empty" else (),
         tables=seen.tables,
@@ -289,6 +346,34 @@ def judge(facts: Mapping[str, Any], in_tree: Mapping[str, str] | None = None) ->
         scripts=dict(facts.get("scripts") or {}),
         ran=int(facts.get("ran") or 0),
     )
+
+
+def _refused(facts: Mapping[str, Any]) -> SchemaStatus:
+    """The state of a database that was not read."""
+    message = str(facts["message"])
+    if facts.get("rung") == "lock":
+        holders = _holders(facts)
+        return SchemaStatus(
+            "migrating",
+            detail=message,
+            evidence=(message, *map(str, holders)),
+            was_read=False,
+            holders=holders,
+            advice=_to_end(holders),
+        )
+    rung = facts.get("rung") or facts["error"]
+    return SchemaStatus("unreachable", detail=f"{rung}: {message}", was_read=False)
+
+
+def _holders(found: Mapping[str, Any]) -> tuple[Holder, ...]:
+    return tuple(Holder(**one) for one in found.get("holders", ()))
+
+
+def _to_end(holders: Sequence[Holder]) -> str:
+    """What to type next while a migration goes on."""
+    ends = ", ".join(f"pg_terminate_backend({one.pid})" for one in holders if one.pid)
+    after = f"; if it hangs for ever: inv db.shell -- -c 'SELECT {ends}'" if ends else ""
+    return STATES["migrating"].hint + after
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,6 +397,7 @@ class _Seen:
     has_version_table: bool
     begun_before_configure: bool
     in_progress: tuple[str, ...]
+    holders: tuple[Holder, ...]
     traces: tuple[int, int] | None
     """Rows inserted into the catalog of relations, and deleted from it."""
     identity: Identity | None
@@ -338,12 +424,11 @@ class _Seen:
         differences = tuple((str(how), str(what)) for how, what in _differences(reference))
         foreign = _foreign(differences)
         heads, applied = tuple(facts["heads"]), tuple(facts.get("applied", ()))
+        in_progress = tuple(server.get("in_progress", ()))
         return cls(
             applied=applied,
             heads=heads,
-            pending=tuple(
-                facts["pending"] if "pending" in facts else (h for h in heads if h not in applied)
-            ),
+            pending=tuple(_pending(facts)) if not in_progress else (),
             available=tuple(facts["available"]),
             tables=tuple(facts.get("tables", ())),
             missing=tuple(missing or ()),
@@ -356,7 +441,8 @@ class _Seen:
             version_table=str(facts.get("version_table", "alembic_version")),
             has_version_table=bool(facts.get("has_version_table", facts.get("applied"))),
             begun_before_configure=bool(facts.get("begun_before_configure")),
-            in_progress=tuple(server.get("in_progress", ())),
+            in_progress=in_progress,
+            holders=_holders(server),
             traces=(int(traces["inserted"]), int(traces["deleted"])) if traces else None,
             identity=Identity(**identity) if identity else None,
             differing=_differing(facts.get("scripts") or {}, in_tree),
@@ -382,6 +468,12 @@ class _Seen:
             *([f"tables of nobody's models: {', '.join(tables)}"] if tables else []),
             *([f"of nobody's migrations: {', '.join(others[:10])}"] if others else []),
         )
+
+
+def _pending(facts: Mapping[str, Any]) -> Sequence[str]:
+    if "pending" in facts:
+        return tuple(facts["pending"])
+    return [one for one in facts["heads"] if one not in facts.get("applied", ())]
 
 
 def _differing(
@@ -416,6 +508,15 @@ def _foreign(differences: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], .
     return tuple(one for one in differences if one[0] == "added" and is_apart(one[1]))
 
 
+def _advice(seen: _Seen, state: str) -> str:
+    """What to type next, if that is not the same whenever the state is *state*."""
+    match state:
+        case "migrating":
+            return _to_end(seen.holders)
+        case _:
+            return ""
+
+
 def _state(seen: _Seen) -> Named:
     return next(_candidates(seen))
 
@@ -425,7 +526,7 @@ def _candidates(seen: _Seen) -> Iterator[Named]:
     unknown = [one for one in seen.applied if one not in seen.available]
     is_applied = set(seen.applied) == set(seen.heads)
     if seen.in_progress:
-        yield "migrating", seen.in_progress
+        yield "migrating", (*seen.in_progress, *map(str, seen.holders))
     if not seen.heads:
         yield "no-migrations", ("the folder of migrations has no revision",)
     if unknown:
@@ -558,18 +659,22 @@ def problem(status: SchemaStatus) -> UnstaleError | None:
 
 def _cause(status: SchemaStatus) -> str:
     """Counts, evidence, and the migration that Alembic would write."""
-    names = ", ".join((status.missing_tables or status.pending)[:10])
+    names = ", ".join((status.missing_tables or status.pending)[:_MOST])
     applied = ", ".join(status.applied) or "none"
     counts = f"Applied: {applied}; tables: {len(status.tables)}"
-    lines = [counts + (f"; missing: {names}." if names else ".")]
-    lines += [f"  {one}" for one in status.evidence]
-    if status.suggestion and status.state in ("drifted", "incomplete", "hollow"):
-        body = [line for line in status.suggestion.splitlines() if line.strip()]
-        body = [line for line in body if not line.lstrip().startswith("#")]
-        lines += ["A migration for it would be:", *(f"  {line}" for line in body[:20])]
-        if len(body) > 20:
-            lines.append(f"  ... and {len(body) - 20} lines more")
-    return "\n".join(lines)
+    missing = f"; missing: {names}." if names else "."
+    first = counts + missing if status.was_read else "What is applied, and the tables: not read."
+    return "\n".join([first, *(f"  {one}" for one in status.evidence), *suggested(status)])
+
+
+def suggested(status: SchemaStatus) -> tuple[str, ...]:
+    """The migration that Alembic would write, in lines; none where it would mend nothing."""
+    lines = [line for line in status.suggestion.splitlines() if line.strip()]
+    body = [line for line in lines if not line.lstrip().startswith("#")]
+    if not body or status.state not in ("drifted", "incomplete", "hollow"):
+        return ()
+    more = [f"  ... and {len(body) - 20} lines more"] if len(body) > 20 else []
+    return ("A migration for it would be:", *(f"  {line}" for line in body[:20]), *more)
 
 
 def require_current(status: SchemaStatus) -> None:

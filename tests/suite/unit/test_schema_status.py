@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
+from unstale.adapters.database.probe import first_words
 from unstale.errors import CouldNotTell, MigrationFailed, Mismatch, Outcome
+from unstale.render import text
 from unstale.schema.status import STATES, elsewhere, judge, problem, read, require_current
 from unstale.verdict import Fresh, Stale, Unknown, outcome
 
@@ -39,6 +41,24 @@ CURRENT: dict[str, Any] = {
     },
 }
 GONE = {"tables": [], "missing_tables": ["users"]}
+EQUAL = {"reference": {"differences": [], "facts": 9}}
+SUGGESTED = {"suggestion": "# commands\nop.add_column('users')"}
+NO_KEY = {
+    "reference": {
+        "differences": [
+            ["missing", "constraint public.orders.fk_orders_user"],
+            ["missing", "constraint public.users.pk_users"],
+        ]
+    }
+}
+HOLDER = {
+    "pid": 42,
+    "role": "app",
+    "application": "psql",
+    "state": "idle in transaction",
+    "since": "2026-11-26 10:00:00 UTC",
+    "query": "ALTER TABLE users",
+}
 
 
 def _server(**changes: Any) -> dict[str, Any]:
@@ -130,10 +150,9 @@ def test_every_state_of_the_docs_can_be_reached() -> None:
 
 @pytest.mark.parametrize("missing", ["no-metadata", "no-models"])
 def test_without_models_the_catalogs_fingerprint_is_proof_enough(missing: str) -> None:
-    equal = {"reference": {"differences": [], "facts": 9}}
     not_heard = {"reference": {"why_not": "the role lacks CREATEDB"}}
 
-    assert judge(CURRENT | BROKEN[missing] | equal).state == "current"
+    assert judge(CURRENT | BROKEN[missing] | EQUAL).state == "current"
     assert judge(CURRENT | BROKEN[missing] | not_heard).state == missing
 
 
@@ -205,7 +224,7 @@ def test_each_witness_has_a_word_and_not_checked_is_not_ok() -> None:
 
 
 def test_a_failure_shows_the_migration_that_would_be_generated() -> None:
-    facts = CURRENT | BROKEN["drifted"] | {"suggestion": "# commands\nop.add_column('users')"}
+    facts = CURRENT | BROKEN["drifted"] | EQUAL | SUGGESTED
 
     error = str(problem(judge(facts)))
 
@@ -271,3 +290,77 @@ def test_the_document_has_the_contracts_keys() -> None:
     assert document["state"] == "current"
     assert document["applied"] == document["heads"] == ["b"]
     assert document["pending"] == document["missing_tables"] == document["drift"] == []
+
+
+# --- A revision that the code does not know ---
+
+B = "/app/migrations/versions/b.py"
+
+
+# --- A migration that goes on ---
+
+
+def test_what_was_not_read_during_a_migration_is_not_told_as_none() -> None:
+    status = judge({k: v for k, v in _facts("migrating").items() if k != "applied"})
+    document = status.to_json()
+
+    assert document["read"] is False
+    assert document["applied"] == document["pending"] == document["missing_tables"] == []
+    assert "not read" in str(problem(status))
+    assert "none" not in str(problem(status))
+    assert text.schema(status)[1] == "  applied  not read"
+    assert text.schema(status)[3] == "  tables   not read"
+
+
+def test_who_migrates_is_named_and_how_to_end_it() -> None:
+    busy = _server(in_progress=["1 tables are being created"], holders=[HOLDER])
+
+    status = judge(CURRENT | busy)
+
+    assert status.evidence[1] == (
+        "pid 42: role app, application psql, idle in transaction, since 2026-11-26 10:00:00 UTC,"
+        " last statement: ALTER TABLE users ..."
+    )
+    assert "inv db.shell -- -c 'SELECT pg_terminate_backend(42)'" in status.hint
+    assert status.to_json()["holders"] == [HOLDER]
+
+
+def test_who_holds_the_lock_for_too_long_is_named() -> None:
+    refused = {"error": "Refused", "rung": "lock", "message": "it is held", "holders": [HOLDER]}
+
+    status = judge(refused)
+
+    assert status.evidence[0] == "it is held"
+    assert status.evidence[1].startswith("pid 42: role app")
+    assert "it is held" in str(problem(status))
+
+
+def test_a_session_that_may_not_be_seen_and_a_prepared_transaction_are_told() -> None:
+    hidden = {**HOLDER, "state": "", "since": "", "query": ""}
+    prepared = {**HOLDER, "pid": 0}
+    busy = _server(in_progress=["alembic_version is being written"], holders=[hidden, prepared])
+
+    status = judge(CURRENT | busy)
+
+    assert status.evidence[1].endswith("its state may not be seen by this role")
+    assert "pg_prepared_xacts" in status.evidence[2]
+    assert "(0)" not in status.hint
+
+
+@pytest.mark.parametrize(
+    ("query", "shown"),
+    [
+        ("INSERT INTO users (name)\n VALUES ('secret')", "INSERT INTO users (name) VALUES ("),
+        ("UPDATE users SET age = 41", "UPDATE users SET age"),
+        ("SELECT $x$secret$x$", "SELECT"),
+        ("ALTER ROLE app PASSWORD E'sec\\'ret'", "ALTER ROLE app PASSWORD E"),
+        ("SET app.token TO secret", "SET app.token"),
+        ("ALTER TABLE t1 ADD CHECK (n > 12)", "ALTER TABLE t1 ADD CHECK (n >"),
+        ("/* secret */ SELECT x", ""),
+        ("SELECT x -- secret", "SELECT x"),
+        ("<insufficient privilege>", ""),
+        ("select a, b, c, d, e, f, g, h, i", "select a, b, c, d, e, f, g,"),
+    ],
+)
+def test_of_a_statement_no_value_is_shown(query: str, shown: str) -> None:
+    assert first_words(query) == shown

@@ -24,6 +24,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import socket
 import struct
 import subprocess
@@ -48,10 +49,11 @@ _TEMPLATES_KEPT = 3
 class Refused(Exception):
     """The database can't be used; *rung* says how far the way to it led."""
 
-    def __init__(self, rung, message, final):
+    def __init__(self, rung, message, final, holders=()):
         super().__init__(message)
         self.rung = rung
         self.final = final
+        self.holders = list(holders)
 
 
 class NotChecked(Exception):
@@ -739,6 +741,30 @@ SELECT
       AND l.objid = split_part('{lock}', ', ', 2)::bigint::oid)
 """
 
+# The sessions that `_IN_PROGRESS` counts; a prepared transaction has none.
+_HOLDERS = """
+SELECT DISTINCT coalesce(l.pid, 0), coalesce(a.usename, ''), coalesce(a.application_name, ''),
+       coalesce(a.state, ''),
+       coalesce(to_char(coalesce(a.xact_start, a.state_change, a.backend_start)
+                        AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"'), ''),
+       coalesce(a.query, '')
+  FROM pg_locks l LEFT JOIN pg_class c ON l.locktype = 'relation' AND c.oid = l.relation
+  LEFT JOIN pg_stat_activity a ON a.pid = l.pid
+ WHERE l.granted AND l.pid IS DISTINCT FROM pg_backend_pid()
+   AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+   AND ((l.locktype = 'relation' AND c.oid IS NULL AND l.mode = 'AccessExclusiveLock')
+     OR (l.locktype = 'relation' AND c.relname = 'alembic_version'
+         AND l.mode IN ('RowExclusiveLock', 'ShareRowExclusiveLock', 'AccessExclusiveLock'))
+     OR (l.locktype = 'advisory' AND a.application_name <> {own}
+         AND l.classid = split_part('{lock}', ', ', 1)::bigint::oid
+         AND l.objid = split_part('{lock}', ', ', 2)::bigint::oid))
+ ORDER BY 1
+"""
+
+# Where the first value of a statement may begin: a literal, a comment, SET name TO value.
+_VALUE = re.compile(r"""['$=]|--|/\*|\b\d|\bTO\b""", re.IGNORECASE)
+_MOST_WORDS = 8
+
 # Tables leave traces in the catalog's statistics when they are dropped; `stamp` leaves none.
 _TRACES = """
 SELECT coalesce(sum(n_tup_ins), 0), coalesce(sum(n_tup_del), 0)
@@ -751,9 +777,11 @@ def server_facts(link, own):
     names = ("system", "database", "user", "search_path", "address", "version", "started")
     identity = dict(zip(names, link.rows(_IDENTITY)[0]))
     inserted, deleted = link.rows(_TRACES)[0]
+    busy = in_progress(link, own)
     return {
         "identity": identity,
-        "in_progress": in_progress(link, own),
+        "in_progress": busy,
+        "holders": holders(link, own) if busy else [],
         "traces": {"inserted": int(inserted), "deleted": int(deleted)},
     }
 
@@ -769,6 +797,22 @@ def in_progress(link, own):
     if holders:
         found.append("the migration lock is held by " + holders)
     return found
+
+
+def holders(link, own):
+    """The sessions behind `in_progress`, each with what it did last, but for any value."""
+    names = ("pid", "role", "application", "state", "since")
+    return [
+        dict(zip(names, row), query=first_words(row[-1]))
+        for row in link.rows(_HOLDERS.format(lock=LOCK, own=literal(own)))
+    ]
+
+
+def first_words(query):
+    """The beginning of *query*, up to where a value may stand: it may be a secret."""
+    if query.startswith("<"):  # <insufficient privilege>
+        return ""
+    return " ".join(_VALUE.split(query, 1)[0].split()[:_MOST_WORDS])
 
 
 # --- The catalog's fingerprint ------------------------------------------------------
@@ -1297,14 +1341,16 @@ def _lock(link, door, end):
     """Hold the lock of migrators, on a connection that nothing else uses."""
     while not link.rows("SELECT pg_try_advisory_lock(" + LOCK + ")")[0][0]:
         if time.monotonic() >= end:
-            raise Refused("lock", "another migration holds the lock", True)
+            words = "another migration holds the lock"
+            raise Refused("lock", words, True, holders(link, door.name))
         time.sleep(_PAUSE_S)
     while True:
         busy = in_progress(link, door.name)
         if not busy:
             return
         if time.monotonic() >= end:
-            raise Refused("lock", "another migration is going on: " + "; ".join(busy), True)
+            words = "another migration is going on: " + "; ".join(busy)
+            raise Refused("lock", words, True, holders(link, door.name))
         time.sleep(_PAUSE_S)
 
 
@@ -1355,9 +1401,19 @@ def _lint(project, door, link, request):
     with _scratch(project, door, link, made.name):
         models = schema_facts(project, words, request.get("metadata"))
     facts["findings"] += [
-        ["models", "", kind + " " + what] for kind, what in models.get("drift") or ()
+        ["models", "", _disagreement(kind, what)] for kind, what in models.get("drift") or ()
     ]
     return facts
+
+
+def _disagreement(kind, what):
+    """A difference between models and migrations, in words; *kind* is Alembic's."""
+    how, _, thing = kind.partition("_")
+    if how == "add":
+        return "the models have the " + thing + " " + what + ", which no migration makes"
+    if how == "remove":
+        return "the models lack the " + thing + " " + what + ", which the migrations make"
+    return "models and migrations differ: " + kind.replace("_", " ") + " " + what
 
 
 _ACTIONS = {
@@ -1378,6 +1434,7 @@ def main(text):
         found = answer(json.loads(text))
     except Refused as error:
         found = {"error": "Refused", "rung": error.rung, "message": str(error).strip()[-2000:]}
+        found["holders"] = error.holders
     except BaseException as error:  # whatever env.py raises is the answer
         found = {"error": type(error).__name__, "message": str(error).strip()[-2000:]}
     sys.stdout.write("\n" + SENTINEL + json.dumps(found) + "\n")

@@ -225,12 +225,24 @@ def test_a_catalog_that_was_changed_by_hand_is_named_fact_by_fact(database: Data
 
 
 def test_a_migration_in_progress_is_told_from_no_migration(database: Database) -> None:
-    held = database.hold("BEGIN; CREATE TABLE users (id int)")
+    held = database.hold(
+        "BEGIN; CREATE TABLE users (id int); COMMENT ON TABLE users IS 'only-for-me'"
+    )
     with held:
-        document = database.unstale("db.status", "--json").must(4).document()
+        answer = database.unstale("db.status", "--json").must(4)
 
+    document = answer.document()
     assert document["state"] == "migrating"
     assert "tables are being created" in document["evidence"][0]
+    assert document["read"] is False
+    (holder,) = document["holders"]
+    assert (holder["role"], holder["application"]) == ("app", "psql")
+    assert (holder["state"], holder["query"]) == (
+        "idle in transaction",
+        "COMMENT ON TABLE users IS",
+    )
+    assert f"pg_terminate_backend({holder['pid']})" in document["next"]
+    assert "only-for-me" not in answer.text
     assert database.unstale("db.status", "--json").must(3).document()["state"] == "empty"
 
 
@@ -303,6 +315,19 @@ def test_the_history_is_linted_on_databases_that_are_gone_after_it(database: Dat
     assert [name for name in database.others() if not name.startswith("unstale_r_")] == [
         name for name in others if not name.startswith("unstale_r_")
     ]
+
+
+def test_what_the_models_lack_is_told_of_a_history_in_words(database: Database) -> None:
+    _upgrade(database)
+    database.replace("models.py", '    Column("name", String(40), nullable=False),\n', "")
+    database.replace(
+        "models.py", '    CheckConstraint("name <> \'\'", name="users_have_a_name"),\n', ""
+    )
+
+    answer = database.unstale("db.check", "--history").must(3)
+
+    words = "models: the models lack the column users.name, which the migrations make"
+    assert words in answer.out
 
 
 def test_several_locations_and_both_heads_work(database: Database) -> None:
