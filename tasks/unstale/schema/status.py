@@ -126,7 +126,8 @@ STATES: Mapping[str, State] = {
 
 _UNKNOWN = ("no-metadata", "no-models", "unrepeatable", "migrating")
 
-# What a person or another tool added is theirs; what is missing or other is drift.
+# What a person or another tool added is theirs; what is missing or other is drift. So is a
+# column that rows can't be without, though the models lack it.
 _HARMLESS = ("remove_table", "remove_column", "remove_index", "remove_constraint", "remove_fk")
 
 
@@ -388,6 +389,8 @@ class _Seen:
     moved: tuple[str, ...]
     unmigrated: tuple[str, ...]
     drift: tuple[tuple[str, str], ...]
+    unfilled: tuple[str, ...]
+    """Columns that the models lack, NOT NULL and without a default."""
     suggestion: str
     models: int | None
     """Tables of the models; None without metadata."""
@@ -435,6 +438,7 @@ class _Seen:
             moved=tuple(facts.get("moved", ())),
             unmigrated=tuple(facts.get("unmigrated", ())),
             drift=tuple((str(kind), str(what)) for kind, what in facts.get("drift", ())),
+            unfilled=tuple(facts.get("unfilled", ())),
             suggestion=str(facts.get("suggestion", "")).strip(),
             models=models,
             effective=int(facts.get("effective", 1)),
@@ -457,14 +461,25 @@ class _Seen:
     @property
     def found_drift(self) -> tuple[tuple[str, str], ...]:
         """What the models have and the tables do not, or have in another way."""
-        return tuple(one for one in self.drift if one[0] not in _HARMLESS)
+        return tuple(
+            (kind, what)
+            for kind, what in self.drift
+            if kind not in _HARMLESS or (kind == "remove_column" and what in self.unfilled)
+        )
 
     @property
     def remarks(self) -> tuple[str, ...]:
         """What is remarkable in any state."""
         tables = [what for kind, what in self.drift if kind == "remove_table"]
         others = [what for _, what in self.foreign]
+        columns = [
+            what
+            for kind, what in self.drift
+            if kind == "remove_column" and what not in self.unfilled
+        ]
+        do = "does" if len(columns) == 1 else "do"
         return (
+            *([f"the models lack {', '.join(columns)}, which {do} no harm"] if columns else []),
             *([f"tables of nobody's models: {', '.join(tables)}"] if tables else []),
             *([f"of nobody's migrations: {', '.join(others[:10])}"] if others else []),
         )
@@ -506,6 +521,17 @@ def _foreign(differences: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], .
         return owner in relations or kind == "sequence"
 
     return tuple(one for one in differences if one[0] == "added" and is_apart(one[1]))
+
+
+def _beside_tables(seen: _Seen) -> tuple[str, ...]:
+    """How the models differ from the tables."""
+    told = [
+        f"the models lack {what}, which is NOT NULL without a default: each insert of theirs fails"
+        if kind == "remove_column"
+        else f"{kind.replace('_', ' ')} {what}"
+        for kind, what in seen.found_drift
+    ]
+    return tuple(told[:_MOST]) or (f"not there: {', '.join(seen.missing)}",)
 
 
 def _advice(seen: _Seen, state: str) -> str:
@@ -584,11 +610,7 @@ def _beside_models(seen: _Seen) -> Iterator[Named]:
     if made:
         yield "incomplete", (f"made by the migrations and not there: {', '.join(made)}",)
     if seen.found_drift or seen.missing:
-        yield (
-            "drifted",
-            tuple(f"{kind.replace('_', ' ')} {what}" for kind, what in seen.found_drift[:10])
-            or (f"not there: {', '.join(seen.missing)}",),
-        )
+        yield "drifted", _beside_tables(seen)
     if seen.altered:
         yield "altered", tuple(f"{how}: {what}" for how, what in seen.altered[:10])
     if seen.unrepeatable:

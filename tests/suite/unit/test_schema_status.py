@@ -292,6 +292,34 @@ def test_the_document_has_the_contracts_keys() -> None:
     assert document["pending"] == document["missing_tables"] == document["drift"] == []
 
 
+# --- What the models lack ---
+
+
+def test_a_column_that_rows_can_not_be_without_is_drift_though_the_models_lack_it() -> None:
+    lacking = {"drift": [["remove_column", "users.nick"]], "unfilled": ["users.nick"]}
+
+    status = judge(CURRENT | lacking)
+
+    assert status.state == "drifted"
+    assert status.evidence[0].startswith("the models lack users.nick, which is NOT NULL without")
+    assert next(one.word for one in status.witnesses if one.name == "models") == "failed"
+
+
+@pytest.mark.parametrize(
+    ("columns", "words"),
+    [
+        (["users.nick"], "the models lack users.nick, which does no harm"),
+        (["users.a", "users.b"], "the models lack users.a, users.b, which do no harm"),
+    ],
+    ids=["one", "two"],
+)
+def test_a_column_that_fills_itself_is_named_and_no_drift(columns: list[str], words: str) -> None:
+    status = judge(CURRENT | {"drift": [["remove_column", one] for one in columns]})
+
+    assert status.state == "current"
+    assert status.evidence == (words,)
+
+
 # --- A revision that the code does not know ---
 
 B = "/app/migrations/versions/b.py"

@@ -663,7 +663,8 @@ def _compared(context, metadata, inspector, tables, words):
     missing = [one for one in wanted if one not in there]
     names = {name for _, name in tables}
     script = produce_migrations(context, metadata)
-    drift = [_difference(one) for one in _flat(script.upgrade_ops.as_diffs())]
+    diffs = list(_flat(script.upgrade_ops.as_diffs()))
+    drift = [_difference(one) for one in diffs]
     shown = {_shown(one, default) for one in there} | {".".join(one) for one in there}
     drift = [one for one in drift if one[0] != "add_table" or one[1] not in shown]
     try:
@@ -684,8 +685,20 @@ def _compared(context, metadata, inspector, tables, words):
             _shown(one, default) for one in missing if not any(one[1] in word for word in words)
         ),
         "drift": drift,
+        # Columns that the models lack, and that a row can't be without.
+        "unfilled": sorted(
+            _difference(one)[1]
+            for one in diffs
+            if one[0] == "remove_column" and not _fills_itself(one[3])
+        ),
         "suggestion": suggestion,
     }
+
+
+def _fills_itself(column):
+    """Whether a row may be inserted that says nothing of *column*."""
+    # A default of the server is also that of a sequence, an identity or an expression.
+    return column.nullable or column.server_default is not None or column.autoincrement is True
 
 
 def _flat(diffs):

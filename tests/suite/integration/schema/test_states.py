@@ -224,6 +224,30 @@ def test_a_catalog_that_was_changed_by_hand_is_named_fact_by_fact(database: Data
     }
 
 
+HARMLESS = {
+    "nullable": "nick text",
+    "default": "nick text NOT NULL DEFAULT ''",
+    "sequence": "nick serial",
+    "identity": "nick int GENERATED ALWAYS AS IDENTITY",
+    "expression": "nick text NOT NULL GENERATED ALWAYS AS (lower(name)) STORED",
+    "the domain's default": "nick word NOT NULL",
+}
+
+
+@pytest.mark.parametrize("column", HARMLESS)
+def test_a_column_that_fills_itself_is_no_drift_though_the_models_lack_it(
+    column: str, database: Database
+) -> None:
+    _upgrade(database)
+    database.sql("CREATE DOMAIN word AS text DEFAULT ''")
+    database.sql(f"ALTER TABLE users ADD {HARMLESS[column]}")
+
+    document = database.unstale("db.status", "--json").must(0).document()
+
+    assert document["state"] == "current"
+    assert "the models lack users.nick, which does no harm" in document["evidence"]
+
+
 def test_a_migration_in_progress_is_told_from_no_migration(database: Database) -> None:
     held = database.hold(
         "BEGIN; CREATE TABLE users (id int); COMMENT ON TABLE users IS 'only-for-me'"
