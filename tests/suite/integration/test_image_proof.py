@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import threading
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -232,14 +230,10 @@ def test_a_tree_that_moves_during_the_build_gets_no_stamp(make: Make) -> None:
     checkout = make(WITH_RUN % f"sleep 4; : {uuid.uuid4().hex}")
     name = status(checkout, code=3)["image"]
 
-    def edit() -> None:
-        time.sleep(2.5)
-        checkout.append("src/app.txt", "two\n")
-
-    editor = threading.Thread(target=edit)
-    editor.start()
-    result = checkout.inv("image.build").must(4)
-    editor.join()
+    build = checkout.start("image.build")
+    build.wait_for("RUN sleep 4")
+    checkout.append("src/app.txt", "two\n")
+    result = build.end().must(4)
 
     assert "changed while the build was going on" in result.err
     assert docker("image", "inspect", name, code=None).code != 0
