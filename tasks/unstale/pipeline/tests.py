@@ -24,6 +24,7 @@ __all__ = ["TestRun", "arguments_for", "judge", "run_tests", "told"]
 
 _LARGEST_FILE = 100 * 1024 * 1024
 _SHOWN = 10
+_WITH_VALUE = frozenset({"-c", "-k", "-m", "-n", "-o", "-p", "-r", "-W"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +47,31 @@ class TestRun:
 
 
 def arguments_for(suite: Sequence[str], given: Sequence[str]) -> tuple[str, ...]:
-    """The runner's arguments: the suite's paths, unless one of them is given."""
+    """The runner's arguments: the suite's; its options alone, if one of its paths is given."""
+    paths = _paths(suite)
     names_own = any(
         argument == path or argument.startswith((f"{path}/", f"{path}::"))
         for argument in given
-        for path in suite
+        for path in paths
     )
-    return (*(() if names_own else suite), *given)
+    kept = [word for word in suite if word not in paths] if names_own else suite
+    return (*kept, *given)
+
+
+def _paths(suite: Sequence[str]) -> frozenset[str]:
+    """The words of *suite* that are neither an option nor the value of one."""
+    return frozenset(
+        word
+        for before, word in zip(("", *suite), suite, strict=False)
+        if not word.startswith("-")
+        and before not in _WITH_VALUE
+        and not (before.startswith("--") and "=" not in before and _is_plain(word))
+    )
+
+
+def _is_plain(word: str) -> bool:
+    """Whether *word* is no path by its looks: ``--maxfail 3``, ``--tb short``."""
+    return "/" not in word and ".py" not in word
 
 
 def told(image_id: str | None, schema: SchemaStatus | None) -> dict[str, str]:

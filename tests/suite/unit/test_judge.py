@@ -304,13 +304,32 @@ def test_the_first_to_die_comes_first(container: ContainerFact) -> None:
         (("tests/smoke",), ("tests/smoke/test_a.py",), ("tests/smoke/test_a.py",)),
         (("tests/smoke/a.py",), ("tests/smoke/a.py::test",), ("tests/smoke/a.py::test",)),
         (("tests/smoke",), ("tests/smoke2",), ("tests/smoke", "tests/smoke2")),
+        (("one", "two"), ("two/test_a.py",), ("two/test_a.py",)),
         ((), ("-k", "x"), ("-k", "x")),
     ],
 )
-def test_a_path_of_the_suite_replaces_the_whole_suite(
+def test_a_path_of_the_suite_replaces_all_of_its_paths(
     suite: tuple[str, ...], given: tuple[str, ...], expected: tuple[str, ...]
 ) -> None:
     assert arguments_for(suite, given) == expected
+
+
+@pytest.mark.parametrize(
+    ("suite", "expected"),
+    [
+        (("tests/api", "--override-ini=a=b"), ("--override-ini=a=b",)),
+        (("-m", "slow", "tests/api"), ("-m", "slow")),
+        (("tests/api", "-o", "log_file=tests/log"), ("-o", "log_file=tests/log")),
+        (("--maxfail", "3", "-x", "tests/api"), ("--maxfail", "3", "-x")),
+        (("--cov", "tests/api"), ("--cov",)),
+    ],
+)
+def test_a_path_of_the_suite_leaves_the_options_of_the_suite(
+    suite: tuple[str, ...], expected: tuple[str, ...]
+) -> None:
+    given = "tests/api/test_a.py::test_it"
+
+    assert arguments_for(suite, [given]) == (*expected, given)
 
 
 # --- Taking the evidence ---
