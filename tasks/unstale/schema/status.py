@@ -406,6 +406,8 @@ class _Seen:
     identity: Identity | None
     differing: tuple[str, ...] | None
     """Migration files that are not as in the tree; None: not checked."""
+    unbuilt: tuple[str, ...]
+    """Those of the tree that are not where the migrations ran."""
     pending: tuple[str, ...]
     altered: tuple[tuple[str, str], ...]
     """How the catalog differs from that of these migrations."""
@@ -428,6 +430,7 @@ class _Seen:
         foreign = _foreign(differences)
         heads, applied = tuple(facts["heads"]), tuple(facts.get("applied", ()))
         in_progress = tuple(server.get("in_progress", ()))
+        scripts = facts.get("scripts") or {}
         return cls(
             applied=applied,
             heads=heads,
@@ -449,7 +452,8 @@ class _Seen:
             holders=_holders(server),
             traces=(int(traces["inserted"]), int(traces["deleted"])) if traces else None,
             identity=Identity(**identity) if identity else None,
-            differing=_differing(facts.get("scripts") or {}, in_tree),
+            differing=_differing(scripts, in_tree),
+            unbuilt=tuple(sorted(set(in_tree or ()) - set(scripts))),
             altered=tuple(one for one in differences if one not in foreign),
             foreign=foreign,
             unrepeatable=str((reference or {}).get("failed", "")),
@@ -466,6 +470,11 @@ class _Seen:
             for kind, what in self.drift
             if kind not in _HARMLESS or (kind == "remove_column" and what in self.unfilled)
         )
+
+    @property
+    def missing_revisions(self) -> tuple[str, ...]:
+        """What is applied and not among the scripts."""
+        return tuple(one for one in self.applied if one not in self.available)
 
     @property
     def remarks(self) -> tuple[str, ...]:
@@ -539,6 +548,10 @@ def _advice(seen: _Seen, state: str) -> str:
     match state:
         case "migrating":
             return _to_end(seen.holders)
+        case "image-older" if seen.differing is None:
+            return "switch to the branch that has it, or to a newer image, or inv db.reset"
+        case "image-older" if not seen.unbuilt:
+            return "switch to the branch that has it, or inv db.reset: no build brings it"
         case _:
             return ""
 
@@ -549,14 +562,13 @@ def _state(seen: _Seen) -> Named:
 
 def _candidates(seen: _Seen) -> Iterator[Named]:
     """The states that explain what was seen, the most telling first."""
-    unknown = [one for one in seen.applied if one not in seen.available]
     is_applied = set(seen.applied) == set(seen.heads)
     if seen.in_progress:
         yield "migrating", (*seen.in_progress, *map(str, seen.holders))
     if not seen.heads:
         yield "no-migrations", ("the folder of migrations has no revision",)
-    if unknown:
-        yield "image-older", (f"applied and not known here: {', '.join(unknown)}",)
+    if seen.missing_revisions:
+        yield "image-older", _unknown_here(seen)
     if not seen.applied:
         yield _without_version(seen)
     if not is_applied and len(seen.heads) > 1:
@@ -568,11 +580,23 @@ def _candidates(seen: _Seen) -> Iterator[Named]:
     yield _or_stale(seen, *next(_beside_models(seen)))
 
 
+def _unknown_here(seen: _Seen) -> tuple[str, ...]:
+    """What is applied and not known, and where it is not."""
+    unknown = f"applied and not known here: {', '.join(seen.missing_revisions)}"
+    if seen.unbuilt:
+        return (unknown, f"in the tree and not in the image: {_names(seen.unbuilt)}")
+    return (unknown,) if seen.differing is None else (unknown, "the tree has no such file, either")
+
+
+def _names(paths: Sequence[str]) -> str:
+    """The first of *paths*, without their folders."""
+    return ", ".join(path.rpartition("/")[2] for path in paths[:5])
+
+
 def _or_stale(seen: _Seen, state: str, evidence: tuple[str, ...]) -> Named:
     """*state*, unless the migrations that say so are not those of the tree."""
     if seen.differing and state in ("current", "behind", "no-metadata"):
-        names = ", ".join(name.rpartition("/")[2] for name in seen.differing[:5])
-        return "scripts-stale", (f"not as in the tree: {names}", *evidence)
+        return "scripts-stale", (f"not as in the tree: {_names(seen.differing)}", *evidence)
     return state, evidence
 
 

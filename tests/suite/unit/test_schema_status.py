@@ -325,6 +325,25 @@ def test_a_column_that_fills_itself_is_named_and_no_drift(columns: list[str], wo
 B = "/app/migrations/versions/b.py"
 
 
+@pytest.mark.parametrize(
+    ("tree", "hint", "evidence"),
+    [
+        ({B: "1"}, "switch to the branch that has it, or inv db.reset", "the tree has no such"),
+        ({B: "1", "/app/migrations/versions/z.py": "2"}, "inv image.build db.migrate", "z.py"),
+        (None, "or to a newer image", "applied and not known here: z"),
+    ],
+    ids=["the tree has it neither", "the tree has it", "no tree to look at"],
+)
+def test_a_build_is_advised_only_where_it_brings_the_revision(
+    tree: dict[str, str] | None, hint: str, evidence: str
+) -> None:
+    status = judge(_facts("image-older"), tree)
+
+    assert status.hint.startswith(hint) or hint in status.hint
+    assert ("image.build" in status.hint) == ("image.build" in hint)
+    assert evidence in status.evidence[-1]
+
+
 # --- A migration that goes on ---
 
 
