@@ -9,7 +9,7 @@ same migrations), and the state that explains them is named.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -88,11 +88,12 @@ STATES: Mapping[str, State] = {
     ),
     "moved": State("tables are in another schema than the models look for them in", "inv db.check"),
     "drifted": State(
-        "the tables are not what the models say", "alembic revision --autogenerate, or inv db.reset"
+        "the tables are not what the models say",
+        "inv db.check: it tells whether the tables were changed, or the models",
     ),
     "altered": State(
         "the catalog is not what these migrations make: somebody changed it by hand",
-        "inv db.reset",
+        "inv db.reset, or undo by hand what is named above",
     ),
     "no-metadata": State(
         "env.py names no models, so tables can't be compared with them",
@@ -341,7 +342,8 @@ def judge(facts: Mapping[str, Any], in_tree: Mapping[str, str] | None = None) ->
         ),
         models_checked=seen.models is not None and seen.models > 0,
         evidence=(*evidence, *seen.remarks),
-        suggestion=seen.suggestion,
+        # In any other state the migration is there already, or the tables are wrong.
+        suggestion=seen.suggestion if state in ("drifted", "hollow") else "",
         witnesses=_witnesses(seen),
         identity=seen.identity,
         scripts=dict(facts.get("scripts") or {}),
@@ -523,13 +525,36 @@ def _foreign(differences: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], .
     relations = {what.partition(" ")[2] for what in added if what.startswith("relation ")}
 
     def is_apart(what: str) -> bool:
-        kind, _, name = what.partition(" ")
+        kind = what.partition(" ")[0]
         if kind in ("schema", "extension", "function", "enum", "domain"):
             return True
-        owner = name if name in relations else name.rpartition(".")[0]
-        return owner in relations or kind == "sequence"
+        return _is_of(what, relations) or kind == "sequence"
 
     return tuple(one for one in differences if one[0] == "added" and is_apart(one[1]))
+
+
+def _is_of(fact: str, relations: Container[str]) -> bool:
+    """Whether *fact* is of, or in, one of *relations*."""
+    name = fact.partition(" ")[2]
+    return name in relations or name.rpartition(".")[0] in relations
+
+
+def _in_catalog(seen: _Seen) -> tuple[str, ...]:
+    """How the catalog differs, what the rest hangs on first; a lost table says it for its own."""
+    whole = {
+        (how, what.partition(" ")[2])
+        for how, what in seen.altered
+        if how != "changed" and what.startswith("relation ")
+    }
+    told = [
+        (how, what)
+        for how, what in seen.altered
+        if what.startswith("relation ")
+        or not _is_of(what, {name for change, name in whole if change == how})
+    ]
+    told.sort(key=lambda one: not one[1].startswith("relation "))
+    more = [f"and {len(told) - _MOST} facts more: --json"] if len(told) > _MOST else []
+    return (*(f"{how}: {what}" for how, what in told[:_MOST]), *more)
 
 
 def _beside_tables(seen: _Seen) -> tuple[str, ...]:
@@ -552,6 +577,14 @@ def _advice(seen: _Seen, state: str) -> str:
             return "switch to the branch that has it, or to a newer image, or inv db.reset"
         case "image-older" if not seen.unbuilt:
             return "switch to the branch that has it, or inv db.reset: no build brings it"
+        case "drifted" if seen.reference == "":
+            add = "add to the models what they lack, or " if seen.unfilled else ""
+            return f"{add}alembic revision --autogenerate, then inv db.migrate"
+        case "drifted" if seen.reference is not None:
+            return (
+                "alembic revision --autogenerate if the models were changed,"
+                " inv db.reset if the tables were"
+            )
         case _:
             return ""
 
@@ -632,11 +665,15 @@ def _beside_models(seen: _Seen) -> Iterator[Named]:
     if seen.moved and len(seen.moved) >= len(seen.missing):
         yield "moved", seen.moved
     if made:
-        yield "incomplete", (f"made by the migrations and not there: {', '.join(made)}",)
-    if seen.found_drift or seen.missing:
-        yield "drifted", _beside_tables(seen)
+        names = f"made by the migrations and not there: {', '.join(made)}"
+        yield "incomplete", (names, *_in_catalog(seen))
+    differs = bool(seen.found_drift or seen.missing)
+    # Before "drifted": no migration mends what the migrations did not make.
     if seen.altered:
-        yield "altered", tuple(f"{how}: {what}" for how, what in seen.altered[:10])
+        beside = [f"models: {one}" for one in _beside_tables(seen)] if differs else []
+        yield "altered", (*_in_catalog(seen), *beside)
+    if differs:
+        yield "drifted", _beside_tables(seen)
     if seen.unrepeatable:
         yield "unrepeatable", (seen.unrepeatable,)
     # Every fact of the catalog is what the migrations make: that is the stronger proof.
@@ -717,10 +754,12 @@ def suggested(status: SchemaStatus) -> tuple[str, ...]:
     """The migration that Alembic would write, in lines; none where it would mend nothing."""
     lines = [line for line in status.suggestion.splitlines() if line.strip()]
     body = [line for line in lines if not line.lstrip().startswith("#")]
-    if not body or status.state not in ("drifted", "incomplete", "hollow"):
+    if not body:
         return ()
+    is_sure = any(one.name == "reference" and one.word == "ok" for one in status.witnesses)
+    sure = "" if is_sure or status.state == "hollow" else ", if the tables are what migrations made"
     more = [f"  ... and {len(body) - 20} lines more"] if len(body) > 20 else []
-    return ("A migration for it would be:", *(f"  {line}" for line in body[:20]), *more)
+    return (f"A migration for it would be{sure}:", *(f"  {line}" for line in body[:20]), *more)
 
 
 def require_current(status: SchemaStatus) -> None:

@@ -320,6 +320,77 @@ def test_a_column_that_fills_itself_is_named_and_no_drift(columns: list[str], wo
     assert status.evidence == (words,)
 
 
+# --- What the migrations did not make ---
+
+
+def test_what_no_migration_made_is_altered_whatever_the_models_say() -> None:
+    lost = {"drift": [["add_fk", "orders.fk_orders_user"]]} | SUGGESTED
+
+    status = judge(CURRENT | lost | NO_KEY)
+
+    assert status.state == "altered"
+    assert status.evidence == (
+        "missing: constraint public.orders.fk_orders_user",
+        "missing: constraint public.users.pk_users",
+        "models: add fk orders.fk_orders_user",
+    )
+    assert "db.reset" in status.hint
+    assert "migration" not in status.hint
+    assert status.suggestion == ""
+
+
+@pytest.mark.parametrize(
+    ("reference", "hint"),
+    [
+        ({}, "inv db.check"),
+        (EQUAL, "alembic revision --autogenerate"),
+        ({"reference": {"why_not": "no CREATEDB"}}, "if the models were changed"),
+    ],
+    ids=["not asked", "equal", "not heard"],
+)
+def test_a_migration_is_advised_where_the_tables_are_known_to_be_right(
+    reference: dict[str, Any], hint: str
+) -> None:
+    assert hint in judge(CURRENT | BROKEN["drifted"] | reference).hint
+
+
+def test_a_suggested_migration_says_what_it_rests_on() -> None:
+    facts = CURRENT | BROKEN["drifted"] | SUGGESTED
+
+    assert "if the tables are what migrations made:" in str(problem(judge(facts)))
+    assert "would be:" in str(problem(judge(facts | EQUAL)))
+
+
+def test_a_table_that_a_migration_makes_is_in_no_suggested_migration() -> None:
+    status = judge(_facts("incomplete") | SUGGESTED)
+
+    assert status.suggestion == ""
+    assert "op.add_column" not in str(problem(status))
+
+
+def test_a_lost_table_says_it_for_all_that_is_in_it() -> None:
+    lost = [
+        ["missing", "column public.users.id"],
+        ["missing", "constraint public.users.users_pkey"],
+        ["missing", "enum public.mood"],
+        ["missing", "relation public.users"],
+    ]
+
+    status = judge(CURRENT | {"reference": {"differences": lost}})
+
+    assert status.evidence == ("missing: relation public.users", "missing: enum public.mood")
+    assert len(status.drift) == 4
+
+
+def test_more_facts_than_a_person_reads_are_counted() -> None:
+    many = [["missing", f"enum public.e{number:02}"] for number in range(12)]
+
+    evidence = judge(CURRENT | {"reference": {"differences": many}}).evidence
+
+    assert len(evidence) == 11
+    assert evidence[-1] == "and 2 facts more: --json"
+
+
 # --- A revision that the code does not know ---
 
 B = "/app/migrations/versions/b.py"

@@ -248,6 +248,46 @@ def test_a_column_that_fills_itself_is_no_drift_though_the_models_lack_it(
     assert "the models lack users.nick, which does no harm" in document["evidence"]
 
 
+def test_a_column_that_breaks_each_insert_is_drift_and_by_hand_for_four_witnesses(
+    database: Database,
+) -> None:
+    _upgrade(database)
+    database.sql("ALTER TABLE users ADD nick text NOT NULL")
+
+    seen = database.unstale("db.status", "--json").must(3).document()
+    known = database.unstale("db.check", "--json").must(3).document()
+
+    assert seen["state"] == "drifted"
+    assert seen["witnesses"]["models"]["verdict"] == "failed"
+    assert "users.nick" in seen["evidence"][0]
+    assert known["state"] == "altered"
+    assert known["evidence"][0] == "added: column public.users.nick"
+    assert "autogenerate" not in known["next"]
+
+
+def test_what_was_lost_by_hand_is_named_and_no_migration_is_advised(database: Database) -> None:
+    key = ", ForeignKey('users.id', name='fk_user'), primary_key=True"
+    made = ', sa.ForeignKey("users.id", name="fk_user"), primary_key=True'
+    database.replace("models.py", "import Check", "import ForeignKey, Check")
+    database.replace(
+        "models.py", 'orders = Table("Order", metadata, Column("id", Integer, primary_key=True))',
+        f'orders = Table("Order", metadata, Column("id", Integer{key}))',
+    )  # fmt: skip
+    database.replace("migrations/versions/0002_orders.py", ", primary_key=True", made)
+    _upgrade(database)
+    assert database.unstale("db.check").must(0)
+    database.sql("ALTER TABLE users DROP CONSTRAINT users_pkey CASCADE")
+
+    answer = database.unstale("db.check", "--json").must(3)
+
+    document = answer.document()
+    assert document["state"] == "altered"
+    assert "missing: constraint public.users.users_pkey" in document["evidence"]
+    assert "missing: constraint public.Order.fk_user" in document["evidence"]
+    assert document["suggestion"] == ""
+    assert "autogenerate" not in answer.text
+
+
 def test_a_migration_in_progress_is_told_from_no_migration(database: Database) -> None:
     held = database.hold(
         "BEGIN; CREATE TABLE users (id int); COMMENT ON TABLE users IS 'only-for-me'"
