@@ -186,6 +186,8 @@ def image_verify(result: VerifyResult) -> tuple[str, ...]:
 
 def schema(status: SchemaStatus | None) -> tuple[str, ...]:
     """The state of the schema, and what each witness says."""
+    from unstale.schema.status import suggested
+
     if status is None:
         return ("not asked: the project has no migrations",)
     missing = f", missing: {', '.join(status.missing_tables)}" if status.missing_tables else ""
@@ -193,6 +195,7 @@ def schema(status: SchemaStatus | None) -> tuple[str, ...]:
     database = f"  database {where.database} as {where.user}" if where else ""
     none = "none" if status.was_read else "not read"
     tables = f"{len(status.tables)}{missing}" if status.was_read else none
+    detail = status.detail if status.detail not in status.evidence else ""
     return (
         f"{status.state}: {status.explanation}",
         f"  applied  {', '.join(status.applied) or none}",
@@ -200,6 +203,9 @@ def schema(status: SchemaStatus | None) -> tuple[str, ...]:
         f"  tables   {tables}",
         *(line for line in (database,) if line),
         *(f"  {one.name:<9} {one.word}: {one.detail}" for one in status.witnesses),
+        *(f"  {line}" for line in detail.splitlines()),
+        *(f"  {line}" for line in status.evidence),
+        *suggested(status),
     )
 
 

@@ -55,7 +55,8 @@ STATES: Mapping[str, State] = {
     "empty": State("no migration was applied, and there is no table", "inv db.migrate"),
     "downgraded": State("every migration was undone again", "inv db.migrate"),
     "unversioned": State(
-        "there are tables, but no migration is recorded as applied: create_all made them",
+        "there are tables, but no migration is recorded as applied: most likely create_all"
+        " made them",
         "inv db.reset, or `alembic stamp` by hand if they are right",
     ),
     "multiple-heads": State(
@@ -637,7 +638,8 @@ def _without_version(seen: _Seen) -> Named:
     """No migration is recorded as applied."""
     if seen.tables:
         shown = ", ".join(seen.tables[:5])
-        return "unversioned", (f"{len(seen.tables)} tables ({shown}), no row in the version table",)
+        row = "no row in the version table" if seen.has_version_table else "no version table"
+        return "unversioned", (f"{len(seen.tables)} tables ({shown}), and {row}",)
     if seen.begun_before_configure:
         return "rolled-back", ("a transaction was open before Alembic was configured",)
     if seen.has_version_table:
@@ -703,17 +705,41 @@ def _witness(name: str, is_good: bool, detail: str) -> Witness:  # noqa: FBT001 
 
 def _scripts_witness(seen: _Seen, *, is_applied: bool) -> Witness:
     if not is_applied or seen.differing:
-        return Witness("scripts", "failed", "applied or files differ")
+        return Witness("scripts", "failed", _scripts_fault(seen))
     if seen.differing is None:
         return Witness("scripts", "ok", "applied is what is available; files: not checked")
     return Witness("scripts", "ok", "applied is what is available, and files are as in the tree")
 
 
+def _scripts_fault(seen: _Seen) -> str:
+    """Which of applied, available and files does not agree."""
+    unknown, pending = ", ".join(seen.missing_revisions), ", ".join(seen.pending)
+    told = [
+        *([] if seen.heads else ["no migration was found"]),
+        *([f"applied and not known here: {unknown}"] if unknown else []),
+        *([f"not applied: {pending}"] if pending else []),
+        *([f"not as in the tree: {_names(seen.differing)}"] if seen.differing else []),
+    ]
+    return "; ".join(told) or "applied is not what is available"
+
+
 def _models_witness(seen: _Seen) -> Witness:
     if not seen.models:
         return Witness("models", "not checked", "env.py names no models")
-    is_good = not seen.missing and not seen.found_drift
-    return _witness("models", is_good, f"{seen.models} tables of the models")
+    count = f"{seen.models} tables of the models"
+    other = [one for one in seen.found_drift if one[0] != "add_table"]
+    if not seen.missing and not seen.found_drift:
+        return Witness("models", "ok", count)
+    told = [
+        *([f"not there: {_first(seen.missing)}"] if seen.missing else []),
+        *([f"not alike: {_first([what for _, what in other])}"] if other else []),
+    ]
+    return Witness("models", "failed", f"of {count}, {'; '.join(told)}")
+
+
+def _first(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more
 
 
 def _reference_witness(seen: _Seen) -> Witness:
@@ -723,7 +749,10 @@ def _reference_witness(seen: _Seen) -> Witness:
         return Witness("reference", "failed", seen.unrepeatable)
     if seen.reference:
         return Witness("reference", "not checked", seen.reference)
-    return _witness("reference", not seen.altered, "against a database of these migrations")
+    if seen.altered:
+        facts = _first(_in_catalog(seen))
+        return Witness("reference", "failed", f"these migrations make another catalog: {facts}")
+    return Witness("reference", "ok", "against a database of these migrations")
 
 
 def problem(status: SchemaStatus) -> UnstaleError | None:

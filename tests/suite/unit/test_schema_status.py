@@ -482,3 +482,58 @@ def test_a_session_that_may_not_be_seen_and_a_prepared_transaction_are_told() ->
 )
 def test_of_a_statement_no_value_is_shown(query: str, shown: str) -> None:
     assert first_words(query) == shown
+
+
+# --- Words ---
+
+
+def test_that_create_all_made_the_tables_is_no_certainty() -> None:
+    status = judge(CURRENT | {"applied": [], "has_version_table": False})
+
+    assert "most likely create_all" in status.explanation
+    assert status.evidence == ("1 tables (users), and no version table",)
+    assert "no row in the version table" in judge(CURRENT | {"applied": []}).evidence[0]
+
+
+@pytest.mark.parametrize(
+    ("change", "tree", "name", "detail"),
+    [
+        ({"applied": ["a"], "pending": ["b"]}, None, "scripts", "not applied: b"),
+        ({"applied": ["z"], "pending": []}, None, "scripts", "applied and not known here: z"),
+        ({}, {B: "2"}, "scripts", "not as in the tree: b.py"),
+        (BROKEN["no-migrations"], None, "scripts", "no migration was found"),
+        (
+            {"missing_tables": ["keys"], "drift": [["add_table", "keys"]], "models": 5},
+            None,
+            "models",
+            "of 5 tables of the models, not there: keys",
+        ),
+        (BROKEN["drifted"], None, "models", "of 1 tables of the models, not alike: users.age"),
+        (NO_KEY, None, "reference", "missing: constraint public.users.pk_users"),
+    ],
+    ids=["pending", "unknown", "files", "empty", "missing", "differing", "catalog"],
+)
+def test_a_witness_that_failed_says_what_it_saw(
+    change: dict[str, Any], tree: dict[str, str] | None, name: str, detail: str
+) -> None:
+    witness = next(one for one in judge(CURRENT | change, tree).witnesses if one.name == name)
+
+    assert witness.word == "failed"
+    assert detail in witness.detail
+
+
+def test_the_report_has_the_evidence_and_the_suggestion() -> None:
+    lines = text.schema(judge(CURRENT | BROKEN["drifted"] | EQUAL | SUGGESTED))
+
+    assert lines[-3:] == (
+        "  add column users.age",
+        "A migration for it would be:",
+        "  op.add_column('users')",
+    )
+
+
+def test_the_report_has_the_databases_own_words() -> None:
+    lines = text.schema(judge(_facts("unreachable")))
+
+    assert lines[-1] == "  OperationalError: connection refused"
+    assert "  heads    not read" in lines
