@@ -38,6 +38,7 @@ def look(bench: Bench, deployment: Deployment, line: Line) -> SchemaStatus | Non
     """Hear witnesses 0 to 2 and write nothing; None where it is not asked.
 
     Raises:
+        NotReady: the container of the database ended.
         CouldNotTell: the probe gave no answer.
 
     """
@@ -48,6 +49,7 @@ def check(bench: Bench, deployment: Deployment, line: Line) -> SchemaStatus | No
     """Hear all four; the server gets a database that is built from the migrations.
 
     Raises:
+        NotReady: the container of the database ended.
         CouldNotTell: the probe gave no answer.
 
     """
@@ -68,6 +70,7 @@ def migrate(
     A database that an upgrade can't put right is not touched: its state says why.
 
     Raises:
+        NotReady: the container of the database ended.
         MigrationFailed: with the failing revision and the database's own words.
         CouldNotTell: the probe gave no answer.
 
@@ -172,8 +175,24 @@ def _asked(
             **request,
         }
     )
+    _require_running(bench, deployment)
     result = _one_off(bench.ports, bench.site, deployment, ("-", text), line)
-    return status.answer(result.stdout)
+    facts = status.answer(result.stdout)
+    if facts.get("rung"):
+        _require_running(bench, deployment)
+    return facts
+
+
+def _require_running(bench: Bench, deployment: Deployment) -> None:
+    """Say at once that the stack's database ended: the probe sees only a name without address.
+
+    Raises:
+        NotReady: as `steps.require_running` tells it.
+
+    """
+    for one in steps.containers(bench.ports, deployment):
+        if one.service == bench.site.database and not one.one_off:
+            steps.require_running(bench.ports, one)
 
 
 def _upgrade(site: Site) -> dict[str, object]:
@@ -270,12 +289,14 @@ def _running(ports: Ports, site: Site, deployment: Deployment, service: str) -> 
 
 
 def _in_tree(bench: Bench, found: Mapping[str, str]) -> Mapping[str, str] | None:
-    """The SHA-256 of the tree's migrations, by their paths in the image.
+    """The SHA-256 of the tree's migrations, by their paths where they ran.
 
     None where no build copies them: nothing says which files they were.
     """
     site = bench.site
     name = site.settings.schema.service or site.runner
+    if name == "host":  # they ran where the tree is
+        return found or None
     service = site.stack.service(name)
     if not found or service is None or service.build is None:
         return None

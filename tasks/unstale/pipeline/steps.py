@@ -33,6 +33,7 @@ __all__ = [
     "deploy",
     "down",
     "remove_database",
+    "require_running",
     "require_service",
     "save_evidence",
     "up",
@@ -94,6 +95,32 @@ def database_container(ports: Ports, site: Site, deployment: Deployment) -> Cont
         if container.service == site.database and not container.one_off:
             return container
     raise NotReady(f"The database {site.database!r} is not running.", hint="inv stack.up")
+
+
+def require_running(ports: Ports, container: ContainerFact) -> None:
+    """Refuse a database whose container is not up: nobody need wait for that.
+
+    Raises:
+        NotReady: it ended, is paused or was never started; the cause is its own last words.
+
+    """
+    match container.status:
+        case "exited" | "dead":
+            memory = " (out of memory)" if container.oom_killed else ""
+            at = f" at {container.finished_at}" if container.finished_at else ""
+            what = f"ended with exit code {container.exit_code}{memory}{at}"
+        case "paused":
+            what = "is paused"
+        case "created":
+            what = "was never started"
+        case _:
+            return
+    unpause = f"docker unpause {container.name}"
+    raise NotReady(
+        f"The database {container.service!r} is not running: its container {what}.",
+        cause=evidence(ports.docker, container),
+        hint=unpause if container.status == "paused" else "inv stack.up",
+    )
 
 
 def database_up(ports: Ports, site: Site, deployment: Deployment, line: Line) -> str:

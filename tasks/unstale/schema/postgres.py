@@ -60,7 +60,7 @@ def rows(docker: Docker, container: ContainerFact, sql: str) -> tuple[tuple[str,
         raise CouldNotTell(
             f"The database {container.service!r} did not answer a query.",
             cause=(answer.stderr or answer.stdout).strip(),
-            hint="inv stack.logs",
+            hint="inv stack.logs" if container.status == "running" else "inv stack.up",
         )
     return tuple(tuple(line.split("\t")) for line in answer.stdout.splitlines() if line)
 

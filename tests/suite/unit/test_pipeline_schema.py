@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 from conftest import DONE
 from workshop import Workshop
 
-from unstale.errors import MigrationFailed
+from unstale.errors import CouldNotTell, MigrationFailed, NotReady
 from unstale.facts import ContainerFact
 from unstale.pipeline import schema
 from unstale.pipeline.images import Bench
 from unstale.pipeline.site import Deployment
-from unstale.ports import CommandResult, ComposeTarget, RunOptions
+from unstale.ports import Command, CommandResult, ComposeTarget, RunOptions
+from unstale.schema import postgres
 
 FACTS = {
     "heads": ["b"],
@@ -38,7 +39,7 @@ class Asked:
 
     def __call__(self, _where: str, options: RunOptions) -> CommandResult:
         if options.argv[-2:-1] != ("-",):
-            return DONE  # psql
+            return replace(DONE, stdout="7\n")  # psql
         self.requests.append(json.loads(options.argv[-1]))
         self.options.append(options)
         return replace(DONE, stdout=f"noise\nunstale-probe:{json.dumps(self.facts)}\n")
@@ -121,3 +122,90 @@ def test_a_migration_that_failed_is_named_without_sqlalchemys_advertisement(
         schema.migrate(*ask(), lambda _: None)
 
     assert caught.value.cause == "In revision a -> b\nDuplicateTable: t"
+
+
+def _database(container: ContainerFact, **changes: Any) -> ContainerFact:
+    labels = {"com.docker.compose.project": "demo"}
+    return replace(container, id="d", service="db", labels=labels, **changes)
+
+
+@pytest.mark.parametrize(
+    ("status", "words", "hint"),
+    [
+        ("exited", "ended with exit code 137", "inv stack.up"),
+        ("created", "was never started", "inv stack.up"),
+        ("paused", "is paused", "docker unpause"),
+    ],
+)
+@pytest.mark.parametrize("do", [schema.look, schema.check, schema.migrate, schema.preview])
+def test_a_database_that_is_not_up_is_told_at_once_with_its_last_words(
+    shop: Workshop,
+    ask: Callable[..., Any],
+    container: ContainerFact,
+    do: Callable[..., object],
+    status: str,
+    words: str,
+    hint: str,
+) -> None:
+    shop.docker.on_run = shop.docker.on_execute = asked = Asked(FACTS)
+    shop.docker.add(_database(container, status=status, exit_code=137))
+    shop.docker.printed["d"] = ("received smart shutdown request",)
+
+    with pytest.raises(NotReady, match=words) as caught:
+        do(*ask(), lambda _: None)
+
+    assert not asked.requests  # nothing waited for it
+    assert "received smart shutdown request" in caught.value.cause
+    assert caught.value.hint.startswith(hint)
+
+
+def test_a_database_that_ends_while_it_is_waited_for_is_told(
+    shop: Workshop, ask: Callable[..., Any], container: ContainerFact
+) -> None:
+    shop.docker.add(_database(container, status="running"))
+
+    def ends(_service: str, options: RunOptions) -> CommandResult:
+        shop.docker.change("db", status="exited", exit_code=1)
+        refused = {"error": "Refused", "rung": "name", "message": "Name or service not known"}
+        return Asked(refused)("", options)
+
+    shop.docker.on_run = ends
+    shop.docker.on_execute = Asked(FACTS)
+
+    with pytest.raises(NotReady, match="ended with exit code 1"):
+        schema.look(*ask(), lambda _: None)
+
+
+def test_what_the_stopped_database_is_asked_for_names_the_way_up(
+    shop: Workshop, container: ContainerFact
+) -> None:
+    shop.docker.on_execute = lambda _container, _options: replace(DONE, returncode=1)
+    stopped = _database(container, status="exited")
+
+    with pytest.raises(CouldNotTell) as caught:
+        postgres.tables(shop.docker, stopped)
+
+    assert caught.value.hint == "inv stack.up"
+
+
+def test_on_the_host_the_migrations_are_those_of_the_tree(ask: Callable[..., Any]) -> None:
+    bench, deployment = ask()
+    facts = FACTS | {"applied": ["z"], "scripts": {"/home/me/migrations/versions/b.py": "1"}}
+    ports = replace(bench.ports, process=Told(facts))
+    bench = Bench(ports, bench.files, replace(bench.site, runner="host"), {})
+
+    found = schema.look(bench, deployment, lambda _: None)
+
+    assert found is not None
+    assert found.state == "image-older"
+    assert "image" not in found.hint
+
+
+@dataclass
+class Told:
+    """A host's Python that answers for the probe."""
+
+    facts: dict[str, Any]
+
+    def run(self, _command: Command, _line: object = None) -> CommandResult:
+        return replace(DONE, stdout=f"unstale-probe:{json.dumps(self.facts)}\n")
