@@ -14,6 +14,7 @@ from functools import cache
 from typing import Final
 
 from unstale.mask import Mask, is_secret, mask_for
+from unstale.parity.flags import ORDER, is_reordered
 from unstale.parity.model import (
     Difference,
     EnvironmentFacts,
@@ -47,6 +48,9 @@ MISSING: Final = Absent.MISSING
 _FREE_TEXT = re.compile(r"(?:entrypoint )?(?:script|word \d+)|test|build\.dockerfile_inline")
 
 _SERVICE: Final[tuple[Field, str]] = ("other", "service")
+# The two commands of a service have an order each.
+_ENTRYPOINT: Final = "entrypoint "
+_ORDERS: Final = (ORDER, f"{_ENTRYPOINT}{ORDER}")
 _RANKS: Mapping[Effect, int] = {"behaviour": 0, "value": 1, "place": 2, "none": 3, "identity": 4}
 
 
@@ -194,12 +198,30 @@ def _by_name(services: Iterable[ServiceFacts]) -> dict[str, ServiceFacts]:
 
 def _of_service(name: str, left: ServiceFacts, right: ServiceFacts) -> Iterator[_Found]:
     sides = _by_item(left), _by_item(right)
+    found = []
     for what in {*sides[0], *sides[1]}:
         pair = sides[0].get(what), sides[1].get(what)
         if not _are_equal(*pair):
             identity = any(item.identity for item in pair if item)
             ends = _side(pair[0]), _side(pair[1])
-            yield _Found(*what, *ends, service=name, identity=identity)
+            found.append(_Found(*what, *ends, service=name, identity=identity))
+    return (one for one in found if not _is_explained(one, found))
+
+
+def _is_explained(one: _Found, found: Iterable[_Found]) -> bool:
+    """Whether *one* is an order of flags that differs only as *found* say already."""
+    if one.field != "command" or one.item not in _ORDERS:
+        return False
+    is_entrypoints = one.item.startswith(_ENTRYPOINT)
+    besides = [
+        other.item.removeprefix(_ENTRYPOINT)
+        for other in found
+        if other.field == "command"
+        and other.item not in _ORDERS
+        and other.item.startswith(_ENTRYPOINT) == is_entrypoints
+    ]
+    left, right = (_shown(side.value) for side in one.sides)
+    return not is_reordered(left, right, besides)
 
 
 def _by_item(service: ServiceFacts) -> dict[tuple[Field, str], Item]:
@@ -244,6 +266,8 @@ def _detail(found: _Found, names: tuple[str, str]) -> str:
     """What can be told of the values without showing one."""
     if found.is_service:
         return ""
+    if found.field == "command" and found.item in _ORDERS:
+        return "the same flags in another order or spelling"
     left, right = (side.value for side in found.sides)
     if left and right and isinstance(left, str) and isinstance(right, str):
         words = difference_in_words(left, right) or ""

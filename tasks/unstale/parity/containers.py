@@ -198,7 +198,7 @@ def _items(project: _Project, name: str, raw: Json) -> Iterator[Item]:
     yield Item("other", "project", project.name, identity=True)
     for key, value in raw.items():
         if key in ("command", "entrypoint"):
-            yield from _command(key, value, says_postgres=says_postgres(name, raw))
+            yield from _command(key, name, raw)
         elif value is not None and (rule := _RULES.get(key)):
             yield from rule(project, value, raw)
         else:
@@ -211,17 +211,22 @@ def _each(field: Field, pairs: _Pairs, *, identity: bool = False) -> Iterator[It
     return (Item(field, name, value, identity=identity) for name, value in pairs)
 
 
-def _command(key: str, value: Any, *, says_postgres: bool) -> Iterator[Item]:  # noqa: ANN401 - see Json
+def _command(key: str, name: str, raw: Json) -> Iterator[Item]:
     prefix = "entrypoint " if key == "entrypoint" else ""
-    if value is None:
+    if raw[key] is None:
         return
-    tokens = shlex.split(value) if isinstance(value, str) else [str(one) for one in value]
+    tokens, is_server = _tokens(raw[key]), says_postgres(name, raw)
     if not tokens:
         yield Item("command", f"{prefix}empty", "[]")
-    found = flag_map(tokens, says_postgres=says_postgres)
-    if tokens and not found and not says_postgres:
+    around = _tokens(raw.get("entrypoint") or ())
+    found = flag_map(tokens, says_postgres=is_server, entrypoint=around)
+    if tokens and not found and not is_server:
         found = {"word 1": tokens[0]}
     yield from _each("command", ((prefix + name, one) for name, one in found.items()))
+
+
+def _tokens(value: str | Sequence[object]) -> list[str]:
+    return shlex.split(value) if isinstance(value, str) else [str(one) for one in value]
 
 
 def says_postgres(name: str, raw: Json) -> bool:

@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from unstale.parity.compare import MISSING, Absent, classes, compare, order
+from unstale.parity.flags import flag_map
 from unstale.parity.model import (
     Difference,
     EnvironmentFacts,
@@ -109,6 +110,59 @@ def test_both_sources_are_told() -> None:
         Source("env-file", "ci.env", 3),
         Source("env-file", "test.env", 4),
     )
+
+
+def of_commands(left: str, right: str, prefix: str = "") -> list[tuple[str, str]]:
+    """What differs between two commands of a service, and what is told of it."""
+    sides = (
+        service("a", *(Item("command", prefix + k, v) for k, v in flag_map(text.split()).items()))
+        for text in (left, right)
+    )
+    found = compare(*(containers(n, one) for n, one in zip(("ci", "test"), sides, strict=True)))
+    return [(one.item, one.detail) for one in found]
+
+
+@pytest.mark.parametrize("prefix", ["", "entrypoint "])
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [
+        ("find . -delete -print", "find . -print -delete"),
+        ("rsync --exclude=* --include=a", "rsync --include=a --exclude=*"),
+        ("pytest -x tests", "pytest -xtests"),
+    ],
+)
+def test_flags_in_another_order_are_one_difference(left: str, right: str, prefix: str) -> None:
+    detail = "the same flags in another order or spelling"
+
+    assert of_commands(left, right, prefix) == [(f"{prefix}order", detail)]
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "items"),
+    [
+        ("web --a 1 --b 2 run", "web --b 2 run", ["--a before word 2"]),
+        ("web --a 1 --b", "web --a 2 --b", ["--a"]),
+        ("web --a", "web", ["--a"]),
+        ("web --a --b --c", "web --b --a", ["--c", "order"]),
+    ],
+)
+def test_an_order_is_told_only_beyond_what_else_differs(
+    left: str, right: str, items: list[str]
+) -> None:
+    assert [item for item, _ in of_commands(left, right)] == items
+
+
+def test_an_order_is_not_explained_by_the_other_command() -> None:
+    def both(order: str, word: str) -> ServiceFacts:
+        flags = flag_map(["x", *order.split()])
+        items = [Item("command", k, v) for k, v in flags.items()]
+        return service("a", *items, Item("command", "entrypoint --a", word))
+
+    found = compare(
+        containers("ci", both("--a --b", "x")), containers("test", both("--b --a", "y"))
+    )
+
+    assert [one.item for one in found] == ["entrypoint --a", "order"]
 
 
 def test_the_same_difference_in_several_services_is_one() -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from unstale.errors import ConfigError
 from unstale.parity.containers import Naming, service_facts, with_image_env
+from unstale.parity.flags import ORDER
 from unstale.parity.model import Item, ServiceFacts, Source
 
 REPOSITORY = Path(__file__).parents[3]
@@ -202,7 +203,17 @@ def test_an_image_that_is_pulled_is_told_by_its_name() -> None:
     ],
 )
 def test_a_command_is_its_flags(keys: Model, expected: dict[str, str]) -> None:
-    assert found(model(**keys), "command") == expected
+    flags = found(model(**keys), "command")
+    orders = {flags.pop(name, None) for name in (ORDER, f"entrypoint {ORDER}")}
+
+    assert flags == expected
+    assert orders <= {None, '["word 1", "--a=<value>"]', '["-c <value>"]'}
+
+
+def test_a_password_behind_an_entrypoint_of_a_database_is_no_name() -> None:
+    keys = {"entrypoint": ["mysql"], "command": ["-pheron-two"]}
+
+    assert found(model(**keys), "command")["-p (password)"] == "heron-two"
 
 
 # All else

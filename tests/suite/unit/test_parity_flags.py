@@ -8,15 +8,18 @@ from itertools import product
 
 import pytest
 
-from unstale.parity.flags import SCRIPT, flag_map, is_postgres_command
+from unstale.mask import is_secret
+from unstale.parity.flags import ORDER, SCRIPT, flag_map, is_postgres_command, is_reordered
 
 Flags = Mapping[str, str | None]
 
 
 def differing(left: Flags, right: Flags) -> list[str]:
+    """The items that differ; the order only if it tells something of its own."""
     absent = object()
-    names = sorted({*left, *right})
-    return [name for name in names if left.get(name, absent) != right.get(name, absent)]
+    names = sorted({*left, *right} - {ORDER})
+    found = [name for name in names if left.get(name, absent) != right.get(name, absent)]
+    return [*found, *([ORDER] if is_reordered(left.get(ORDER), right.get(ORDER), found) else [])]
 
 
 @pytest.mark.parametrize(
@@ -132,12 +135,24 @@ def test_a_servers_command_is_told_apart(
         ("vault -dev -dev-root-token-id abc", {
             "word 1": "vault", "-d": "ev", "-dev-root-token-id": "abc",
         }),
+        ("java -Dlog.level=x -Ddb.password=x", {
+            "word 1": "java", "-D": "log.level=x", "-D (private)": "db.password=x",
+        }),
+        ("app --Logging:Level=x --port:80", {
+            "word 1": "app", "--Logging (private)": "Level=x", "--port": "80",
+        }),
+        ("mongod --auth --bind_ip_all", {
+            "word 1": "mongod", "--auth": None, "--bind_ip_all": None,
+        }),
         ("prom -config.file=/x", {"word 1": "prom", "-config.file": "/x"}),
         ("tail -f -", {"word 1": "tail", "-f": "-"}),
     ],
 )  # fmt: skip
 def test_a_command_is_words_and_flags(command: str, flags: Flags) -> None:
-    assert flag_map(shlex.split(command)) == flags
+    found = dict(flag_map(shlex.split(command)))
+    found.pop(ORDER, None)
+
+    assert found == flags
 
 
 @pytest.mark.parametrize(
@@ -171,7 +186,46 @@ def test_one_removed_flag_is_one_difference(command: str, removed: str) -> None:
     ],
 )  # fmt: skip
 def test_a_shells_script_is_one_item(command: list[str], flags: Flags) -> None:
-    assert flag_map(command) == flags
+    found = dict(flag_map(command))
+    found.pop(ORDER, None)
+
+    assert found == flags
+
+
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [
+        pytest.param("find . -delete -print", "find . -print -delete", id="find"),
+        pytest.param("rsync --exclude=* --include=a", "rsync --include=a --exclude=*", id="rsync"),
+        pytest.param("pytest -x tests", "pytest -xtests", id="glued"),
+        pytest.param("web --port 80", "web --port=80", id="equals"),
+        pytest.param("web --port=80", "web --port:80", id="colon"),
+        pytest.param("run -v x -e y -v z", "run -v x -v z -e y", id="between-values"),
+    ],
+)
+def test_another_order_or_spelling_is_one_difference(left: str, right: str) -> None:
+    assert differing(flag_map(shlex.split(left)), flag_map(shlex.split(right))) == [ORDER]
+
+
+def test_another_order_is_told_besides_another_flag() -> None:
+    left = flag_map(shlex.split("find . -print -delete --depth 1"))
+    right = flag_map(shlex.split("find . -delete -print --depth 2"))
+
+    assert differing(left, right) == ["--depth", ORDER]
+
+
+def test_the_order_has_names_and_no_value() -> None:
+    command = "app run -xheron --to heron --by=heron --of:heron -v -- --heron"
+
+    assert flag_map(shlex.split(command))[ORDER] == (
+        '["word 1", "word 2", "-x<value>", "--to <value>", "--by=<value>", "--of:<value>", "-v",'
+        ' "word 3", "word 4"]'
+    )
+
+
+@pytest.mark.parametrize("command", ["", "web", "web run", "sh -c 'web --port 80'"])
+def test_without_flags_there_is_no_order(command: str) -> None:
+    assert ORDER not in flag_map(shlex.split(command))
 
 
 @pytest.mark.parametrize(
@@ -183,10 +237,54 @@ def test_a_shells_script_is_one_item(command: list[str], flags: Flags) -> None:
         pytest.param("tool --password=hunter2", id="long"),
         pytest.param("tool hunter2 '-x hunter2' '--hunter2 --a'", id="words"),
         pytest.param("postgres -c hunter=hunter2", id="server"),
+        pytest.param("postgres --auth-token:hunter2 -c ' hunter2 x'", id="no-setting"),
+        pytest.param("timeout 5 mysql -phunter2-two-aaa", id="mysql-behind-another"),
+        pytest.param("/start -phunter2-two-aaa", id="glued-with-dashes"),
+        pytest.param("/start -phunter2_two=aaa", id="glued-with-equals"),
+        pytest.param("redis-server --requirepass -hunter2-bbb", id="with-a-dash"),
+        pytest.param("redis-server --requirepass --hunter2-bbb", id="with-two-dashes"),
+        pytest.param("redis-cli -a -hunter2", id="short-with-a-dash"),
+        pytest.param("app --auth-token:hunter2ccc", id="colon"),
+        pytest.param("app --auth-token/hunter2ccc", id="slash"),
+        pytest.param("app --Auth:hunter2=ccc", id="nested"),
     ],
 )
 def test_no_name_holds_a_value(command: str) -> None:
-    assert not [name for name in flag_map(shlex.split(command)) if "hunter2" in name]
+    found = flag_map(shlex.split(command))
+
+    assert not [name for name in found if "hunter2" in name]
+    assert "hunter2" not in (found.get(ORDER) or "")
+
+
+@pytest.mark.parametrize(
+    ("command", "item"),
+    [
+        ("timeout 5 mysql -pheron-two-aaa", "-p (password)"),
+        ("/start -pheron-two-aaa", "-p (private)"),
+        ("redis-server --requirepass -heron-two-bbb", "--requirepass"),
+        ("app --auth-token:heronccc", "--auth-token"),
+        ("app --Auth:Password=heron", "--Auth (private)"),
+        ("postgres --auth-token:heron", "-c (private)"),
+    ],
+)
+def test_a_password_is_the_value_of_what_says_that_it_is_secret(command: str, item: str) -> None:
+    value = flag_map(shlex.split(command))[item]
+
+    assert "heron" in (value or "")
+    assert is_secret(item, value)
+
+
+def test_the_program_that_takes_a_password_may_be_the_entrypoint() -> None:
+    found = flag_map(["-pheron2"], entrypoint=["/usr/bin/mysql"])
+
+    assert found == {"-p (password)": "heron2", ORDER: '["-p (password)<value>"]'}
+
+
+def test_no_setting_that_the_server_refuses_is_silent() -> None:
+    one, two = (flag_map(["postgres", "--a/b", "--order=1", f"--c:{end}"]) for end in "de")
+
+    assert differing(one, two) == ["-c (private)"]
+    assert ORDER not in one
 
 
 ALPHABET = (
@@ -198,6 +296,7 @@ ALPHABET = (
     "--opt",
     "--opt=a",
     "--opt=",
+    "--opt:a",
     "--reload",
     "--",
     '["a"]',
@@ -205,43 +304,13 @@ ALPHABET = (
 )
 
 
-def canonical(tokens: tuple[str, ...]) -> object:
-    """The tokens, with long flags split and each run of flags between words in order."""
-    runs: list[list[tuple[str, ...]]] = [[]]
-    words: list[str] = []
-    rest = list(tokens)
-
-    def word(text: str) -> None:
-        words.append(text)
-        runs.append([])
-
-    while rest:
-        token = rest.pop(0)
-        if token == "--":
-            for text in (token, *rest):
-                word(text)
-            break
-        if not token.startswith("-"):
-            word(token)
-        elif "=" in token:
-            runs[-1].append(tuple(token.split("=", 1)))
-        elif token == "-xa":
-            runs[-1].append(("-x", "a"))
-        elif token != "--reload" and rest and not rest[0].startswith("-"):
-            runs[-1].append((token, rest.pop(0)))
-        else:
-            runs[-1].append((token,))
-    # A stable sort: the order of one flag's values counts.
-    return words, [sorted(run, key=lambda flag: flag[0]) for run in runs]
-
-
-def test_commands_are_equal_only_up_to_spelling() -> None:
-    forms: dict[str, object] = {}
+def test_commands_are_equal_only_if_they_are_the_same() -> None:
+    known: dict[str, tuple[str, ...]] = {}
     for length in range(5):
         for tokens in product(ALPHABET, repeat=length):
             key = repr(sorted(flag_map(tokens).items()))
 
-            assert forms.setdefault(key, canonical(tokens)) == canonical(tokens), tokens
+            assert known.setdefault(key, tokens) == tokens
 
 
 def test_servers_commands_are_equal_only_up_to_spelling() -> None:
