@@ -17,7 +17,7 @@ from functools import cache, lru_cache
 from math import log2
 from urllib.parse import quote, unquote
 
-__all__ = ["MASK", "Mask", "is_secret", "mask_for"]
+__all__ = ["MASK", "Mask", "is_secret", "is_token", "mask_for"]
 
 MASK = "********"
 
@@ -29,19 +29,22 @@ MASK = "********"
 # Most names and values hold none of these: they cost no more than this look.
 _STEM = re.compile(
     "pass|pw|secret|token|key|dsn|cred|salt|private|jwt|pat|auth|cookie|cert|sig|webhook|pepper"
-    "|bearer|hmac|mnemonic"
+    "|bearer|hmac|mnemonic|psw|kennwort|otp|pin|mfa|seed|mdp|login|basic"
 )
 _SECRETS = frozenset({
-    "BEARER", "CRED", "CREDS", "DSN", "ENCRYPTIONKEY", "HMAC", "KEY", "KEYS", "MASTERKEY",
-    "MNEMONIC", "PAT", "PEPPER", "PW", "SALT", "WEBHOOK", "WEBHOOKS",
+    "BEARER", "CRED", "CREDS", "DSN", "ENCRYPTIONKEY", "HMAC", "KEY", "KEYS", "MASTERKEY", "MDP",
+    "MNEMONIC", "PASSE", "PAT", "PEPPER", "PW", "SALT", "WEBHOOK", "WEBHOOKS",
 })  # fmt: skip
 # As often the name of a switch: true and false are no secrets of theirs.
 _SOFT = frozenset({
-    "AUTH", "AUTHORIZATION", "CERT", "CERTS", "CERTIFICATE", "COOKIE", "COOKIES", "JWT", "PRIVATE",
-    "SIGNATURE",
+    "AUTH", "AUTHORIZATION", "CERT", "CERTS", "CERTIFICATE", "COOKIE", "COOKIES", "JWT", "MFA",
+    "OTP", "PIN", "PRIVATE", "SIGNATURE", "TOTP",
 })  # fmt: skip
 # Written as one word: PGPASSWORD, DBPASS, requirepass, masterauth, CLIENTSECRET.
-_PASSWORD_ENDS = ("PASSWORD", "PASSWORDS", "PASSWD", "PASSPHRASE", "PASS", "PWD")
+_PASSWORD_ENDS = (
+    "PASSWORD", "PASSWORDS", "PASSWD", "PASSPHRASE", "PASS", "PWD", "PSWD", "PASSWRD", "PASSWORT",
+    "KENNWORT",
+)  # fmt: skip
 _NO_PASSWORDS = frozenset({"BYPASS", "COMPASS", "ENCOMPASS", "OVERPASS", "SURPASS", "UNDERPASS"})
 _SECRET_ENDS = (
     "SECRET", "SECRETS", "TOKEN", "TOKENS", "CREDENTIAL", "CREDENTIALS", "APIKEY", "APIKEYS",
@@ -89,6 +92,7 @@ class _Name:
     last: str = ""
     is_measure: bool = False
     is_digest: bool = False
+    is_seed: bool = False
 
     @property
     def tells_about(self) -> bool:
@@ -125,7 +129,13 @@ def _read_name(text: str) -> _Name:
         return _Name(kind)  # a text, whose last word tells nothing of the first
     # The address is the secret of a webhook.
     last = "" if "WEBHOOK" in words and words[-1] in _ADDRESSES else words[-1]
-    return _Name(kind, last, not _MEASURES.isdisjoint(words), not _DIGESTS.isdisjoint(words))
+    return _Name(
+        kind,
+        last,
+        is_measure=not _MEASURES.isdisjoint(words),
+        is_digest=not _DIGESTS.isdisjoint(words),
+        is_seed="SEED" in words,
+    )
 
 
 _name = lru_cache(8192)(_read_name)
@@ -170,6 +180,11 @@ def is_secret(key: str, value: str | None = None) -> bool:
     if not value:
         return False
     return bool(_secrets_within(value)) or _is_secret_whole(value, name)
+
+
+def is_token(text: str) -> bool:
+    """Say whether a token of a known kind, or a URL with a password, is in *text*."""
+    return bool(_secrets_within(text))
 
 
 # --- values ----------------------------------------------------------------------
@@ -221,13 +236,18 @@ _VALUE = r"(?:\"(?P<double>[^\"]+)\"|'(?P<single>[^']+)'|(?P<plain>[^\s;&,\"'<>|
 
 @cache
 def _assignments() -> tuple[re.Pattern[str], ...]:
-    """``PGPASSWORD=x``, ``--token=x``, ``"token": "x"``; and ``--token x``."""
+    """``PGPASSWORD=x``, ``--token=x``, ``"token": "x"``; ``--token x``; and ``token: x``."""
     return (
         re.compile(
             r"(?<![\w$.-])(?:--?)?(?P<name>[A-Za-z_][\w.-]*)(?:\s*=\s*|(?<=\w)[\"']\s*:\s*)"
             + _VALUE
         ),
         re.compile(rf"(?<![\w-])--?(?P<name>[A-Za-z][\w-]*)\s+(?!-){_VALUE}"),
+        # YAML and headers. More words would make it a sentence: "password: it is kept".
+        re.compile(
+            rf"(?:^|[{{,\"'\n]|\\n)[\t -]*(?P<name>[A-Za-z_][\w.-]*):\s+{_VALUE}"
+            r"(?=\s*(?:$|[\n#,}\"'\\]))"
+        ),
     )
 
 
@@ -291,6 +311,15 @@ _WHOLE = re.compile(
     r"|\{?(?:SSHA|SHA|MD5|CRYPT)\}|encrypted:|ENC\[|\$ANSIBLE_VAULT"
 )
 _TOKEN_LIKE = re.compile(r"[\w.=+/-]{20,}")
+# A dollar in the middle of a password, which compose takes for a variable.
+_HALVED = r"(?=.*\d)[\w.!@#%&*+-]+\$[\w.!@#%&*+-]*[a-z][\w.!@#%&*+-]*"
+# The words that a wallet is restored from.
+_SEED_WORDS = r"[a-z]{3,8}(?:\s+[a-z]{3,8}){3,23}"
+# What a user logs in with, in one: robin:heron-72. Not a port, not a scheme.
+_LOGINS = frozenset({"BASIC", "LOGIN"})
+_LOGIN = r"[^\s:/]+:(?P<password>(?!//|\d{1,5}$)\S+)"
+_BASE64 = re.compile(r"[A-Za-z0-9+/]{12,}={0,2}")
+_LOGIN_BYTES = rb"[\w.@+-]+:[!-~]+"
 _DRAWN_BITS = 3.5
 _HEX = re.compile(r"[0-9a-f]{20,}|[0-9A-F]{20,}")
 _HOST_NAME = re.compile(r"(?:[a-z0-9-]+\.)+[a-z]{2,}")
@@ -308,9 +337,25 @@ def _is_secret_whole(value: str, name: _Name) -> bool:
     if _WHOLE.match(value):
         return True
     text = value.strip()
+    if _login_password(text, name) or ("$" in text and re.fullmatch(_HALVED, text)):
+        return True
+    if name.is_seed and re.fullmatch(_SEED_WORDS, text):
+        return True
     if not _TOKEN_LIKE.fullmatch(text) or (name.is_digest and _HEX.fullmatch(text)):
         return False
     return _looks_drawn(text)
+
+
+def _login_password(text: str, name: _Name) -> str:
+    """The password behind a user, as such under a LOGIN's name or in base64; else empty."""
+    if name.last in _LOGINS and (found := re.fullmatch(_LOGIN, text)):
+        return found["password"]
+    if not _BASE64.fullmatch(text):
+        return ""
+    inside = text.rstrip("=")
+    # One character more than whole bytes have is a slip, not another text.
+    raw = base64.b64decode(inside[: len(inside) - (len(inside) % 4 == 1)] + "==")
+    return raw.partition(b":")[2].decode() if re.fullmatch(_LOGIN_BYTES, raw) else ""
 
 
 def _looks_drawn(text: str) -> bool:
@@ -524,6 +569,8 @@ def mask_for(values: Mapping[str, str | None] | Iterable[tuple[str, str | None]]
 def _hidden_of(key: str, value: str, names: Container[str]) -> Iterator[str]:
     """What of the secret *value* must appear nowhere."""
     name, within = _name(key), _secrets_within(value)
+    if login := _login_password(value.strip(), name):
+        yield login
     # Of a URL all but its secrets may be shown.
     is_whole = (bool(name.kind) and "://" not in value) or _is_secret_whole(value, name)
     for secret in (*within, *((value,) if is_whole or not within else ())):

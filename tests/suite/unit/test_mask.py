@@ -24,7 +24,9 @@ from unstale.mask import MASK, Mask, is_secret, mask_for
         "DBPASS", "PGPASSWORD", "pgpassword", "requirepass", "masterauth", "APIKEY", "ACCESSKEY",
         "SECRETKEY", "CLIENTSECRET", "apiKey", "clientSecret", "dbPassword", "AWS_ACCESS_KEY_ID",
         "OAuth2ClientSecret", "TLS_KEY", "SSL_CERT", "SLACK_WEBHOOK_URL", "API_KEYS", "JWT",
-        "AGE_SECRET_KEY", "REQUEST_SIGNATURE", "PRIVATE_KEY", "CREDS",
+        "AGE_SECRET_KEY", "REQUEST_SIGNATURE", "PRIVATE_KEY", "CREDS", "DB_PSWD", "PASSWRD",
+        "DBPASSWRD", "DB_PASSWORT", "KENNWORT", "OTP", "TOTP_BACKUP", "SIM_PIN", "ADMIN_MFA",
+        "WALLET_MNEMONIC", "MDP", "DB_PASSE",
     ],
 )  # fmt: skip
 def test_a_secret_is_known_by_its_name(key: str) -> None:
@@ -36,7 +38,8 @@ def test_a_secret_is_known_by_its_name(key: str) -> None:
     [
         "LOG_LEVEL", "DEBUG", "API_V1_PREFIX", "PATH", "POSTGRES_USER", "KEYCLOAK_REALM", "MONKEY",
         "KEYBOARD", "AUTHOR", "PATTERN", "BYPASS", "COMPASS_HOST", "TOKENIZER", "SSH_PUBLIC_KEY",
-        "PASTE", "SIGNAL", "CERTAINTY",
+        "PASTE", "SIGNAL", "CERTAINTY", "MAPPING", "SPINNER", "RANDOM_SEED", "LOGIN", "BASIC",
+        "IMPASSE", "OPTION",
     ],
 )  # fmt: skip
 def test_an_ordinary_name_is_no_secret(key: str) -> None:
@@ -68,6 +71,58 @@ def test_a_name_that_tells_about_a_secret_has_none_if_the_value_is_of_that_kind(
 ) -> None:
     assert not is_secret(key, value)
     assert not is_secret(key)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "password"),
+    [
+        ("LOGIN", "robin:heron-72", "heron-72"),
+        ("SMTP_LOGIN", "robin@example.com:heron-72", "heron-72"),
+        ("BASIC", "robin:heron-72", "heron-72"),
+        ("ADDRESS", base64.b64encode(b"robin:heron-72").decode(), "heron-72"),
+        ("ADDRESS", base64.b64encode(b"robin:heron-72").decode().rstrip("="), "heron-72"),
+        ("SEED", "heron heron about plover", "heron heron about plover"),
+        ("ADDRESS", "pa$heron-72", "heron-72"),
+        ("ADDRESS", "password: heron-72", "heron-72"),
+        ("ADDRESS", "user: robin\npassword: heron-72\n", "heron-72"),
+        ("ADDRESS", "{user: robin, password: heron-72}", "heron-72"),
+        ("ADDRESS", r"user: robin\npassword: heron-72\nport: 1", "heron-72"),
+        ("ADDRESS", "token: 'heron 72' # of robin", "heron 72"),
+        ("ADDRESS", "X-Api-Key: heron-72", "heron-72"),
+    ],
+)
+def test_a_password_beside_its_user_or_its_name_is_hidden_alone_too(
+    key: str, value: str, password: str
+) -> None:
+    assert is_secret(key, value)
+    assert mask_for({key: value})(f"no {password} here") == f"no {MASK} here"
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("LOGIN", "robin"),
+        ("LOGIN", "auth:8080"),
+        ("LOGIN", "http://auth:8080/login"),
+        ("LOGIN_URL", "accounts:login"),
+        ("LOGIN_REDIRECT_URL", "app:home"),
+        ("IMAGE", "example:latest"),
+        ("SEED", "42"),
+        ("SEED_TEXT", "heron"),
+        ("OTP", "true"),
+        ("PIN_LENGTH", "4"),
+        ("MFA_ISSUER", "Example"),
+        ("FORMAT", "$remote_addr2 - $user"),
+        ("PATTERN", "^[a-z0-9]+$"),
+        ("NAME", "app2$VERSION"),
+        ("WORD", "abcdefghijklmnop"),
+        ("TEXT", "error: password"),
+        ("TEXT", "The password: heron"),
+        ("TEXT", "level: debug"),
+    ],
+)
+def test_what_only_looks_like_a_login_is_no_secret(key: str, value: str) -> None:
+    assert not is_secret(key, value)
 
 
 def test_a_switch_is_no_secret_where_the_name_may_be_one() -> None:
