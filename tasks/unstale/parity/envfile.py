@@ -2,19 +2,22 @@
 
 Two files are compared as they are written, so ``${NAME}`` stays what it is.
 What a container really gets is another question, which only compose answers.
-No message of this module quotes a line: it may hold a secret.
+No message of this module quotes a line: it may hold a secret. A line without
+``=`` of which nobody can say whether it is a name goes by its number.
 """
 
 from __future__ import annotations
 
+import contextlib
 import io
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
 from unstale.errors import ConfigError, CouldNotTell, MissingFile
+from unstale.parity.keys import is_value, of_bare, placeholder
 from unstale.parity.model import Source, Variable
 
 if TYPE_CHECKING:
@@ -67,6 +70,12 @@ _KEY = re.compile(r"\w[\w.\-\[\]]*")
 COMMENTED = re.compile(r"^[^\S\r\n]*#[^\S\r\n]*(?:export[^\S\r\n]+)?([A-Za-z_]\w*)=", re.MULTILINE)
 """An assignment that is commented out, as an example has an optional one: ``# KEY=v``."""
 
+_ASSIGNED = re.compile(
+    r"^[^\S\r\n]*(?:#[^\S\r\n]*)?(?:export[^\S\r\n]+)?([A-Za-z_]\w*)[^\S\r\n]*=", re.MULTILINE
+)
+
+_SHORTEST_TOKEN = 12
+
 _EXAMPLE_ENDINGS = ("example", "sample", "template", "dist")
 
 
@@ -75,6 +84,7 @@ class Entry:
     """One assignment of an env file."""
 
     key: str
+    """``line 4`` for a line without ``=`` that may be a piece of a value."""
     value: str | None = field(repr=False)
     """None for a bare ``KEY``, which takes the value of the shell; "" is empty."""
     line: int
@@ -130,7 +140,7 @@ def read(path: Path) -> EnvFile:
 
     Raises:
         MissingFile: it is not there.
-        ConfigError: it is no file, or a line is no assignment.
+        ConfigError: it is no file, or a line is no assignment, but a piece of a value.
         CouldNotTell: we may not read it, it is encrypted, or some of its values are.
 
     """
@@ -276,6 +286,8 @@ def _assignments(path: Path, text: str) -> Iterator[tuple[str, str | None, int]]
     # newline=None translates line ends, as python-dotenv does when it opens a file.
     lines = io.StringIO(text, newline=None).getvalue()
     at, line, end = 0, 1, len(lines)
+    neighbours = _Neighbours(path, lines)
+    gap = 0  # the last line that assigns nothing, or something that is cut off
     reader: Reader | None = None
     while at < end:
         if simple := _SIMPLE.match(lines, at):
@@ -284,13 +296,39 @@ def _assignments(path: Path, text: str) -> Iterator[tuple[str, str | None, int]]
             if key:
                 value = bare.rstrip() if bare else double or single or ""
                 yield _checked(path, key, value, line)
+                gap = line if _is_gap(value) else gap
             line += 1
             continue
         reader = reader or _reader(lines)
         binding = _bound(reader, at, line)
         at, line = reader.position.chars, reader.position.line
         if binding.error or binding.key:
-            yield _read_binding(path, binding)
+            key, value, place = found = _read_binding(path, binding)
+            if value is None:
+                is_below_a_gap = gap == place - 1 and gap > 0
+                found = _bare(path, key, place, neighbours, is_below_a_gap=is_below_a_gap)
+            elif _is_gap(value):
+                gap = place
+            yield found
+
+
+def _is_gap(value: str) -> bool:
+    return not value or value.endswith("\\")
+
+
+def _bare(
+    path: Path, key: str, line: int, neighbours: _Neighbours, *, is_below_a_gap: bool
+) -> tuple[str, None, int]:
+    """A line without ``=``: its name, or only its number if it may be a piece of a value."""
+    match of_bare(key, neighbours, is_below_a_gap=is_below_a_gap):
+        case "name":
+            return key, None, line
+        case "doubtful":
+            return placeholder(line), None, line
+        case "value":
+            raise _looks_like_a_value(path, line)
+        case _ as never:
+            assert_never(never)
 
 
 def _reader(text: str) -> Reader:
@@ -308,6 +346,27 @@ def _bound(reader: Reader, at: int, line: int) -> Binding:
     return parse_binding(reader)
 
 
+class _Neighbours:
+    """The names that others assign: this text, its example and the env files beside it."""
+
+    def __init__(self, path: Path, text: str) -> None:
+        self._path = path
+        self._text = text
+        self._names: frozenset[str] | None = None
+
+    def __contains__(self, key: object) -> bool:
+        if self._names is None:
+            self._names = frozenset(name for t in self._texts() for name in _ASSIGNED.findall(t))
+        return key in self._names
+
+    def _texts(self) -> Iterator[str]:
+        yield self._text
+        for one in sorted(self._path.parent.glob("*env*")):
+            if one.name != self._path.name and re.search(r"(?:^|\.)env(?:\.|$)", one.name):
+                with contextlib.suppress(OSError):
+                    yield one.read_text(encoding="utf-8", errors="replace")
+
+
 def _read_binding(path: Path, binding: Binding) -> tuple[str, str | None, int]:
     line = _line(binding)
     if binding.error or binding.key is None or not _KEY.fullmatch(binding.key):
@@ -316,9 +375,17 @@ def _read_binding(path: Path, binding: Binding) -> tuple[str, str | None, int]:
 
 
 def _checked(path: Path, key: str, value: str | None, line: int) -> tuple[str, str | None, int]:
+    if value is not None and _is_suspicious(key, value) and is_value(key, value):
+        raise _looks_like_a_value(path, line)
     if value is not None and value.startswith(_ENCRYPTED_HEADS):
         raise _encrypted_value(path, key, value, line)
     return key, value, line
+
+
+def _is_suspicious(key: str, value: str) -> bool:
+    """Whether *key* is worth a closer look: most are not, and a file may have very many."""
+    is_constant = key.isupper() and "_" in key
+    return not is_constant and (len(key) >= _SHORTEST_TOKEN or value in ("", "="))
 
 
 def _line(binding: Binding) -> int:
@@ -335,6 +402,14 @@ def _not_an_assignment(path: Path, line: int) -> ConfigError:
         f"{path}, line {line}: not KEY=value.",
         cause="A quote may be open, or a value of several lines is not in quotes.",
         hint="mend that line",
+    )
+
+
+def _looks_like_a_value(path: Path, line: int) -> ConfigError:
+    return ConfigError(
+        f"{path}, line {line}: not KEY=value, but what looks like a piece of a value.",
+        cause="It is not shown here, and it would be as a key.",
+        hint="put the whole value behind its key, in quotes if it has several lines",
     )
 
 

@@ -197,3 +197,78 @@ def test_a_file_that_has_all_keys_of_its_example_has_no_gap(tmp_path: Path) -> N
     path = write(tmp_path, ".env.ci", "A=real\n")
 
     assert example_gaps((path,)) == ()
+
+
+def test_a_key_that_is_encrypted_is_told_apart_however_it_is_written() -> None:
+    for raw in (b"B=encrypted:abc", b"export B=encrypted:abc", b"B = 'encrypted:abc'"):
+        with pytest.raises(CouldNotTell, match=r"line 1: B is encrypted by dotenvx"):
+            parse(PATH, raw)
+
+
+JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.hunter2ttt"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        JWT,
+        f"export {JWT}",
+        f"{JWT}=",
+        "hunter2uuu",
+        "hunter2Uuu",
+        "hunter2.uuu",
+        "hunter-2",
+        "HUNTER2UUU",
+        "AKIAHUNTER2HUNTER2HU",
+        "AKIAHUNTER2HUNTER2HU=x",
+        "ghp_hunter2hunter2hunter2hunter2hunt=",
+        "hunter2Ab==",
+        "wJalrXUtnFEMIK7MDENGbPx=",
+        "deadbeefdeadbeefdeadbeef",
+    ],
+)
+def test_a_value_on_a_line_of_its_own_is_refused_and_not_told(line: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse(PATH, f"A=1\nJWT=\n{line}\n".encode())
+
+    assert f"{PATH}, line 3:" in str(caught.value)
+    assert line.rstrip("=") not in str(caught.value)
+    assert "unter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("line", ["hunter2uuu", "export hunter2uuu", "hunterTwo", "hunter_two"])
+def test_a_bare_line_that_may_be_a_name_goes_by_its_number(line: str) -> None:
+    assert parse(PATH, f"A=1\n{line}\n".encode()).entries == (
+        Entry("A", "1", 1),
+        Entry("line 2", None, 2),
+    )
+
+
+@pytest.mark.parametrize(
+    "line", ["HOSTVAR", "export HOSTVAR", "_A", "https_proxy", "AWS_S3_BUCKET", "NODE14"]
+)
+def test_a_bare_line_that_is_a_name_stays_one(line: str) -> None:
+    name = line.removeprefix("export ")
+
+    assert parse(PATH, f"A=1\n{line}\n".encode()).values == {"A": "1", name: None}
+
+
+@pytest.mark.parametrize("neighbour", [".env.example", ".env.test", "ci.env"])
+def test_a_bare_name_that_a_neighbour_assigns_is_known(tmp_path: Path, neighbour: str) -> None:
+    path = write(tmp_path, ".env.ci", "A=\nregion1\nzone2\n")
+    write(tmp_path, neighbour, "# region1=eu\nexport zone2=a\n")
+
+    assert read(path).values == {"A": "", "region1": None, "zone2": None}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "logLevel=", "oauth2ClientSecretKey=", "apiV2Url=x", "K==", "a.b=", "a[0]=",
+        "ACCESS_TOKEN_EXPIRE_MINUTES=", "POSTGRES14_REPLICATIONSLOT2XYZ=1",
+        "spring.datasource.hikari.maximum-pool-size=5",
+        "ConnectionStrings__DefaultConnection=", "authentication.handlers.V2.TokenHandler=x",
+    ],
+)  # fmt: skip
+def test_a_long_name_is_no_value(line: str) -> None:
+    assert parse(PATH, line.encode()).values.keys() == {line.partition("=")[0]}
