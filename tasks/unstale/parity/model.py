@@ -43,6 +43,13 @@ class Source:
     """Counted from 1; None where no line can be named."""
     variable: str = ""
     """The variable that the compose file took it from, for ``interpolation``."""
+    variables: tuple[str, ...] = ()
+    """All variables that the compose file names there, those of defaults included."""
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Every variable that had a part in it."""
+        return frozenset(name for name in (self.variable, *self.variables) if name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +95,8 @@ class EnvironmentFacts:
     """Sorted by name; None where it has no compose file, or only files are compared."""
     notes: tuple[str, ...] = ()
     """What could not be told, and of which no secret can be read."""
+    interpolated: frozenset[str] = dataclasses.field(default=frozenset(), repr=False)
+    """Variables that compose files make something else of than a variable of that name."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,10 +15,10 @@ from typing import Any
 
 from unstale.parity.envfile import Entry, EnvFile
 from unstale.parity.model import Item, ServiceFacts, Source, SourceKind, Variable
+from unstale.parity.written import Written, as_variables, texts, written
 from unstale.parity.yaml_lines import ComposeLines, Place
 
 __all__ = [
-    "DockerfileVariable",
     "Sources",
     "Undefined",
     "attach",
@@ -33,22 +33,6 @@ Json = Mapping[str, Any]
 
 _OPERATOR = re.compile(r"(?P<name>[A-Za-z_]\w*)(?P<operator>:?[-+?])?(?P<rest>.*)", re.DOTALL)
 _NAME = re.compile(r"[A-Za-z_]\w*")
-
-
-@dataclass(frozen=True, slots=True)
-class DockerfileVariable:
-    """An ``ENV`` of the stage that a service's image is built from."""
-
-    name: str
-    value: str = field(repr=False)
-    file: str
-    """Relative to the project, with slashes."""
-    line: int
-
-    @property
-    def source(self) -> Source:
-        """It, as the one who decided."""
-        return Source("dockerfile", self.file, self.line)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +80,7 @@ class Sources:
         root: Path,
         shell: Collection[str] = (),
     ) -> None:
+        self._raw = raw
         self._services: Json = raw.get("services") or {}
         self._read = read
         self._interpolation = interpolation
@@ -115,26 +100,55 @@ class Sources:
             return self.variable(service, item.item)
         for path in _paths(item):
             if (place := self._lines.of(service, *path)) is not None:
-                return self._decided("compose", place, _text_at(raw, path))
+                return self._decided("compose", place, written(service, raw, item, path))
         return None
 
     def variable(self, service: str, name: str) -> Source | None:
         """Who decided the variable *name* of *service*; None: its image, or nobody."""
-        written = self._environment(service)
-        if name not in written:
+        environment = self._environment(service)
+        if name not in environment:
             return self._chain(service).get(name)
-        value = written[name]
+        value = environment[name]
         if value is None and name in self._shell:
             return Source("interpolation", variable=name)
         if value is None and name in self._interpolation:
             return self._defined(name)
         place = self._lines.of(service, "environment", name)
-        return self._decided("environment", place, value or "")
+        return self._decided("environment", place, Written((value or "",)))
+
+    def interpolated(self) -> frozenset[str]:
+        """Variables that the compose files make something else of than a variable of that name."""
+        rest = {key: one for key, one in self._raw.items() if key not in ("services", "name")}
+        found = set(self._names(texts(rest)))
+        for kind in ("secrets", "configs"):
+            defined = (self._raw.get(kind) or {}).values()
+            found.update(one["environment"] for one in defined if (one or {}).get("environment"))
+        found.update(*map(self._taken, self._services))
+        return frozenset(found.union(self._in_env_files()))
+
+    def _in_env_files(self) -> Iterator[str]:
+        """The names that values of env files are made of."""
+        pairs = [(key, one.value) for key, one in self._interpolation.items()]
+        for one in self._services.values():
+            for path in chain(one or {}, self._interpolation):
+                pairs += [(entry.key, entry.value) for entry in self._entries(path)]
+        for key, value in pairs:
+            yield from (name for name in self._names([value or ""]) if name != key)
+
+    def _taken(self, service: str) -> Iterator[str]:
+        """The names in the texts of *service*, but for ``KEY: ${KEY}``."""
+        for key, value in self._environment(service).items():
+            yield from (name for name in self._names([value or ""]) if name != key)
+        raw: Json = self._services[service] or {}
+        yield from self._names(texts({k: v for k, v in raw.items() if k != "environment"}))
+        build = raw.get("build")
+        arguments = as_variables(build.get("args") if isinstance(build, Mapping) else None)
+        yield from (name for name, value in arguments.items() if value is None)
 
     def _environment(self, service: str) -> Mapping[str, str | None]:
         if service not in self._written:
             raw = self._services.get(service) or {}
-            self._written[service] = _environment(raw.get("environment"))
+            self._written[service] = as_variables(raw.get("environment"))
         return self._written[service]
 
     def _chain(self, service: str) -> Mapping[str, Source]:
@@ -156,18 +170,28 @@ class Sources:
         found = self._files[path]
         return found.entries if found else ()
 
-    def _decided(self, kind: SourceKind, place: Place | None, text: str) -> Source | None:
+    def _decided(self, kind: SourceKind, place: Place | None, text: Written) -> Source | None:
         """The source of *text*, which is written at *place*: it, or what it is made of."""
         file = shown(place.file, self._root) if place else ""
-        here = Source(kind, file, place.line if place else None)
+        names = tuple(dict.fromkeys(self._names(text.texts)))
+        here = Source(kind, file, place.line if place else None, variables=names)
         parts = {
-            one.name: source
-            for one in _references(text)
+            one.name: replace(source, variables=names)
+            for one in (o for t in text.texts if text.is_exact for o in _references(t))
             if (source := self._referred(one, here)) is not None
         }
         if len(parts) > 1:  # which of them made a difference, nobody can say
             return replace(here, kind="interpolation", variable=", ".join(parts))
         return next(iter(parts.values()), here if place else None)
+
+    def _names(self, found: Iterable[str]) -> Iterator[str]:
+        """The variables in the texts *found*, in their order, those of defaults included."""
+        for text in found:
+            for one in _references(text):
+                # Else it may be the rest of a password, behind an unescaped $.
+                if one.operator or one.name in self._interpolation or one.name in self._shell:
+                    yield one.name
+                yield from self._names([one.rest])
 
     def _referred(self, one: _Reference, here: Source) -> Source | None:
         if one.name in self._shell:
@@ -215,8 +239,8 @@ def definitions(files: Sequence[EnvFile], root: Path) -> Mapping[str, Variable]:
 
 def chain(service: Json, interpolation: Mapping[str, Variable]) -> tuple[Path, ...]:
     """The env files of a *service* of the raw model, in the order they are read."""
-    written = service.get("env_file") or ()
-    entries = [written] if isinstance(written, str | Mapping) else written
+    given = service.get("env_file") or ()
+    entries = [given] if isinstance(given, str | Mapping) else given
     paths = (one if isinstance(one, str) else str(one.get("path") or "") for one in entries)
     return tuple(Path(_expanded(path, interpolation)) for path in paths if path)
 
@@ -249,7 +273,7 @@ def _undefined_in_services(
     names: frozenset[str], raw: Json, lines: ComposeLines, root: Path
 ) -> Iterator[Undefined]:
     for service, one in sorted((raw.get("services") or {}).items()):
-        own = {**(one or {}), "environment": _environment((one or {}).get("environment"))}
+        own = {**(one or {}), "environment": as_variables((one or {}).get("environment"))}
         for path, text in _texts(own, ()):
             place = lines.nearest(service, *path) if _names_one(text, names) else None
             if place:
@@ -274,14 +298,6 @@ def _texts(value: object, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ..
         case list():
             for inner in value:
                 yield from _texts(inner, (*path, inner) if isinstance(inner, str) else path)
-
-
-def _environment(written: object) -> Mapping[str, str | None]:
-    """``environment`` of the raw model, which is a mapping or a list."""
-    if isinstance(written, Mapping):
-        return {str(k): None if v is None else str(v) for k, v in written.items()}
-    pairs = (str(one).partition("=") for one in written) if isinstance(written, list) else ()
-    return {name: value if equals else None for name, equals, value in pairs}
 
 
 def _paths(item: Item) -> Iterator[tuple[str, ...]]:
@@ -323,14 +339,6 @@ def _command_paths(name: str) -> Iterator[tuple[str, ...]]:
     yield from ((key,) for key in keys)
 
 
-def _text_at(raw: Json, path: Sequence[str]) -> str:
-    """What is written at *path*, or "" if that is no text."""
-    value: object = raw
-    for key in path:
-        value = value.get(key) if isinstance(value, Mapping) else None
-    return value if isinstance(value, str) else ""
-
-
 def _references(text: str) -> Iterator[_Reference]:
     """The variables of *text* in their order, those of a default not among them."""
     at = text.find("$")
@@ -370,13 +378,12 @@ def _expanded(text: str, values: Mapping[str, Variable]) -> str:
 
     expanded, rest = "", text
     for one in _references(text):
-        written = _written(one, rest)
-        before, _, rest = rest.partition(written)
+        before, _, rest = rest.partition(_spelled(one, rest))
         expanded += before + value(one)
     return (expanded + rest).replace("$$", "$")
 
 
-def _written(one: _Reference, text: str) -> str:
+def _spelled(one: _Reference, text: str) -> str:
     braces = f"${{{one.name}{one.operator}{one.rest}}}"
     return braces if braces in text else f"${one.name}"
 

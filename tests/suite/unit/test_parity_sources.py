@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,6 @@ from unstale.parity import envfile, yaml_lines
 from unstale.parity.envfile import EnvFile
 from unstale.parity.model import Field, Item, ServiceFacts, Source, Variable
 from unstale.parity.sources import (
-    DockerfileVariable,
     Sources,
     Undefined,
     attach,
@@ -58,6 +58,11 @@ def compose(line: int, kind: Any = "environment", variable: str = "") -> Source:
 GIVEN = Source("interpolation", "given.env", 2, "VAR")
 
 
+def alone(found: Source | None) -> Source | None:
+    """Who decided, without the list of all that had a part in it."""
+    return replace(found, variables=()) if found else None
+
+
 @pytest.mark.parametrize(
     ("written", "given", "expected"),
     [
@@ -88,7 +93,7 @@ def test_a_value_of_environment_is_the_files_or_a_variables(
 ) -> None:
     found = made({"environment": {"KEY": written}}, given).variable("a", "KEY")
 
-    assert found == expected
+    assert alone(found) == expected
 
 
 def test_the_rest_of_a_password_is_not_named_as_a_variable() -> None:
@@ -119,7 +124,7 @@ def test_a_bare_key_is_of_whoever_has_it(
 def test_the_shell_wins_over_files_and_defaults() -> None:
     found = made({"environment": {"KEY": "${VAR:-x}"}}, "VAR=1", shell=("VAR",))
 
-    assert found.variable("a", "KEY") == Source("interpolation", variable="VAR")
+    assert alone(found.variable("a", "KEY")) == Source("interpolation", variable="VAR")
 
 
 def test_the_last_env_file_that_has_a_key_decides_and_in_it_the_last_line() -> None:
@@ -227,7 +232,94 @@ def test_what_is_no_variable_has_the_line_of_the_compose_file(
 
     if isinstance(expected, str):
         expected = compose(written(expected), "compose")
-    assert found == expected
+    assert alone(found) == expected
+
+
+# As compose prints them with --no-interpolate, the torn mount included.
+TAKING = {
+    "build": {"args": ["VAR", "OTHER=${PORT:-1}"]},
+    "command": ["serve", "--workers", "${VAR}", "--port=${PORT:-80}"],
+    "entrypoint": "tini --level ${VAR} --",
+    "environment": {"KEY": "${VAR}${PORT:-${LEVEL}}", "VAR": "${VAR}"},
+    "extra_hosts": ["db.example.com:${VAR}"],
+    "healthcheck": {"test": ["CMD", "curl", "${VAR}"]},
+    "labels": ["com.example.tier=${VAR}", "other=1"],
+    "ports": ["${PORT:-80}:80", {"target": 90, "published": "${VAR}"}],
+    "tmpfs": ["/data:size=${VAR}"],
+    "volumes": [{"source": "${DIR", "target": "-x}", "type": "volume", "volume": {}}],
+}
+
+
+@pytest.mark.parametrize(
+    ("where", "item", "variable", "variables"),
+    [
+        ("command", "--workers", "VAR", ("VAR",)),
+        ("command", "--port", "PORT", ("PORT",)),
+        ("command", "word 1", "", ()),
+        ("command", "--unknown", "", ("VAR", "PORT")),
+        ("command", "entrypoint --level before word 2", "VAR", ("VAR",)),
+        ("environment", "KEY", "VAR, PORT", ("VAR", "PORT", "LEVEL")),
+        ("healthcheck", "test", "VAR", ("VAR",)),
+        ("image", "build.args.VAR", "VAR", ("VAR",)),
+        ("image", "build.args.OTHER", "PORT", ("PORT",)),
+        ("other", "extra_hosts.db.example.com", "VAR", ("VAR",)),
+        ("other", "labels.com.example.tier", "VAR", ("VAR",)),
+        ("other", "labels.other", "", ()),
+        ("other", "ports.80/tcp", "PORT", ("PORT",)),
+        ("other", "ports.90/tcp", "VAR", ("VAR",)),
+        ("volumes", "/data", "VAR", ("VAR",)),
+        ("volumes", "/x", "DIR", ("DIR",)),
+    ],
+)
+def test_an_item_knows_the_variables_that_its_own_text_names(
+    where: Field, item: str, variable: str, variables: tuple[str, ...]
+) -> None:
+    found = made(TAKING, "#\nVAR=1\nLEVEL=1\nDIR=1").of("a", Item(where, item, None))
+
+    assert found
+    assert (found.variable, found.variables) == (variable, variables)
+
+
+def test_what_one_variable_decides_in_a_command_is_the_env_files_line() -> None:
+    found = made(TAKING, "#\nVAR=1").of("a", Item("command", "--workers", "1"))
+
+    assert alone(found) == GIVEN
+
+
+@pytest.mark.parametrize(
+    ("service", "expected"),
+    [
+        ({"environment": {"A": "${A:-1}", "B": None}}, set()),
+        ({"environment": ["A=${A}", "B"]}, set()),
+        ({"environment": {"L": "${Q:-${A:-x}}"}}, {"Q", "A"}),
+        ({"volumes": [{"source": "${A", "target": "-e}", "type": "volume"}]}, {"A"}),
+        ({"build": {"args": {"A": None, "N": "${B}"}}}, {"A", "B"}),
+        ({"env_file": [{"path": "/x-${A:-q}.env"}]}, {"A"}),
+        ({"x-more": {"L": "${A}"}}, set()),
+        ({"command": "x$$A pa$SsWoRd"}, set()),
+    ],
+)
+def test_variables_that_become_something_else_are_known(
+    service: dict[str, Any], expected: set[str]
+) -> None:
+    assert made(service, "A=1\nB=1").interpolated() == expected
+
+
+def test_networks_volumes_secrets_and_env_files_take_variables_too() -> None:
+    raw = {
+        "services": {"a": {"env_file": "/project/own.env"}},
+        "volumes": {"data": {"driver_opts": {"device": "${A}"}}},
+        "secrets": {"key": {"environment": "B"}, "file": None},
+        "configs": {"text": {"content": "hello ${C:-you}"}},
+        "x-shared": {"D": "${A}${D}"},
+    }
+    own = env_file("own.env", "E=${F:-1}\nG=${G:-2}\n")
+    given = definitions([env_file("given.env", "A=1\nD=$A\n")], ROOT)
+    lines = yaml_lines.read([], lambda _: "")
+
+    found = Sources(raw, {ROOT / "own.env": own}.get, given, lines, ROOT)
+
+    assert found.interpolated() == {"A", "B", "C", "F"}
 
 
 def test_sources_are_put_on_the_items_that_have_none() -> None:
@@ -269,13 +361,6 @@ def test_an_undefined_variable_is_told_by_its_place_and_not_by_its_name() -> Non
     assert "SeCrEt" not in repr(found)
 
 
-def test_a_variable_of_a_dockerfile_shows_its_source_and_not_its_value() -> None:
-    one = DockerfileVariable("TOKEN", "hidden", "docker/Dockerfile", 7)
-
-    assert one.source == Source("dockerfile", "docker/Dockerfile", 7)
-    assert "hidden" not in repr(one)
-
-
 @pytest.fixture(scope="module")
 def ci() -> Sources:
     """This repository's CI, with what compose 2.26 prints of it with --no-interpolate."""
@@ -306,7 +391,7 @@ def _line(path: str) -> Callable[[str], int]:
 def test_this_repositorys_ci_tells_who_decided_each_value(ci: Sources) -> None:
     env, file = _line("env/.env.ci"), _line("docker/docker-compose.ci.yml")
 
-    assert ci.variable("postgres", "POSTGRES_USER") == Source(
+    assert alone(ci.variable("postgres", "POSTGRES_USER")) == Source(
         "interpolation", "env/.env.ci", env("POSTGRES_USER="), "POSTGRES_USER"
     )
     assert ci.variable("postgres", "POSTGRES_INITDB_ARGS") == Source(
