@@ -14,6 +14,7 @@ from functools import cache
 from typing import Final
 
 from unstale.mask import Mask, is_secret, mask_for
+from unstale.parity import topology
 from unstale.parity.flags import ORDER, is_reordered
 from unstale.parity.model import (
     Difference,
@@ -182,6 +183,7 @@ def _of_services(left: EnvironmentFacts, right: EnvironmentFacts) -> Iterator[_F
     if left.services is None or right.services is None:
         return
     sides = _by_name(left.services), _by_name(right.services)
+    both = topology.known(left.services) & topology.known(right.services)
     for name in sorted({*sides[0], *sides[1]}):
         pair = sides[0].get(name), sides[1].get(name)
         if pair[0] is None or pair[1] is None:
@@ -189,15 +191,14 @@ def _of_services(left: EnvironmentFacts, right: EnvironmentFacts) -> Iterator[_F
             ends = (absent, there) if pair[0] is None else (there, absent)
             yield _Found(*_SERVICE, *ends, service=name)
         else:
-            yield from _of_service(name, pair[0], pair[1])
+            yield from _of_service(name, *(_by_item(one, both) for one in pair if one))
 
 
 def _by_name(services: Iterable[ServiceFacts]) -> dict[str, ServiceFacts]:
     return {service.name: service for service in services}
 
 
-def _of_service(name: str, left: ServiceFacts, right: ServiceFacts) -> Iterator[_Found]:
-    sides = _by_item(left), _by_item(right)
+def _of_service(name: str, *sides: Mapping[tuple[Field, str], Item]) -> Iterator[_Found]:
     found = []
     for what in {*sides[0], *sides[1]}:
         pair = sides[0].get(what), sides[1].get(what)
@@ -224,8 +225,10 @@ def _is_explained(one: _Found, found: Iterable[_Found]) -> bool:
     return not is_reordered(left, right, besides)
 
 
-def _by_item(service: ServiceFacts) -> dict[tuple[Field, str], Item]:
-    return {(item.field, item.item): item for item in service.items}
+def _by_item(service: ServiceFacts, both: Collection[str]) -> Mapping[tuple[Field, str], Item]:
+    """The items of *service*; of what it shares only what is in *both* environments."""
+    items = (topology.among(item, service.name, both) for item in service.items)
+    return {(item.field, item.item): item for item in items if item}
 
 
 def _folded(found: Iterable[_Found]) -> list[list[_Found]]:
@@ -266,8 +269,8 @@ def _detail(found: _Found, names: tuple[str, str]) -> str:
     """What can be told of the values without showing one."""
     if found.is_service:
         return ""
-    if found.field == "command" and found.item in _ORDERS:
-        return "the same flags in another order or spelling"
+    if words := _sense(found):
+        return words
     left, right = (side.value for side in found.sides)
     if left and right and isinstance(left, str) and isinstance(right, str):
         words = difference_in_words(left, right) or ""
@@ -275,6 +278,17 @@ def _detail(found: _Found, names: tuple[str, str]) -> str:
         return f"only {words}" if is_short else words
     states = ((_state(side.value), name) for side, name in zip(found.sides, names, strict=True))
     return ", ".join(f"{state} in {name}" for state, name in states if state)
+
+
+def _sense(found: _Found) -> str:
+    """What a difference means of which the name alone does not tell."""
+    if found.field == "command" and found.item in _ORDERS:
+        return "the same flags in another order or spelling"
+    if (found.field, found.item) == ("other", topology.PEERS):
+        return "other services share a network with it"
+    if found.field == "volumes" and found.item.endswith(topology.SHARED):
+        return "other mounts have the same volume"
+    return ""
 
 
 def _state(value: str | Absent | None) -> str:

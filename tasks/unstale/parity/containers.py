@@ -19,6 +19,7 @@ from typing import Any, Final
 
 from unstale.compose import unescaped
 from unstale.errors import ConfigError
+from unstale.parity import topology
 from unstale.parity.flags import flag_map
 from unstale.parity.model import Field, Item, ServiceFacts, Source
 
@@ -196,6 +197,7 @@ def _json(value: object) -> str:
 
 def _items(project: _Project, name: str, raw: Json) -> Iterator[Item]:
     yield Item("other", "project", project.name, identity=True)
+    yield from topology.shared(project.model, name)
     for key, value in raw.items():
         if key in ("command", "entrypoint"):
             yield from _command(key, name, raw)
