@@ -408,7 +408,7 @@ def _not_an_assignment(path: Path, line: int) -> ConfigError:
 def _looks_like_a_value(path: Path, line: int) -> ConfigError:
     return ConfigError(
         f"{path}, line {line}: not KEY=value, but what looks like a piece of a value.",
-        cause="It is not shown here, and it would be as a key.",
+        cause="Taken for a key, it would be printed.",
         hint="put the whole value behind its key, in quotes if it has several lines",
     )
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from unstale.mask import Mask, is_secret, mask_for
-from unstale.parity import envfile
+from unstale.parity import envfile, keys
 
 __all__ = [
     "Addition",
@@ -39,11 +39,15 @@ class Document:
     """With its byte order mark and its line ends."""
 
 
+_NO_NAME = "it may be a piece of a value"
+
+
 @dataclass(frozen=True, slots=True)
 class Unwritable:
     """A key whose value no line gives to both dialects."""
 
     key: str
+    """What it is called: not by its name where that looks like a piece of a value."""
     reason: str
 
 
@@ -103,12 +107,20 @@ def plan(target: Document, example: Document | None, siblings: Iterable[str] = (
     segments = _segments(target.text)
     blocks = _blocks(example.text) if example else {}
     places = _places(segments)
-    found = [*_documented(segments, blocks, places, {*siblings})]
-    undocumented = sorted({*siblings} - blocks.keys() - places.keys())
-    found += (Addition(key, len(target.text), (), f"# {key}=") for key in undocumented)
+    # A line without a name is its own environment's matter.
+    others = {key for key in siblings if not keys.is_placeholder(key)}
+    found = [*_documented(segments, blocks, places, others)]
+    undocumented = sorted(others - blocks.keys() - places.keys())
+    found += dict.fromkeys(_undocumented(key, len(target.text)) for key in undocumented)
     additions = [one for one in found if isinstance(one, Addition)]
     refused = tuple(one for one in found if isinstance(one, Unwritable))
     return SyncPlan(target.path, tuple(sorted(additions, key=lambda one: one.at)), refused)
+
+
+def _undocumented(key: str, at: int) -> Addition | Unwritable:
+    if keys.is_value(key):
+        return Unwritable("a key of another environment", _NO_NAME)
+    return Addition(key, at, (), f"# {key}=")
 
 
 def apply(text: str, plan: SyncPlan) -> str:
@@ -189,6 +201,8 @@ class _Segment:
     text: str = field(repr=False)
     end: int
     """The offset behind it."""
+    line: int = 0
+    """Where it begins behind its blank lines, counted from 1."""
 
     @property
     def commented(self) -> str:
@@ -214,6 +228,7 @@ class _Block:
     is_after_a_blank: bool
     is_optional: bool
     """Whether the example has it as a comment."""
+    line: int = 0
 
 
 def _segments(text: str) -> tuple[_Segment, ...]:
@@ -224,7 +239,9 @@ def _segments(text: str) -> tuple[_Segment, ...]:
     for binding in parse_stream(io.StringIO(body, newline="")):
         piece = binding.original.string
         end += len(piece)
-        found.append(_Segment(binding.key or "", binding.value, piece, end))
+        blank = piece[: len(piece) - len(piece.lstrip())]
+        line = binding.original.line + len(re.findall(r"\r\n|\n|\r", blank))
+        found.append(_Segment(binding.key or "", binding.value, piece, end, line))
     return tuple(found)
 
 
@@ -249,7 +266,8 @@ def _blocks(text: str) -> Mapping[str, _Block]:
         optional = not one.key
         raw = one.text.strip()
         if not (optional and key in blocks):
-            blocks[key] = _Block(key, one.value, raw, tuple(filter(None, above)), blank, optional)
+            comments = tuple(filter(None, above))
+            blocks[key] = _Block(key, one.value, raw, comments, blank, optional, one.line)
         above, blank = [], False
     return blocks
 
@@ -265,8 +283,12 @@ def _documented(
 ) -> Iterator[Addition | Unwritable]:
     headings = {one.text.strip(): one.end for one in segments if not one.key}
     before = "", segments[-1].end if segments else 0
+    known = {*siblings, *(key for key, block in blocks.items() if block.value is not None)}
     for key, block in blocks.items():
-        if key in places:
+        if not _is_a_name(block, known):
+            if key not in places:
+                yield Unwritable(f"{keys.placeholder(block.line)} of the example", _NO_NAME)
+        elif key in places:
             before = key, places[key]
         elif not block.is_optional or key in siblings:
             line = _line(block)
@@ -276,6 +298,12 @@ def _documented(
             added = _placed(segments, headings, block, line, before)
             before = key, added.at
             yield added
+
+
+def _is_a_name(block: _Block, known: set[str]) -> bool:
+    if block.value is None and not block.is_optional:
+        return keys.of_bare(block.key, known, is_below_a_gap=False) == "name"
+    return not keys.is_value(block.key, block.value)
 
 
 def _placed(

@@ -208,3 +208,34 @@ def test_a_file_that_can_not_be_read_is_not_edited(
 
     with pytest.raises(error):
         load(path)
+
+
+JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJoZXJvbiJ9.heron-72"
+
+
+def test_a_value_that_another_environment_has_for_a_key_is_not_copied() -> None:
+    made = plan(doc("A=1\n"), None, ("B", JWT, "AKIAHERONHERONHERON7", "line 4"))
+
+    assert apply("A=1\n", made) == "A=1\n# B=\n"
+    (refused,) = made.refused
+    assert refused == Unwritable("a key of another environment", "it may be a piece of a value")
+    assert "eron" not in "\n".join(preview("A=1\n", made, show_values=True)) + repr(made)
+
+
+@pytest.mark.parametrize("bare", [JWT, "heron72", "export heron72", "heronPlover"])
+def test_a_bare_line_of_the_example_that_may_be_a_value_is_not_copied(bare: str) -> None:
+    made = plan(doc("A=1\n"), doc(f"A=1\n\n{bare}\nB=2\n"))
+
+    assert apply("A=1\n", made) == "A=1\nB=2\n"
+    assert [one.key for one in made.refused] == ["line 3 of the example"]
+    assert "eron" not in "\n".join(preview("A=1\n", made, show_values=True)) + repr(made)
+    assert plan(doc(f"A=1\nB=1\n{bare}\n"), doc(f"A=1\nB=2\n{bare}\n")).is_empty
+
+
+@pytest.mark.parametrize("bare", ["HOSTVAR", "http_proxy"])
+def test_a_bare_name_of_the_example_is_copied(bare: str) -> None:
+    assert synced("A=1\n", f"A=1\n{bare}\n") == f"A=1\n{bare}\n"
+
+
+def test_a_bare_name_that_another_environment_assigns_is_copied() -> None:
+    assert synced("A=1\n", "A=1\nregion\n", "region") == "A=1\nregion\n"
