@@ -101,13 +101,10 @@ def _with_env(facts: ServiceFacts, env: Mapping[str, str], source: Source) -> Se
 
 
 def _nothing(environment: str) -> ConfigError:
-    name = environment or "NAME"
+    whose = f" of the environment {environment!r}" if environment else ""
     return ConfigError(
-        f"Compose lists no service for the environment {name!r}: nothing was compared."
-        if environment
-        else "Compose lists no service: nothing was compared.",
-        cause="Most likely every service has profiles, and none of them is chosen.",
-        hint=f"write profiles = [...] in [tool.unstale.environments.{name}]",
+        f"The compose files{whose} define no service: nothing was compared.",
+        hint="write its services below 'services:'",
     )
 
 
