@@ -29,6 +29,7 @@ __all__ = [
     "Settings",
     "VerifyRule",
     "load",
+    "require_known",
 ]
 
 STATE_FOLDER = ".unstale"
@@ -166,7 +167,6 @@ class Settings:
     suites: Mapping[str, tuple[str, ...]]
     schema: SchemaSettings
     verify: tuple[VerifyRule, ...]
-    allow: tuple[AllowRule, ...]
     local: LocalSettings = LocalSettings()
     parity: ParitySettings = ParitySettings()
 
@@ -179,9 +179,7 @@ class Settings:
         known = sorted(self.environments.items())
         composed = [name for name, env in known if env.compose_files]
         named = [name for name, env in known if env.compose_files or env.env_files]
-        return self.parity.pairs or tuple(
-            combinations(composed if len(composed) > 1 else named, 2)
-        )
+        return self.parity.pairs or tuple(combinations(composed if len(composed) > 1 else named, 2))
 
     @property
     def state_folder(self) -> Path:
@@ -245,10 +243,39 @@ def load(root: Path, files: Files, environ: Mapping[str, str]) -> Settings:
         suites=_suites(root, files, _table(table, "suites", "tool.unstale")),
         schema=_schema(table.get("schema", {})),
         verify=tuple(_verify(rule) for rule in _rules(table, "verify")),
-        allow=parity.allow,
         local=_local(_table(table, "local", "tool.unstale")),
         parity=parity,
     )
+
+
+def require_known(settings: Settings) -> None:
+    """See that every environment that the policy names is there.
+
+    A pair of which one is misspelt would be compared by nobody.
+
+    Raises:
+        ConfigError: ``pairs`` or ``must`` names an environment that is not there.
+
+    """
+    parity, known = settings.parity, settings.environments
+    _require(parity.pairs, known, f"'pairs' of [{_PARITY}]")
+    for rule in parity.allow:
+        where = f"the rule for {rule.key!r}" + (f" (line {rule.line})" if rule.line else "")
+        _require(rule.pairs, known, f"'pairs' of {where}")
+        _require([[name for name, _ in rule.must]], known, f"'must' of {where}")
+
+
+def _require(groups: Iterable[Iterable[str]], known: Iterable[str], where: str) -> None:
+    names = sorted(known)
+    for name in (name for group in groups for name in group):
+        if name not in names:
+            near = difflib.get_close_matches(name, names, n=1)
+            cause = f"Known: {', '.join(names)}." if names else "None is known."
+            raise ConfigError(
+                f"There is no environment called {name!r}, which {where} in pyproject.toml names.",
+                cause=f"Did you mean {near[0]!r}? {cause}" if near else cause,
+                hint="mend pyproject.toml",
+            )
 
 
 def _pyproject(root: Path, files: Files) -> str:
@@ -439,7 +466,7 @@ def _allow(rule: Table, line: int | None) -> AllowRule:
     where = f"{_PARITY}.allow"
     _known(rule, where, ("key", "reason", "pairs", "service", "expires", "relation", "must"))
     key, reason = _string(rule, "key", where), _string(rule, "reason", where)
-    if not key or not reason:
+    if not key or not reason or not reason.strip():
         raise ConfigError(
             f"An entry of [[{where}]] lacks 'key' or 'reason'.",
             cause="A difference is allowed only where somebody wrote down why.",

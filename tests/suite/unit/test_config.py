@@ -18,6 +18,7 @@ from unstale.config import (
     Settings,
     VerifyRule,
     load,
+    require_known,
 )
 from unstale.errors import ConfigError, MissingFile, UnknownName, UsageError
 
@@ -53,7 +54,7 @@ def test_a_project_that_says_nothing_gets_every_default(settings: Loader) -> Non
         migrate_command=("alembic", "upgrade", "head"),
         alembic_ini="alembic.ini",
     )
-    assert (found.suites, found.verify, found.allow) == ({}, (), ())
+    assert (found.suites, found.verify, found.parity) == ({}, (), ParitySettings())
 
 
 def test_a_pyproject_without_our_table_says_nothing(settings: Loader) -> None:
@@ -139,7 +140,7 @@ def test_every_section_is_read(settings: Loader) -> None:
         "create-all", ("make", "migrate"), "db/alembic.ini", "app.models:Base", "app"
     )
     assert found.verify == (VerifyRule(None, "/app/a.py", "fix"),)
-    assert found.allow == (AllowRule("LOG_LEVEL", "short logs"),)
+    assert found.parity.allow == (AllowRule("LOG_LEVEL", "short logs"),)
 
 
 def test_everything_about_parity_is_read(settings: Loader) -> None:
@@ -176,13 +177,12 @@ def test_everything_about_parity_is_read(settings: Loader) -> None:
         shell=("HOME",),
         has_policy=True,
     )
-    assert found.allow == (rule,)
 
 
 def test_one_service_needs_no_list(settings: Loader) -> None:
     rule = "[[tool.unstale.parity.allow]]\nkey = 'A'\nreason = 'b'\nservice = 'api'"
 
-    assert settings(rule).allow[0].services == ("api",)
+    assert settings(rule).parity.allow[0].services == ("api",)
 
 
 @pytest.mark.parametrize(
@@ -217,6 +217,47 @@ def test_written_pairs_are_all_pairs(settings: Loader) -> None:
     assert settings(toml, "env/.env.ci", "env/.env.dev").pairs == (("test", "ci"),)
 
 
+@pytest.mark.parametrize(
+    ("toml", "named"),
+    [
+        pytest.param(
+            "[tool.unstale.parity]\npairs = ['ci/tset']",
+            "'pairs' of [tool.unstale.parity]",
+            id="all",
+        ),
+        pytest.param(
+            f"{RULE}pairs = ['ci/test', 'tset/ci']",
+            "'pairs' of the rule for 'A' (line 1)",
+            id="rule",
+        ),
+        pytest.param(
+            f"{RULE}must = {{ci = '1', tset = '1'}}",
+            "'must' of the rule for 'A' (line 1)",
+            id="must",
+        ),
+    ],
+)
+def test_a_policy_for_an_unknown_environment_names_the_nearest(
+    settings: Loader, toml: str, named: str
+) -> None:
+    found = settings(toml, "env/.env.ci", "env/.env.test")
+
+    with pytest.raises(ConfigError) as refused:
+        require_known(found)
+
+    assert str(refused.value) == (
+        f"There is no environment called 'tset', which {named} in pyproject.toml names.\n"
+        "Did you mean 'test'? Known: ci, test.\n"
+        "Next: mend pyproject.toml"
+    )
+
+
+def test_a_policy_for_known_environments_is_accepted(settings: Loader) -> None:
+    toml = f"{RULE}pairs = ['ci/test']\nmust = {{ci = '1'}}"
+
+    require_known(settings(toml, "env/.env.ci", "env/.env.test"))
+
+
 def test_a_rule_knows_its_line(settings: Loader) -> None:
     found = settings(
         "# rules\n"
@@ -224,13 +265,13 @@ def test_a_rule_knows_its_line(settings: Loader) -> None:
         "  [[ tool.unstale . parity.allow ]] # two\nkey = 'B'\nreason = 'b'\n"
     )
 
-    assert [rule.line for rule in found.allow] == [2, 5]
+    assert [rule.line for rule in found.parity.allow] == [2, 5]
 
 
 def test_a_rule_of_a_list_has_no_line(settings: Loader) -> None:
     found = settings("[tool.unstale.parity]\nallow = [{key = 'A', reason = 'a'}]")
 
-    assert [rule.line for rule in found.allow] == [None]
+    assert [rule.line for rule in found.parity.allow] == [None]
 
 
 def test_suites_are_folders_of_tests_unless_written_otherwise(settings: Loader) -> None:
@@ -294,6 +335,7 @@ def test_an_unknown_key_far_from_all_lists_the_known_ones(settings: Loader) -> N
         ("[tool.unstale]\nverify = ['x']", "'verify' of .* must be a list of tables"),
         ("[[tool.unstale.verify]]\npath = '/a'", "lacks 'path' or 'grep'"),
         ("[[tool.unstale.parity.allow]]\nkey = 'A'", "lacks 'key' or 'reason'"),
+        ("[[tool.unstale.parity.allow]]\nkey = 'A'\nreason = '  '", "lacks 'key' or 'reason'"),
         (f"{RULE}relation = 'same'", "relation = 'same' .*\n.*host only, missing, different"),
         (f"{RULE}expires = '2030-01-31'", "'expires' of .* must be a date, without quotes"),
         (f"{RULE}expires = 2030-01-31T10:00:00Z", "'expires' of .* must be a date"),

@@ -349,7 +349,6 @@ def site(tmp_path: Path) -> Sites:
             suites={},
             schema=SchemaSettings(),
             verify=(),
-            allow=(),
         )
         return Site(
             settings=settings,

@@ -99,7 +99,7 @@ def test_the_rules_allow_all_that_they_were_made_of(
         Difference("other", "service", "missing_left", ("api",)),
     ]
 
-    rules = settings(apply("", entries({CI_TEST: open_}))).allow
+    rules = settings(apply("", entries({CI_TEST: open_}))).parity.allow
 
     judged = judge(CI_TEST, open_, rules, date(2030, 1, 1))
     assert judged.open == ()

@@ -65,7 +65,6 @@ def bench(tmp_path: Path, docker: FakeDocker, ports: Ports) -> Benches:
             suites={},
             schema=schema or SchemaSettings(),
             verify=(),
-            allow=(),
         )
         site = Site(
             settings=settings,
