@@ -15,7 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, assert_never
 
+from unstale.compose import unescaped
 from unstale.errors import ConfigError
+from unstale.parity import keys
 
 if TYPE_CHECKING:
     from dotenv.parser import Binding
@@ -54,6 +56,7 @@ class Hazard:
     kind: str
     """What the readers make of it, without a value."""
     readers: tuple[Reader, Reader]
+    """The second is ``docker run --env-file`` only for a file with `EnvText.docker_run`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +89,8 @@ Answer = Values | Refused
 _PLAIN_VALUE = r"[ !%&(-\[\]-~]*"
 _PLAIN_QUOTED = r"""(?:"[ !#%&(-\[\]-~]*"|'[ !#%&(-\[\]-~]*')[ ]*"""
 _PLAIN_LINE = re.compile(
-    rf"(?:[ ]*|\#[^\r\n\x00]*|[A-Za-z_][A-Za-z0-9_]*=(?:{_PLAIN_QUOTED}|{_PLAIN_VALUE}))\r?"
+    rf"(?:[ ]*|\#[^\r\n\x00]*"
+    rf"|(?P<key>[A-Za-z_][A-Za-z0-9_]*)=(?:(?P<quoted>{_PLAIN_QUOTED})|(?P<bare>{_PLAIN_VALUE})))\r?"
 )
 
 
@@ -144,14 +148,16 @@ def hazards(
 
 
 def _of_file(file: EnvText, answer: Answer | None, environ: Mapping[str, str]) -> Iterator[Hazard]:
+    if answer is None:
+        if file.docker_run:
+            yield from _unlike_plain(file)
+        return
     text = file.raw.decode(errors="replace")
     scan = _Scan(file.name, text)
     values = _dotenv_values(scan.bindings, environ)
-    if answer is not None:
-        yield from _unlike(scan, answer, values, is_utf8=_is_utf8(file.raw))
+    yield from _unlike(scan, answer, values, is_utf8=_is_utf8(file.raw))
     if file.docker_run:
-        other: Answer = values if answer is None else answer
-        yield from _unlike_docker_run(scan, other, file.raw, environ)
+        yield from _unlike_docker_run(scan, answer, file.raw, environ)
 
 
 # What python-dotenv makes of it
@@ -229,7 +235,7 @@ def _name_lines(text: str) -> Iterator[tuple[str, int]]:
     for found in _NAMED_LINE.finditer(text):
         line += text.count("\n", at, found.start())
         at = found.start()
-        if not _is_padding(found[1], found[2]):
+        if not (_is_padding(found[1], found[2]) or keys.is_value(found[1], found[2])):
             yield found[1], line
 
 
@@ -257,16 +263,14 @@ def _first_line(binding: Binding) -> int:
 def _answers(paths: Sequence[Path], model: Mapping[str, Any]) -> Mapping[Path, Answer]:
     services = model["services"]
     return {
-        path: _unescaped(services[f"f{number}"].get("environment") or {})
+        path: _values(services[f"f{number}"].get("environment") or {})
         for number, path in enumerate(paths)
     }
 
 
-def _unescaped(values: Values) -> Values:
-    # `config` doubles every dollar sign, to be read again itself.
-    return {
-        key.replace("$$", "$"): value and value.replace("$$", "$") for key, value in values.items()
-    }
+def _values(environment: Values) -> Values:
+    # Also a key may have a dollar sign.
+    return {unescaped(key): unescaped(value) for key, value in environment.items()}
 
 
 _LINE = re.compile(r"\bline (\d+):")
@@ -396,10 +400,27 @@ def docker_run_values(raw: bytes, environ: Mapping[str, str]) -> Answer:
     return values
 
 
+_WITH_DOCKER_RUN: tuple[Reader, Reader] = ("compose", "docker run --env-file")
+
+
+def _unlike_plain(file: EnvText) -> Iterator[Hazard]:
+    """Of a plain file the lines tell all: only quotes and spaces make a difference."""
+    last: dict[str, tuple[int, re.Match[str]]] = {}
+    for number, line in enumerate(file.raw.decode("utf-8-sig").split("\n"), start=1):
+        found = _PLAIN_LINE.fullmatch(line)
+        if found and found["key"]:
+            last[found["key"]] = number, found
+    for key, (number, found) in last.items():
+        if found["quoted"] is not None or found["bare"] != found["bare"].strip(" "):
+            name = "" if keys.is_value(key, found["bare"]) else key
+            kind = _docker_run_kind(found[0])
+            yield Hazard(name, file.name, number, kind, _WITH_DOCKER_RUN)
+
+
 def _unlike_docker_run(
     scan: _Scan, other: Answer, raw: bytes, environ: Mapping[str, str]
 ) -> Iterator[Hazard]:
-    readers: tuple[Reader, Reader] = ("compose", "docker run --env-file")
+    readers = _WITH_DOCKER_RUN
     answer = docker_run_values(raw, environ)
     if isinstance(answer, Refused):
         key = _key_of_line(scan, answer.line)

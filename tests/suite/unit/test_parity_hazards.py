@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from dotenv.main import DotEnv
 
 from unstale.errors import ConfigError
 from unstale.parity.hazards import (
@@ -243,3 +245,41 @@ def test_hazards_are_in_the_order_of_files_and_lines() -> None:
 
 def test_what_a_hazard_was_found_in_prints_no_value() -> None:
     assert "hunter2" not in repr(EnvText(PATH, NAME, b"K=hunter2\n"))
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"A=1\nK= v\nL=\"x\"\nM='y' \nN=\nK=w\n",
+        b"\xef\xbb\xbfA='1'\r\nB=2\r\n  \r\n# c\r\nC=3 \r\n",
+        b'A=" "\nA=2\nB=a b\nB="a b"\n',
+    ],
+)
+def test_a_plain_file_has_the_hazards_that_compose_would_be_asked_for(raw: bytes) -> None:
+
+    text = raw.decode("utf-8-sig").replace("\r\n", "\n")
+    values = {k: v for k, v in DotEnv(None, io.StringIO(text)).dict().items() if v is not None}
+    asked = b"ASK='$'\n" + raw.removeprefix(b"\xef\xbb\xbf")
+    plain = EnvText(PATH, NAME, raw, docker_run=True)
+    file = EnvText(PATH, NAME, asked, docker_run=True)
+
+    told = hazards([plain], Compose({}))
+    of_both = hazards([file], Compose({PATH: {"ASK": "$", **values}}))
+
+    assert told
+    assert [(h.key, (h.line or 0) + 1, h.kind) for h in told] == [
+        (h.key, h.line, h.kind) for h in of_both if h.readers == RUN and h.key != "ASK"
+    ]
+
+
+def test_a_key_that_looks_like_a_value_is_told_by_its_line() -> None:
+    raw = b"A=$B\nAKIAHUNTER2HUNTER2HU=$B\n"
+
+    (first, second) = found(raw, {"A": "", "AKIAHUNTER2HUNTER2HU": ""})
+
+    assert (first.key, first.line) == ("A", 1)
+    assert (second.key, second.line) == ("", 2)
+
+
+def test_dollar_signs_that_compose_doubles_are_single_again() -> None:
+    assert found(b"A='$x'\n", {"A": "$$x"}) == ()
