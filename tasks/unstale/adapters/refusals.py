@@ -8,8 +8,10 @@ on: known ones become ours, with file, line and key, and unknown ones are left o
 from __future__ import annotations
 
 import json
+import os.path
 import re
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 
 from unstale.adapters.docker_words import meaningful
 
@@ -83,12 +85,62 @@ def _is_plain(name: str, texts: Texts) -> bool:
     return known and re.fullmatch(_NAME, name) is not None
 
 
+# A path may be made of a variable's value, so it is told as somebody wrote it
+
+_REFERENCE = r"(?:\$\{[^{}]*\}|\$\w+)"
+_TOKEN = re.compile(rf"(?:{_REFERENCE}|[^\s\"'\[\]{{}},])+")
+
+
+def _path(path: str, texts: Texts) -> str:
+    """*path* if it holds no variable's value, else as a compose file has it, else nothing."""
+    written = [w for f, text in texts.items() if _YAML.search(f) for w in _TOKEN.findall(text)]
+    folders = {Path(file).parent for file in texts}
+    plain = {os.path.normpath(f / w) for f in folders for w in written if "$" not in w}
+    if path in texts or path in plain:
+        return path
+    fitting = sorted((-_literals(w), w) for w in {*written} if _may_be(w, path))
+    # A default may be a secret as well.
+    return re.sub(r"(\$\{\w+)[^{}]*\}", r"\1}", fitting[0][1]) if fitting else ""
+
+
+def _literals(written: str) -> int:
+    return len(re.sub(_REFERENCE, "", written))
+
+
+def _may_be(written: str, path: str) -> bool:
+    """Whether *path* ends in *written*, whatever its variables are."""
+    end = re.sub(r"^(?:\.{1,2}/)+", "", written)
+    pieces = (re.escape(piece) for piece in re.split(_REFERENCE, end))
+    return bool(_literals(end)) and re.search(rf"(?:^|/){'.*'.join(pieces)}$", path) is not None
+
+
+def _head(file: str | None, texts: Texts) -> str:
+    """``FILE: ``, or nothing where compose names none."""
+    return f"{_path(file, texts) or 'A compose file'}: " if file else ""
+
+
+def _no_base(found: re.Match[str], texts: Texts) -> str:
+    file = _head(found["file"], texts)
+    return f"{file}the service that {found['service']} extends is not there."
+
+
+def _no_file(kind: str) -> Callable[[re.Match[str], Texts], str]:
+    def say(found: re.Match[str], texts: Texts) -> str:
+        path = _path(found["file"], texts)
+        if path:
+            return f"There is no {kind} {path}."
+        article = "An" if kind[0] in "aeiou" else "A"
+        return f"{article} {kind} that is named is not there."
+
+    return say
+
+
 # What is wrong, in the order of `_RULES`
 
 
 def _in_env_file(found: re.Match[str], texts: Texts) -> str:
-    file = found["file"]
-    text = _said(found["rest"], {file: texts.get(file, "")})
+    file = _path(found["file"], texts) or "An env file"
+    text = _said(found["rest"], {file: texts.get(found["file"], "")})
     return text if text.startswith(f"{file}, ") else f"{file}: {text}"
 
 
@@ -160,18 +212,18 @@ def _yaml(found: re.Match[str], texts: Texts) -> str:
     return f"{_compose_file(texts)}{line}: {found['words']}."
 
 
-def _unknown_property(found: re.Match[str], _texts: Texts) -> str:
+def _unknown_property(found: re.Match[str], texts: Texts) -> str:
     name = found["name"] if re.fullmatch(_NAME, found["name"]) else "a key"
-    return f"{found['file']}: {found['path']}: compose does not know {name} there."
+    return f"{_head(found['file'], texts)}{found['path']}: compose does not know {name} there."
 
 
-def _must(found: re.Match[str], _texts: Texts) -> str:
-    file = f"{found['file']}: " if found["file"] else ""
+def _must(found: re.Match[str], texts: Texts) -> str:
+    file = _head(found["file"], texts)
     return f"{file}{found['path']} {found['rest']}."
 
 
-def _invalid(found: re.Match[str], _texts: Texts) -> str:
-    file = f"{found['file']}: " if found["file"] else ""
+def _invalid(found: re.Match[str], texts: Texts) -> str:
+    file = _head(found["file"], texts)
     return f"{file}{found['path'].rstrip('.:')} is not what compose expects there."
 
 
@@ -251,10 +303,10 @@ _RULES = (
         r"'(?P<path>[\w.\[\]\-]+)'",
         _invalid,
     ),
-    _rule(r"env file (?P<file>[^\n]+) not found: ", _says("There is no env file {file}.")),
+    _rule(r"env file (?P<file>[^\n]+) not found: ", _no_file("env file")),
     _rule(
         r"(?:open|stat) (?P<file>[^\n]+): no such file or directory",
-        _says("There is no file {file}."),
+        _no_file("file"),
     ),
     _rule(
         rf"{_SERVICE} has neither an image nor a build context",
@@ -267,7 +319,7 @@ _RULES = (
     _rule(rf"(?P<words>{_SERVICE} declares mutually exclusive `\w+` and `\w+`)", _verbatim),
     _rule(
         rf"cannot extend {_SERVICE} in (?P<file>[^\n]+?): service",
-        _says("{file}: the service that {service} extends is not there."),
+        _no_base,
     ),
     _rule(r"(?P<words>dependency cycle detected: [\w.\-]+(?: -> [\w.\-]+)+)$", _verbatim),
     _rule(

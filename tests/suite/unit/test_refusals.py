@@ -248,10 +248,57 @@ COMPOSE_FILES = {
 def test_a_compose_file_is_told_by_line_and_key(case: str) -> None:
     text, words, expected = COMPOSE_FILES[case]
 
-    said = refusal(f"{words}\n", {"compose.yml": text})
+    file = "/p/compose.yml" if "/p/" in words else "compose.yml"
+    said = refusal(f"{words}\n", {file: text})
 
     assert said == expected
     assert SECRET not in said
+
+
+@pytest.mark.parametrize(
+    ("written", "path", "shown"),
+    [
+        ("none.env", "/p/none.env", "/p/none.env"),
+        ("../none.env", "/none.env", "/none.env"),
+        ("/etc/none.env", "/etc/none.env", "/etc/none.env"),
+        ("${M}.env", f"/p/{SECRET}.env", "${M}.env"),
+        ("./env/${M}/a.env", f"/p/env/{SECRET}/a.env", "./env/${M}/a.env"),
+        ("${M}/none.env", f"/p/{SECRET}/none.env", "${M}/none.env"),
+        ("$M.env", f"/p/{SECRET}.env", "$M.env"),
+        (f"${{M:-{SECRET}}}.env", f"/p/{SECRET}.env", "${M}.env"),
+    ],
+)
+def test_a_path_is_told_as_it_is_written(written: str, path: str, shown: str) -> None:
+    texts = {"/p/compose.yml": f"{SERVICE}    env_file: ['{written}']\n"}
+    words = (
+        f"env file {path} not found: stat {path}: no such file or directory",
+        f"open {path}: no such file or directory",
+        f"failed to read {path}: line 2: key cannot contain a space",
+    )
+
+    said = [refusal(one, texts) for one in words]
+
+    assert said == [
+        f"There is no env file {shown}.",
+        f"There is no file {shown}.",
+        f"{shown}, line 2: a name with a space in it.",
+    ]
+
+
+@pytest.mark.parametrize("written", ["${M}", "other.env"])
+def test_a_path_that_nobody_wrote_is_not_told(written: str) -> None:
+    texts = {"/p/compose.yml": f"{SERVICE}    env_file: ['{written}']\n"}
+
+    said = refusal(f"env file /p/{SECRET} not found: stat", texts)
+
+    assert said == "An env file that is named is not there."
+
+
+def test_a_file_that_is_extended_is_told_as_it_is_written() -> None:
+    texts = {"/p/c.yml": "services: {app: {extends: {file: '${M}.yml', service: x}}}"}
+    words = f'cannot extend service "app" in /p/{SECRET}.yml: service "x" not found'
+
+    assert refusal(words, texts) == "${M}.yml: the service that app extends is not there."
 
 
 def test_an_env_file_with_a_line_without_a_name_is_found() -> None:
