@@ -128,7 +128,10 @@ class AllowRule:
     pairs: tuple[Pair, ...] = ()
     """Where it holds; empty: everywhere."""
     services: tuple[str, ...] = ()
-    """Patterns of services whose containers it is about; empty: all, and the env files."""
+    """Patterns of services whose containers it is about, and ``env files`` for the env files.
+
+    Empty: all services, and the env files.
+    """
     expires: date | None = None
     """The last day on which it holds."""
     relation: Relation | None = None

@@ -8,9 +8,10 @@ import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from unstale.config import AllowRule, Pair
+from unstale.config import AllowRule, Pair, Relation
 from unstale.errors import ConfigError
 from unstale.parity.model import Difference
+from unstale.parity.policy import ENV_FILES, relation
 
 __all__ = ["REASON", "apply", "entries", "render"]
 
@@ -21,36 +22,39 @@ _EMPTY_POLICY = "[tool.unstale.parity]\npairs = []\n"
 _HEADER = "[[tool.unstale.parity.allow]]"
 
 
-def entries(open_: Mapping[Pair, Sequence[Difference]]) -> tuple[AllowRule, ...]:
-    """Rules that allow all differences in *open_*, one a path and its services; sorted.
+_Place = tuple[str, Relation, tuple[str, ...]]
+"""A path, how the two sides differ in it, and where."""
 
-    Where the env files differ in a variable, the rule covers its containers
-    too, so that no second rule is left without work.
+
+def entries(open_: Mapping[Pair, Sequence[Difference]]) -> tuple[AllowRule, ...]:
+    """Rules that allow the differences in *open_* and no others; sorted.
+
+    A rule is for one path, for the services that differ in it today (and
+    `ENV_FILES`, if they do), and for the way in which they differ: whatever else
+    comes to differ tomorrow, needs a reason of its own.
     """
-    places = ((pair, path, where) for pair in open_ for path, where in _places(open_[pair]))
-    pairs: dict[tuple[str, tuple[str, ...]], set[Pair]] = {}
-    for pair, path, services in places:
-        pairs.setdefault((path, services), set()).add(pair)
+    pairs: dict[_Place, set[Pair]] = {}
+    for pair, differences in open_.items():
+        for place in _places(differences):
+            pairs.setdefault(place, set()).add(pair)
     return tuple(
         AllowRule(
             key=glob.escape(path),
             reason=REASON,
-            pairs=tuple(sorted(pairs[path, services])),
+            pairs=tuple(sorted(pairs[path, how, services])),
             services=tuple(glob.escape(service) for service in services),
+            relation=how,
         )
-        for path, services in sorted(pairs)
+        for path, how, services in sorted(pairs)
     )
 
 
-def _places(differences: Iterable[Difference]) -> Iterable[tuple[str, tuple[str, ...]]]:
-    """Each path with the services that differ in it; none if the env files do."""
-    found: dict[str, list[Difference]] = {}
-    for difference in differences:
-        found.setdefault(difference.path, []).append(difference)
-    for path, group in found.items():
-        services = {service for one in group for service in one.services}
-        is_everywhere = any(not one.services for one in group)
-        yield path, () if is_everywhere else tuple(sorted(services))
+def _places(differences: Iterable[Difference]) -> Iterable[_Place]:
+    found: dict[tuple[str, Relation], set[str]] = {}
+    for one in differences:
+        found.setdefault((one.path, relation(one)), set()).update(one.services or (ENV_FILES,))
+    for (path, how), services in found.items():
+        yield path, how, tuple(sorted(services, key=lambda name: (name != ENV_FILES, name)))
 
 
 def render(rules: Iterable[AllowRule]) -> str:
@@ -146,6 +150,8 @@ def _table(rule: AllowRule) -> dict[str, object]:
     table: dict[str, object] = {"key": rule.key, "pairs": ["/".join(p) for p in rule.pairs]}
     if rule.services:
         table["service"] = list(rule.services)
+    if rule.relation:
+        table["relation"] = rule.relation
     return {**table, "reason": rule.reason}
 
 

@@ -11,23 +11,29 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from fnmatch import fnmatchcase
-from typing import assert_never
+from typing import Final, assert_never
 
 from unstale.config import AllowRule, Pair, Relation
 from unstale.parity.model import Difference, EnvironmentFacts, Field
 from unstale.parity.report import Remark, effect
 
 __all__ = [
+    "ENV_FILES",
     "Allowed",
     "Judged",
     "broken",
+    "demanded",
     "expired",
     "judge",
+    "relation",
     "unknown",
     "unused",
 ]
 
 _FILE = "pyproject.toml"
+
+ENV_FILES: Final = "env files"
+"""Stands for the env files among the services of a rule; no service has a blank in its name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +116,23 @@ def unknown(rules: Iterable[AllowRule], environments: Collection[str]) -> tuple[
         for name in sorted({*(n for pair in rule.pairs for n in pair), *dict(rule.must)})
         if name not in environments
     )
+
+
+def relation(difference: Difference) -> Relation:
+    """The narrowest of the relations in the sight of which the two sides stand.
+
+    That it has no effect is left out: it says nothing of the two sides.
+    """
+    narrowest: tuple[Relation, ...] = ("missing", "host only", "different")
+    return next(one for one in narrowest if _is_met(one, difference))
+
+
+def demanded(rules: Iterable[AllowRule]) -> tuple[str, ...]:
+    """The environments of which any of *rules* demands a value, sorted.
+
+    `broken` must be given them even if no pair has them.
+    """
+    return tuple(sorted({name for rule in rules for name, _ in rule.must}))
 
 
 def broken(
@@ -227,7 +250,9 @@ def _is_in(rule: AllowRule, service: str) -> bool:
     """Whether *rule* is about *service*; an empty name is the env files."""
     if not rule.services:
         return True
-    return bool(service) and any(fnmatchcase(service, pattern) for pattern in rule.services)
+    if not service:
+        return ENV_FILES in rule.services
+    return any(fnmatchcase(service, pattern) for pattern in rule.services)
 
 
 def _faults(rule: AllowRule, value: str, facts: EnvironmentFacts) -> Iterator[str]:
@@ -243,7 +268,7 @@ def _values(rule: AllowRule, facts: EnvironmentFacts) -> Iterator[tuple[str, str
     """Where *facts* has what *rule* is about, and its value."""
     for key, variable in sorted((facts.files or {}).items()):
         if _names(rule, "file", key) and _is_in(rule, ""):
-            yield "env files", variable.value
+            yield ENV_FILES, variable.value
     for service in facts.services or ():
         for item in service.items:
             if _names(rule, item.field, item.item) and _is_in(rule, service.name):

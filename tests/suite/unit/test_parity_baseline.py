@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from unstale.config import AllowRule, ParitySettings, Settings, load
+from unstale.config import AllowRule, Pair, ParitySettings, Relation, Settings, load
 from unstale.errors import ConfigError
 from unstale.parity.baseline import REASON, apply, entries, render
 from unstale.parity.model import Difference
@@ -39,9 +40,14 @@ def settings(files: Callable[[Mapping[Path, str]], FakeFiles]) -> Callable[[str]
     return lambda text: load(root, files({root / "pyproject.toml": text}), {})
 
 
+def made(key: str, pairs: tuple[Pair, ...], how: Relation, *services: str) -> AllowRule:
+    """A rule of a baseline."""
+    return AllowRule(key, REASON, pairs=pairs, services=services, relation=how)
+
+
 def test_one_path_in_several_pairs_is_one_rule() -> None:
     assert entries({CI_TEST: [LOG], CI_DEV: [LOG]}) == (
-        AllowRule("LOG_LEVEL", REASON, pairs=(CI_DEV, CI_TEST)),
+        made("LOG_LEVEL", (CI_DEV, CI_TEST), "different", "env files"),
     )
 
 
@@ -49,18 +55,58 @@ def test_the_same_path_in_other_services_is_a_rule_of_its_own() -> None:
     found = entries({CI_TEST: [LOG_IN_API, FSYNC], CI_DEV: [LOG, LOG_IN_API]})
 
     assert found == (
-        AllowRule("LOG_LEVEL", REASON, pairs=(CI_DEV,)),
-        AllowRule("LOG_LEVEL", REASON, pairs=(CI_TEST,), services=("api",)),
-        AllowRule("command:fsync", REASON, pairs=(CI_TEST,), services=("db", "db2")),
+        made("LOG_LEVEL", (CI_TEST,), "different", "api"),
+        made("LOG_LEVEL", (CI_DEV,), "different", "env files", "api"),
+        made("command:fsync", (CI_TEST,), "missing", "db", "db2"),
     )
 
 
 def test_a_path_with_several_values_is_one_rule() -> None:
-    other = Difference("environment", "LOG_LEVEL", "missing_left", ("worker",))
+    other = Difference("environment", "LOG_LEVEL", "different", ("worker",))
 
     (found,) = entries({CI_TEST: [LOG_IN_API, other]})
 
     assert found.services == ("api", "worker")
+
+
+def test_a_path_that_differs_in_several_ways_has_a_rule_for_each() -> None:
+    missing = Difference("environment", "LOG_LEVEL", "missing_left", ("worker",))
+    place = Difference(
+        "environment", "LOG_LEVEL", "different", ("web",), detail="only the host differs"
+    )
+
+    assert entries({CI_TEST: [LOG_IN_API, missing, place]}) == (
+        made("LOG_LEVEL", (CI_TEST,), "different", "api"),
+        made("LOG_LEVEL", (CI_TEST,), "host only", "web"),
+        made("LOG_LEVEL", (CI_TEST,), "missing", "worker"),
+    )
+
+
+@pytest.mark.parametrize(
+    "tomorrow",
+    [
+        pytest.param(replace(LOG_IN_API, services=("worker",)), id="another-service"),
+        pytest.param(replace(LOG_IN_API, kind="missing_left"), id="missing"),
+        pytest.param(replace(LOG, kind="missing_right"), id="missing-in-files"),
+        pytest.param(replace(FSYNC, kind="different"), id="different"),
+        pytest.param(replace(LOG, item="LOG_LEVEL_2"), id="another-variable"),
+    ],
+)
+def test_what_comes_to_differ_tomorrow_is_not_allowed(tomorrow: Difference) -> None:
+    rules = entries({CI_TEST: [LOG, LOG_IN_API, FSYNC]})
+
+    found = judge(CI_TEST, [tomorrow], rules, date(2030, 1, 1))
+
+    assert [one.path for one in found.open] == [tomorrow.path]
+
+
+@pytest.mark.parametrize("today", [LOG, LOG_IN_API])
+def test_env_files_and_containers_are_allowed_apart(today: Difference) -> None:
+    rules = entries({CI_TEST: [today]})
+
+    found = judge(CI_TEST, [LOG, LOG_IN_API], rules, date(2030, 1, 1))
+
+    assert [one.difference for one in found.allowed] == [today]
 
 
 def test_nothing_open_is_nothing_to_write() -> None:
@@ -112,7 +158,7 @@ def test_no_value_is_written() -> None:
 
 
 def test_a_rule_is_a_table_of_its_own() -> None:
-    more = AllowRule("command:fsync", REASON, pairs=(CI_DEV, CI_TEST), services=("db",))
+    more = made("command:fsync", (CI_DEV, CI_TEST), "missing", "db")
 
     assert render([RULE, more]) == RULE_TEXT + (
         "\n"
@@ -120,6 +166,7 @@ def test_a_rule_is_a_table_of_its_own() -> None:
         'key = "command:fsync"\n'
         'pairs = ["ci/dev", "ci/test"]\n'
         'service = ["db"]\n'
+        'relation = "missing"\n'
         'reason = "baseline, unreviewed"\n'
     )
 

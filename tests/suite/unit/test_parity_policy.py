@@ -19,7 +19,17 @@ from unstale.parity.model import (
     Source,
     Variable,
 )
-from unstale.parity.policy import Allowed, Judged, broken, expired, judge, unknown, unused
+from unstale.parity.policy import (
+    Allowed,
+    Judged,
+    broken,
+    demanded,
+    expired,
+    judge,
+    relation,
+    unknown,
+    unused,
+)
 
 TODAY = date(2030, 1, 31)
 PAIR = ("ci", "test")
@@ -96,6 +106,23 @@ def test_a_rule_holds_until_the_end_of_its_last_day(expires: date, holds: bool) 
 
 def test_a_rule_of_a_service_is_not_about_files() -> None:
     assert of(IN_FILES, rule(services=("*",))).open == (IN_FILES,)
+
+
+@pytest.mark.parametrize(
+    ("difference", "services", "fits"),
+    [
+        (IN_FILES, ("env files",), True),
+        (IN_FILES, ("env files", "api"), True),
+        (IN_FILES, ("env*",), False),
+        (IN_FILES, ("*",), False),
+        (IN_CONTAINERS, ("env files",), False),
+        (IN_CONTAINERS, ("env files", "*"), True),
+    ],
+)
+def test_env_files_may_be_named_among_the_services(
+    difference: Difference, services: tuple[str, ...], fits: bool
+) -> None:
+    assert bool(of(difference, rule(services=services)).allowed) is fits
 
 
 def test_a_folded_difference_is_split_where_one_service_is_explained() -> None:
@@ -289,6 +316,36 @@ def test_a_demand_may_be_about_one_service() -> None:
     why = rule("CI", must=(("ci", "true"),), services=("api",))
 
     assert broken([why], [facts({"CI": "1"}, api={"CI": "true"}, db={"CI": "1"})], TODAY) == ()
+
+
+def test_a_demand_may_be_about_the_env_files() -> None:
+    why = rule("CI", must=(("ci", "true"),), services=("env files",))
+
+    assert broken([why], [facts({"CI": "true"}, api={"CI": "1"})], TODAY) == ()
+    assert broken([why], [facts({"CI": "1"}, api={"CI": "true"})], TODAY)
+
+
+def test_every_environment_of_which_a_value_is_demanded_is_known() -> None:
+    rules = [rule(), rule(must=(("dev", "1"), ("ci", "2"))), rule(must=(("ci", "3"),))]
+
+    assert demanded(rules) == ("ci", "dev")
+    assert demanded([]) == ()
+
+
+@pytest.mark.parametrize(
+    ("kind", "detail", "expected"),
+    [
+        ("missing_left", "empty in test", "missing"),
+        ("missing_right", "", "missing"),
+        ("different", "", "different"),
+        ("different", "only the path differs", "different"),
+        ("different", "only host and port differ", "host only"),
+    ],
+)
+def test_the_relation_of_a_difference_is_the_narrowest(
+    kind: Kind, detail: str, expected: Relation
+) -> None:
+    assert relation(Difference("file", "A", kind, detail=detail)) == expected
 
 
 def test_a_demand_that_has_expired_is_none() -> None:
