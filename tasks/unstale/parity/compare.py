@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from functools import cache
 from typing import Final
@@ -71,7 +71,9 @@ def compare(
     """
     found = _folded([*_of_files(left, right), *_of_services(left, right)])
     hidden = _hidden(found, (left, right), frozenset(secrets))
-    folded = (_difference(group, (left.name, right.name), hidden) for group in found)
+    names = {one.name for side in (left, right) for one in side.services or ()}
+    told = _Told((left.name, right.name), hidden, frozenset(names))
+    folded = (_difference(group, told) for group in found)
     return tuple(sorted(folded, key=order))
 
 
@@ -239,12 +241,21 @@ def _folded(found: Iterable[_Found]) -> list[list[_Found]]:
     return [sorted(group, key=lambda one: one.service) for group in groups.values()]
 
 
-def _difference(
-    group: Sequence[_Found], names: tuple[str, str], hidden: frozenset[_Value]
-) -> Difference:
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What is needed to tell of a difference."""
+
+    names: tuple[str, str]
+    """Of the environments."""
+    hidden: frozenset[_Value] = field(repr=False)
+    services: frozenset[str]
+    """Of both environments: each is a host."""
+
+
+def _difference(group: Sequence[_Found], told: _Told) -> Difference:
     """One difference for *group*; the sources are those of its first service."""
     first = group[0]
-    is_hidden = not hidden.isdisjoint(first.values)
+    is_hidden = not told.hidden.isdisjoint(first.values)
     left, right = (None if is_hidden else _shown(side.value) for side in first.sides)
     return Difference(
         field=first.field,
@@ -256,7 +267,7 @@ def _difference(
         right=right,
         left_source=first.left.source,
         right_source=first.right.source,
-        detail=_detail(first, names),
+        detail=_detail(first, told),
         identity=first.identity,
     )
 
@@ -265,7 +276,7 @@ def _shown(value: str | Absent | None) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _detail(found: _Found, names: tuple[str, str]) -> str:
+def _detail(found: _Found, told: _Told) -> str:
     """What can be told of the values without showing one."""
     if found.is_service:
         return ""
@@ -273,11 +284,17 @@ def _detail(found: _Found, names: tuple[str, str]) -> str:
         return words
     left, right = (side.value for side in found.sides)
     if left and right and isinstance(left, str) and isinstance(right, str):
-        words = difference_in_words(left, right) or ""
-        is_short = host_only(left, right) and not words.startswith("only ")
-        return f"only {words}" if is_short else words
-    states = ((_state(side.value), name) for side, name in zip(found.sides, names, strict=True))
+        return _of_urls(left, right, "image" if found.field == "image" else found.item, told)
+    states = (
+        (_state(side.value), name) for side, name in zip(found.sides, told.names, strict=True)
+    )
     return ", ".join(f"{state} in {name}" for state, name in states if state)
+
+
+def _of_urls(left: str, right: str, key: str, told: _Told) -> str:
+    words = difference_in_words(left, right, key=key, services=told.services) or ""
+    is_place = host_only(left, right, key=key, services=told.services)
+    return f"only {words}" if is_place and not words.startswith("only ") else words
 
 
 def _sense(found: _Found) -> str:

@@ -7,7 +7,7 @@ password may hold ``@`` or ``/`` without their being quoted.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import unquote
 
@@ -27,6 +27,18 @@ _ADDRESS = re.compile(
 # db:5432, or brokers in a row. A number of two digits is a version, as in
 # postgres:17, unless it is a well-known port.
 _PORT = r"(?:\d{3,5}|21|22|25|53|80)"
+# Below 1024 a port has a name that is known, or the number is something else.
+_LOW_PORTS = frozenset({
+    21, 22, 25, 53, 80, 88, 110, 111, 119, 123, 143, 161, 179, 389, 443, 445, 465, 514, 587, 631,
+    636, 853, 873, 989, 990, 993, 995,
+})  # fmt: skip
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+# How the words of an address's name end, without an S: DBHOST, BROKERS, bindAddress.
+_ADDRESS_ENDS = (
+    "ADDR", "ADDRE", "BIND", "BOOTSTRAP", "BROKER", "CONNECTION", "DATABASE", "DSN", "ENDPOINT",
+    "HOST", "HOSTNAME", "LISTEN", "PEER", "PROXY", "SENTINEL", "SERVER", "UPSTREAM", "URI", "URL",
+)  # fmt: skip
+_IMAGE_ENDS = ("IMAGE", "IMG", "TAG", "VERSION", "RELEASE", "REVISION", "DIGEST")
 _PLACE = rf"(?:[\w.-]*[a-z][\w.-]*|\d{{1,3}}(?:\.\d{{1,3}}){{3}}|\[[\da-f:]+\]):{_PORT}"
 _PLACES = re.compile(rf"{_PLACE}(?:,{_PLACE})*", re.IGNORECASE)
 _ONE_PLACE = re.compile(r"(?P<host>\[[^\]]*\]|[^:]*):?(?P<port>.*)")
@@ -54,13 +66,18 @@ class _Url:
     fragment: str = field(default="", repr=False)
 
 
-def difference_in_words(left: str, right: str) -> str | None:
+def difference_in_words(
+    left: str, right: str, *, key: str = "", services: Collection[str] = ()
+) -> str | None:
     """Which parts of two URLs differ, as in ``only the host differs``.
 
-    A pair ``host:port`` counts as a URL. No value is in the words, only keys of
-    a query. None where one is no URL, or where they are equal.
+    A pair ``host:port`` counts as a URL if its *key* says that it is an address,
+    or if the host has a dot or is one of *services*, and the port is a likely one.
+    An image's name and tag look the same, and what is called after those never
+    counts. No value is in the words, only keys of a query. None where one is no
+    URL, or where they are equal.
     """
-    one, other = _parse(left), _parse(right)
+    one, other = (_address(text, key, services) for text in (left, right))
     if left == right or one is None or other is None:
         return None
     names = [*_differing(one, other)]
@@ -72,9 +89,12 @@ def difference_in_words(left: str, right: str) -> str | None:
     return f"only {last} differs" if " " in last else f"only the {last} differs"
 
 
-def host_only(left: str, right: str) -> bool:
-    """Say whether two URLs are the same but for host and port."""
-    one, other = _parse(left), _parse(right)
+def host_only(left: str, right: str, *, key: str = "", services: Collection[str] = ()) -> bool:
+    """Say whether two URLs are the same but for host and port.
+
+    What a URL is, depends on *key* and *services*, see `difference_in_words`.
+    """
+    one, other = (_address(text, key, services) for text in (left, right))
     if one is None or other is None:
         return False
     return {"host", "port"}.issuperset(_differing(one, other))
@@ -94,6 +114,28 @@ def shown(url: str) -> str:
     query = "&".join(_shown_pair(pair) for pair in found.query.split("&"))
     end = f"?{query}" if found.query else ""
     return f"{begin}{_shown_path(found)}{end}{f'#{_HIDDEN}' if found.fragment else ''}"
+
+
+def _address(text: str, key: str, services: Collection[str]) -> _Url | None:
+    """*text* as a URL, or as a ``host:port`` that is one for sure."""
+    found = _parse(text)
+    if found is None or found.scheme:
+        return found
+    # Of ADDRESS and HOSTS alike.
+    words = [word.upper().rstrip("S") for word in _WORD.findall(key)]
+    if any(word.endswith(_IMAGE_ENDS) for word in words):
+        return None
+    is_named = any(word.endswith(_ADDRESS_ENDS) for word in words)
+    return found if is_named or _is_likely(found.place, services) else None
+
+
+def _is_likely(place: str, services: Collection[str]) -> bool:
+    pairs = [one.rpartition(":") for one in place.split(",")]
+    return all(
+        ("." in host or host.startswith("[") or host == "localhost" or host in services)
+        and (1024 <= int(port) <= 65535 or int(port) in _LOW_PORTS)
+        for host, _, port in pairs
+    )
 
 
 def _parse(text: str) -> _Url | None:

@@ -100,6 +100,27 @@ def test_of_urls_the_parts_that_differ_are_told(left: str, right: str, detail: s
     assert found.detail == detail
 
 
+@pytest.mark.parametrize(
+    ("item", "detail"),
+    [
+        (Item("environment", "CACHE", ""), "only the host differs"),
+        (Item("environment", "CACHE_IMAGE", ""), ""),
+        (Item("image", "name", ""), ""),
+        (Item("image", "build.args.BASE", ""), ""),
+    ],
+)
+def test_the_name_of_a_service_is_a_host_but_not_of_an_image(item: Item, detail: str) -> None:
+    others = service("cache"), service("redis")
+    left, right = (
+        containers(name, service("api", replace(item, value=f"{host}:6379")), *others)
+        for name, host in (("ci", "cache"), ("test", "redis"))
+    )
+
+    (found,) = compare(left, right)
+
+    assert found.detail == detail
+
+
 def test_both_sources_are_told() -> None:
     ci = EnvironmentFacts("ci", {"A": Variable("1", Source("env-file", "ci.env", 3))}, None)
     test = EnvironmentFacts("test", {"A": Variable("2", Source("env-file", "test.env", 4))}, None)

@@ -39,8 +39,8 @@ from unstale.parity.urls import difference_in_words, host_only, shown
     ],
 )
 def test_the_parts_that_differ_are_named(left: str, right: str, words: str) -> None:
-    assert difference_in_words(left, right) == words
-    assert difference_in_words(right, left) == words
+    assert difference_in_words(left, right, key="API_URL") == words
+    assert difference_in_words(right, left, key="API_URL") == words
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,44 @@ def test_the_parts_that_differ_are_named(left: str, right: str, words: str) -> N
     ],
 )
 def test_equal_texts_and_what_is_no_url_have_no_words(left: str, right: str) -> None:
-    assert difference_in_words(left, right) is None
+    assert difference_in_words(left, right, key="API_URL") is None
+
+
+SERVICES = ("app", "db")
+
+
+@pytest.mark.parametrize(
+    ("key", "left", "right", "is_address"),
+    [
+        pytest.param("IMG", "app:1001", "app:1002", False, id="image-in-short"),
+        pytest.param("APP_IMAGE", "app:8001", "app:8002", False, id="image"),
+        pytest.param("IMAGE_URL", "example.com:5000", "example.com:6000", False, id="image-first"),
+        pytest.param("appVersions", "app:8001", "app:8002", False, id="versions"),
+        pytest.param("TAG", "app:8001", "app:8002", False, id="tag"),
+        pytest.param("T", "db:300", "db:600", False, id="no-port"),
+        pytest.param("T", "db:20240101", "db:20240102", False, id="date"),
+        pytest.param("T", "db:70000", "db:70001", False, id="no-port-either"),
+        pytest.param("T", "red:3000", "red:6000", False, id="no-service"),
+        pytest.param("T", "db:3000", "red:3000", False, id="one-is-none"),
+        pytest.param("", "example.com:300", "example.com:600", False, id="no-port-of-a-host"),
+        pytest.param("T", "db:5432", "app:5432", True, id="services"),
+        pytest.param("T", "db:443", "app:443", True, id="known-port"),
+        pytest.param("T", "a.example.com:8080", "10.0.0.1:8080", True, id="with-dots"),
+        pytest.param("T", "localhost:8080", "[::1]:8080", True, id="this-host"),
+        pytest.param("CACHE_HOST", "red:300", "blue:300", True, id="named-host"),
+        pytest.param("KAFKA_BROKERS", "a:9092,b:9092", "c:9092", True, id="named-brokers"),
+        pytest.param("bindAddress", "a:8080", "b:8080", True, id="named-address"),
+        pytest.param("DATABASES", "a:5432", "b:5432", True, id="named-database"),
+        pytest.param("IMG", "http://a:8080", "http://b:8080", True, id="url"),
+    ],
+)
+def test_a_host_and_a_port_are_an_address_only_where_that_is_sure(
+    key: str, left: str, right: str, is_address: bool
+) -> None:
+    words = difference_in_words(left, right, key=key, services=SERVICES)
+
+    assert (words is not None) is is_address
+    assert host_only(left, right, key=key, services=SERVICES) is is_address
 
 
 @pytest.mark.parametrize(
