@@ -19,12 +19,20 @@ from unstale.parity.defaults import (
 )
 from unstale.parity.pysource import PySource, walk
 
-__all__ = ["Computed", "default_of", "environ_reads", "loaded_env_files"]
+__all__ = ["Computed", "Whole", "default_of", "environ_reads", "loaded_env_files", "reader_names"]
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Computed:
     """A read whose name only running the code would tell."""
+
+    file: str
+    line: int
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Whole:
+    """A use of the environment, or of what reads it, that may read any variable."""
 
     file: str
     line: int
@@ -49,6 +57,15 @@ _CASTS: Mapping[str, Rule] = {"str": "text", "bool": "plain-bool", "int": "int",
 # Those whose second argument is not the default, but the cast.
 _CAST_FIRST: Final = ("starlette", "django-environ")
 _OS = frozenset({"os.environ", "os.getenv"})
+_INSTANCES: Mapping[str, How] = {"decouple.config": "decouple", "environs.env": "environs"}
+_WHOLE = frozenset({*_OS, *_INSTANCES, *_READERS})
+# They may read any variable, whoever they are asked of.
+_ANY = frozenset({"environb", "getenvb", "expandvars"})
+_SPELLED = frozenset({"environ", "getenv", *_ANY})
+_LIBRARIES = ("decouple", "environs")
+# What writes variables, and reads none.
+_WRITERS = frozenset({"update", "clear"})
+_CHANGERS = frozenset({"setitem", "delitem"})
 _LOADERS = frozenset({"dotenv.load_dotenv", "starlette.config.Config", "decouple.config"})
 # What is asked of a reader, but is no variable.
 _NO_READS = frozenset({"read_env", "read_envfile", "seal", "dump", "parser_for", "prefixed"})
@@ -77,19 +94,94 @@ class _Reader:
     """Whether defaults are written where it is made."""
 
 
-def environ_reads(source: PySource, text: bytes) -> Iterator[Read | Computed]:
+def environ_reads(source: PySource, text: bytes) -> Iterator[Read | Computed | Whole]:
     """The reads of *source*, in no order; none of pydantic's settings.
 
     *text* is what it was parsed from.
     """
     readers = dict(_readers(source))
     contexts: dict[ast.AST, _Context] = {}
+    known: set[ast.AST] = set()
+    words = {*_named(source, _WHOLE), *readers, *_SPELLED, *_LIBRARIES}
     # What is around a read is seen before it.
-    for node in walk(source.tree, text, {*_named(source, _OS), *readers, "environ", "getenv"}):
+    for node in walk(source.tree, text, words):
         contexts.update(_contexts(node, contexts.get(node, _Context())))
+        known.update(_understood(source, node, readers))
         found = _read(source, node, contexts.get(node, _Context()), readers)
         if found is not None:
             yield found
+        elif node not in known and _is_whole(source, node, readers):
+            yield Whole(source.file, getattr(node, "lineno", 1))
+
+
+def _understood(
+    source: PySource, node: ast.AST, readers: Mapping[str, _Reader]
+) -> Iterator[ast.AST]:
+    """What stands for the environment in *node*, where *node* tells what is read of it."""
+    match node:
+        case ast.Subscript(value=of) | ast.Compare(ops=[ast.In() | ast.NotIn()], comparators=[of]):
+            if _is_environ(source, of):
+                yield of
+        case ast.Call(func=func, args=arguments):
+            yield from _understood_call(source, func, arguments, readers)
+        case ast.Attribute(value=of, attr=attribute) if attribute in _NO_READS:
+            yield of
+        case ast.AnnAssign(annotation=annotation):
+            yield annotation
+        case ast.Module():
+            made = (source.constants.get(name) for name in readers)
+            yield from (one.func for one in made if isinstance(one, ast.Call))
+
+
+def _understood_call(
+    source: PySource, func: ast.expr, arguments: list[ast.expr], readers: Mapping[str, _Reader]
+) -> Iterator[ast.AST]:
+    full = source.full_name(func)
+    of = func.value if isinstance(func, ast.Attribute) else func
+    if arguments and full in _GETTERS:
+        yield from (func, of)
+    is_asked = arguments and isinstance(of, ast.Name) and of.id in readers
+    is_written = isinstance(func, ast.Attribute) and func.attr in _WRITERS
+    if is_asked or (is_written and _is_environ(source, of)):
+        yield of
+    if full.endswith("patch.dict") or full.rpartition(".")[2] in _CHANGERS:
+        yield from arguments[:1]
+
+
+def _is_whole(source: PySource, node: ast.AST, readers: Mapping[str, _Reader]) -> bool:
+    match node:
+        case ast.Name(id=name, ctx=ast.Load()):
+            full = _full_name(source, node)
+            # Another module may have it from os.
+            is_imported = "." in full and full.rpartition(".")[2] in _SPELLED
+            return name in readers or is_imported or full in _READERS
+        case ast.Attribute(attr=name, ctx=ast.Load()):
+            full = source.full_name(node)
+            is_imported = name in _SPELLED and _is_import(node.value)
+            return full in _WHOLE or name in _ANY or is_imported
+        case ast.Constant(value=str() as text):
+            return text in _SPELLED  # getattr(os, "environ")
+        case _:
+            return False
+
+
+def _full_name(source: PySource, node: ast.expr) -> str:
+    full = source.full_name(node)
+    return f"os.{full}" if full in _SPELLED and "os" in source.stars else full
+
+
+def _is_import(node: ast.expr) -> bool:
+    """Whether *node* imports a module: ``__import__("os")``."""
+    match node:
+        case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name)):
+            return name in ("__import__", "import_module")
+        case _:
+            return False
+
+
+def reader_names(source: PySource) -> tuple[str, ...]:
+    """The objects that *source* itself makes, and that variables are asked of."""
+    return tuple(name for name, _ in _readers(source) if name in source.constants)
 
 
 def default_of(value: object, rule: Rule) -> Default:
@@ -155,8 +247,8 @@ def _contexts(node: ast.AST, outer: _Context) -> Iterator[tuple[ast.AST, _Contex
 
 def _readers(source: PySource) -> Iterator[tuple[str, _Reader]]:
     for name, full in source.imports.items():
-        if full == "decouple.config":
-            yield name, _Reader("decouple", "")
+        if full in _INSTANCES:
+            yield name, _Reader(_INSTANCES[full], "")
     for name, value in source.constants.items():
         how = _READERS.get(source.full_name(value.func)) if isinstance(value, ast.Call) else None
         if how and isinstance(value, ast.Call):
@@ -181,6 +273,8 @@ def _read(
     match node:
         case ast.Subscript(value=of, slice=key, ctx=ast.Load()) if _is_environ(source, of):
             return _made(source, node, key, "environ", Required(), context)
+        case ast.AugAssign(target=ast.Subscript(value=of, slice=key)) if _is_environ(source, of):
+            return _made(source, node.target, key, "environ", Required(), _Context())
         case ast.Compare(left=key, ops=[ast.In() | ast.NotIn()], comparators=[of]) if _is_environ(
             source, of
         ):

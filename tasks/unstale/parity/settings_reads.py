@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
 from typing import Final
 
 from unstale.parity.codebase import Class, Codebase
@@ -18,7 +20,7 @@ from unstale.parity.environ_reads import Computed, default_of
 from unstale.parity.pysource import UNKNOWN, PySource
 from unstale.parity.settings_types import Type, type_of
 
-__all__ = ["settings_env_files", "settings_reads"]
+__all__ = ["settings_env_files", "settings_reads", "tells_unset"]
 
 _ROOT: Final = "BaseSettings"
 _CUSTOMISED = frozenset({"settings_customise_sources", "customise_sources"})
@@ -89,6 +91,30 @@ def settings_env_files(code: Codebase) -> Iterator[str]:
                 yield path
             elif path is not None:
                 yield ".env"
+
+
+def tells_unset(code: Codebase) -> Iterator[tuple[str, int]]:
+    """Files and lines that may ask a Settings object which of its fields were set.
+
+    To those that do, a field with its default's value is not one that is missing.
+    """
+    asking = {file: text for file, text in code.texts.items() if _ASKING.search(text)}
+    found = [one for name in code.candidates(_ROOT) for one in code.called(name)] if asking else []
+    names = {name for one in found for name in (one.node.name, _module(one.source.file))}
+    words = "|".join(re.escape(name) for name in sorted(names))
+    knows = re.compile(rf"\b(?:{words})\b|settings".encode(), re.IGNORECASE)
+    for file, text in asking.items() if names else ():
+        if (match := _ASKING.search(text)) and knows.search(text):
+            yield file, text.count(b"\n", 0, match.start()) + 1
+
+
+_ASKING = re.compile(rb"fields_set(?:__)?\b|exclude_unset\b")
+
+
+def _module(file: str) -> str:
+    """What others call the module of *file*."""
+    path = PurePosixPath(file)
+    return path.parent.name if path.stem == "__init__" else path.stem
 
 
 def _all(code: Codebase) -> Iterator[_Settings]:

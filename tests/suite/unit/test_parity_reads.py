@@ -18,7 +18,7 @@ from unstale.parity.defaults import (
     Rule,
     meaning,
 )
-from unstale.parity.reads import Reads, code_reads, is_code
+from unstale.parity.reads import Reads, code_reads, is_code, is_program, mentions
 
 V2 = "from pydantic_settings import BaseSettings, SettingsConfigDict\nfrom pydantic import *\n"
 V1 = "from pydantic import BaseSettings, Field\nfrom typing import *\n"
@@ -110,7 +110,170 @@ def test_computed_names_are_counted_and_not_guessed() -> None:
     reads = reads_of("import os\n\nos.getenv(name)\nos.environ[f'{a}_B']\nos.getenv('C' + x)\n")
 
     assert reads.reads == ()
-    assert reads.notes == ("3 reads with computed names in app/main.py:3",)
+    assert reads.notes == (
+        "3 reads with computed names in app/main.py:3, so any variable may matter",
+    )
+
+
+READ = "import os, subprocess\nfrom os import environ as E\nos.getenv('X', '1')\n"
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "dict(os.environ).get('Y')",
+        "def f(env=os.environ): ...",
+        "class C:\n    e = os.environ",
+        "os.environb.get(b'Y')",
+        "os.getenvb(b'Y')",
+        "os.path.expandvars(text)",
+        "Template(text).safe_substitute(os.environ)",
+        "'{Y}'.format(**os.environ)",
+        "(os.environ | {}).get('Y')",
+        "match os.environ:\n    case {'Y': q}: ...",
+        "for name in os.environ: ...",
+        "os.environ.items()",
+        "subprocess.run(['x'], env={**os.environ, 'Y': '1'})",
+        "get = os.environ.get",
+        "find = os.getenv",
+        "E.copy()",
+        "getattr(os, 'environ')",
+        "__import__('os').environ['Y']",
+        "from os import *\nenviron['Y']",
+        "from app.compat import environ\nenviron['Y']",
+        "import decouple\ndecouple.config('Y')",
+        "from environs import Env\ndef f():\n    return Env()",
+        "from environs import Env\nclass Mine(Env): ...",
+        "from environs import Env\nenv = Env()\nf(env)",
+        "import environ\nenv = environ.Env()\nenv.db()",
+        "def get(name, default): return os.environ.get(name, default)",
+        "os.environ.get(*names)",
+        "os.environ[b'Y'.decode()]",
+    ],
+)
+def test_whoever_has_the_whole_environment_may_read_any_variable(more: str) -> None:
+    reads = reads_of(READ + more)
+
+    assert reads.all_of("X") == ()
+    assert len(reads.of("X")) == 1
+    (note,) = reads.notes
+    assert "app/main.py:" in note
+    assert note.endswith(", so any variable may matter")
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "os.environ['Y']",
+        "os.environ['Y'] = name",
+        "os.environ[name] = '1'",
+        "os.environ['Y'] += ':1'",
+        "del os.environ['Y']",
+        "'Y' in os.environ",
+        "os.environ.update(Y='1')",
+        "os.environ.setdefault('Y', '1')",
+        "with mock.patch.dict(os.environ, {'Y': '1'}): ...",
+        "monkeypatch.setitem(os.environ, 'Y', '1')",
+        "monkeypatch.setenv('X', '1')",
+        "from environs import Env\nenv = Env()\nenv.read_env()\nenv('Y')",
+        "import environ\nenv: environ.Env = environ.Env()\nenviron.Env.read_env()\nenv('Y')",
+        "request.environ['Y']",
+        "environ = {}\nenviron[name]",
+    ],
+)
+def test_what_names_its_variables_leaves_the_others_alone(more: str) -> None:
+    reads = reads_of(READ + more)
+
+    assert len(reads.all_of("X")) == 1
+    assert reads.notes == ()
+
+
+def test_a_variable_that_the_code_adds_to_has_to_be_there() -> None:
+    assert only(reads_of("import os\nos.environ['X'] += 'a'")).default == Required()
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "subprocess.run('echo $X', shell=True)",
+        "subprocess.run('echo ${X:-2}', shell=True)",
+        "get('X', '2')",
+        "NAMES = ['X']",
+        "Option(envvar='X')",
+    ],
+)
+def test_a_name_that_the_code_has_elsewhere_may_be_read_there(more: str) -> None:
+    reads = reads_of(READ + "os.getenv('Y', '1')", other=f"import subprocess\n{more}")
+
+    assert (reads.all_of("X"), len(reads.all_of("Y"))) == ((), 1)
+
+
+def test_a_library_s_object_may_be_asked_in_another_file() -> None:
+    maker = "from environs import Env\nenv = Env()\nenv('X', '1')\n"
+
+    alone = reads_of(maker)
+    asked = reads_of(maker, other="from app.main import env\n\nenv('Y')\n")
+
+    assert (alone.is_open, asked.is_open) == (False, True)
+    assert asked.notes == (
+        "app/other.py:1 uses the environment as a whole, so any variable may matter",
+    )
+
+
+def test_a_file_that_can_t_be_parsed_may_read_any_variable() -> None:
+    assert reads_of(READ, other="import os\nos.getenv('Y'").all_of("X") == ()
+
+
+@pytest.mark.parametrize(
+    ("asking", "is_open"),
+    [
+        ("from app.main import Settings\ns.model_dump(exclude_unset=True)", True),
+        ("from app import main\n'x' in s.model_fields_set", True),
+        ("def f(settings): return settings.__fields_set__", True),
+        ("def f(item): return item.model_dump(exclude_unset=True)", False),
+        ("from app.main import Settings\ns.model_dump(exclude_none=True)", False),
+    ],
+)
+def test_whoever_asks_which_settings_are_set_sees_a_default(asking: str, *, is_open: bool) -> None:
+    text = V2 + "import os\nos.getenv('Y', '1')\nclass Settings(BaseSettings):\n    x: int = 5\n"
+
+    reads = reads_of(text, routes=asking)
+
+    assert (len(reads.all_of("x")), len(reads.all_of("Y"))) == (0 if is_open else 1, 1)
+    assert [note.partition(" ")[2] for note in reads.notes] == [
+        "asks which settings are set, so any of them may matter"
+    ] * is_open
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("docker/entrypoint.sh", True),
+        ("docker/entrypoint", True),
+        ("Dockerfile.dev", True),
+        ("web/index.js", True),
+        ("nginx.conf.template", True),
+        ("k8s/app.yaml", True),
+        ("docker/docker-compose.ci.yml", False),
+        (".github/workflows/ci.yml", False),
+        ("env/.env.ci", False),
+        ("node_modules/x/index.js", False),
+        ("README.md", False),
+        ("app/main.py", False),
+    ],
+)
+def test_programs_beside_python_are_known_by_their_names(path: str, *, expected: bool) -> None:
+    assert is_program(path) is expected
+
+
+def test_programs_mention_words_in_capitals() -> None:
+    files = [
+        ("run.sh", b'test "${MODE:-z}" = "$x" # LOG_LEVEL\n'),
+        ("web.js", b"process.env.API_URL || camelCASE"),
+        ("README.md", b"TOLD"),
+    ]
+
+    assert mentions(files) == {"MODE", "x", "LOG_LEVEL", "API_URL"}
 
 
 def test_a_file_that_is_not_python_is_a_note() -> None:
