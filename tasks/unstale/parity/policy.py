@@ -207,7 +207,7 @@ def _fault(rule: AllowRule, difference: Difference, pair: Pair) -> str:
 
 
 _WORDS: dict[Relation, str] = {
-    "host only": "only host or port differ",
+    "host only": "nothing but an address's host or port differs",
     "missing": "one side lacks it",
     "different": "both sides have it",
     "no effect": "it has no effect",
