@@ -103,6 +103,7 @@ class Cast:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
         """The test acts wherever no fixture does."""
+        __tracebackhide__ = True
         actor = Actor("test", item.nodeid, None, self.root)
         self._enter(actor)
         try:
@@ -116,6 +117,7 @@ class Cast:
         fixturedef: pytest.FixtureDef[Any],  # of any value
     ) -> Generator[None, object, object]:
         """A fixture acts while it is set up."""
+        __tracebackhide__ = True
         actor = Actor("fixture", fixturedef.argname, fixturedef.func, self.root)
         self._fixtures[fixturedef] = actor
         self._enter(actor)

@@ -26,7 +26,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, Engine
 
-from unstale.errors import ConfigError, Mismatch
+from unstale.errors import ConfigError, Mismatch, UnstaleError
 from unstale.pytest_plugin import tables, templates
 from unstale.pytest_plugin.engines import open_engine, server_of
 from unstale.pytest_plugin.ground import Ground
@@ -71,15 +71,24 @@ def unstale_isolation(
     request: pytest.FixtureRequest, unstale_schema_guard: Ground
 ) -> Iterator[_Isolate]:
     """What isolates each test; made once, when the first test asks."""
-    with ExitStack() as stack:
+    with _told(), ExitStack() as stack:
         yield _isolate(Settings.of(request.config), unstale_schema_guard, stack)
 
 
 @pytest.fixture
 def isolated_database(unstale_isolation: _Isolate) -> Iterator[IsolatedDatabase]:
     """The database for one test; what the test writes is gone after it."""
-    with unstale_isolation() as database:
+    with _told(), unstale_isolation() as database:
         yield database
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Show the message of an error of ours, without the source of the plugin."""
+    try:
+        yield
+    except UnstaleError as error:
+        pytest.fail(str(error), pytrace=False)
 
 
 def _isolate(settings: Settings, ground: Ground, stack: ExitStack) -> _Isolate:

@@ -173,6 +173,7 @@ class _Guard:
         self,
         fixturedef: pytest.FixtureDef[Any],  # of any value
     ) -> Generator[None, object, object]:
+        __tracebackhide__ = True
         value = yield
         new = self._apps.provide(value, fixturedef)
         if self._ledger is not None:
@@ -182,6 +183,7 @@ class _Guard:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_teardown(self, item: pytest.Item) -> Generator[None, object, object]:
+        __tracebackhide__ = True
         acting = self._cast.acting
         try:
             result = yield

@@ -79,6 +79,7 @@ class _Sensitive:
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
+        __tracebackhide__ = True
         if not is_sensitive(item):
             return (yield)
         with _debug_log(self._config):

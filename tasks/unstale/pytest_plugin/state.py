@@ -520,6 +520,7 @@ class DatabaseState:
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[Any]:
         """Know each test's own sessions only."""
+        __tracebackhide__ = True
         del item
         self._forget()
         try:
@@ -530,6 +531,7 @@ class DatabaseState:
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Iterator[Any]:
         """Know the fixture that isolates the test."""
+        __tracebackhide__ = True
         _NOW.fixture = getattr(item, "funcargs", {}).get("isolated_database")
         return (yield)
 

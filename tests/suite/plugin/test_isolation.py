@@ -299,7 +299,46 @@ def test_asking_for_isolation_without_one_fails(suite: Any) -> None:
     result = suite.run()
 
     result.assert_outcomes(errors=1)
-    assert "unstale_isolation is none" in result.stdout.str()
+    lines = result.stdout.lines
+    start = lines.index(next(line for line in lines if "ERROR at setup of test_a" in line))
+    assert lines[start + 1].startswith("A test asks for isolated_database, and unstale_isolation")
+    assert ".py" not in "\n".join(lines[start + 1 : start + 4])
+
+
+FAILING_FIXTURES = """
+import pytest
+
+@pytest.fixture
+def broken(isolated_database):
+    raise RuntimeError("of the fixture")
+
+@pytest.fixture
+def breaking(isolated_database):
+    yield
+    raise RuntimeError("of the teardown")
+
+def test_a(broken): pass
+def test_b(breaking): pass
+
+def test_c(isolated_database):
+    isolated_database.connection.rollback()
+
+@pytest.mark.ci_sensitive
+def test_d(broken): pass
+"""
+
+
+def test_the_traceback_of_a_failing_fixture_shows_no_frame_of_the_plugin(suite: Any) -> None:
+    suite.opts(isolation="savepoint", leaks="true", session_monitor="true")
+    suite.migrate()
+    suite.tests(FAILING_FIXTURES)
+
+    result = suite.run()
+
+    result.assert_outcomes(passed=2, errors=4)
+    text = result.stdout.str()
+    assert "ended the transaction that isolates it" in text
+    assert "pytest_plugin" not in text
 
 
 KEPT_SEQUENCE = """
