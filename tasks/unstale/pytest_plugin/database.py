@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Generator, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from pkgutil import resolve_name
@@ -117,10 +117,10 @@ class _Guard:
 
     def _enter(self, stack: ExitStack, tmp: pytest.TempPathFactory) -> Ground:
         settings, place = self._settings, place_of(self._config, self._settings)
-        wait_until_ready(place.base, deadline_s=_READY_S)
+        wait_until_ready(place.base, deadline_s=_READY_S, tell=self._tell_now)
         admin = open_engine(place.base, autocommit=True)
         _require_the_runs(admin)
-        wait_for_migrations(admin, deadline_s=_MIGRATED_S)
+        wait_for_migrations(admin, deadline_s=_MIGRATED_S, tell=self._tell_now)
         self._refuse_sharing()
         keeper = stack.enter_context(admin.connect())
         memo = _Memo(self._config, tmp)
@@ -213,6 +213,22 @@ class _Guard:
             + "\nMost likely a fixture or a test called create_all, drop_all or Alembic."
             + "\nNext: let it work on a database of its own, then migrate this one anew."
         )
+
+    def _tell_now(self, words: str) -> None:
+        """Write a line at once, though a fixture's output is captured."""
+        given: dict[str, str] | None = getattr(self._config, "workerinput", None)
+        if given and given["workerid"] != "gw0":
+            return  # one worker speaks for them all
+        manager = self._config.pluginmanager
+        capture: Any = manager.get_plugin("capturemanager")  # None with -p no:capture
+        reporter: pytest.TerminalReporter | None = manager.get_plugin("terminalreporter")
+        with capture.global_and_fixture_disabled() if capture else nullcontext():
+            if reporter is not None:
+                reporter.ensure_newline()
+                reporter.write_line(words)
+                reporter.flush()
+            else:
+                print(words, file=sys.stderr, flush=True)  # noqa: T201 - a worker's only way
 
     def _say(self, words: str) -> None:
         self._report.notes.append(words)

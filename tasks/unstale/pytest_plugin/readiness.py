@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
 from unstale.errors import NotReady, TimedOut
-from unstale.pytest_plugin.engines import masked, open_engine
+from unstale.pytest_plugin.engines import masked, open_engine, sync_url
 
 __all__ = ["MIGRATION_LOCK", "migrations_in_progress", "wait_for_migrations", "wait_until_ready"]
 
@@ -17,6 +19,7 @@ MIGRATION_LOCK = "1970170222, 1835625838"
 """The advisory lock that ``inv db.migrate`` holds on a connection of its own."""
 
 _PAUSE_S = 0.1
+_SILENT_S = 3.0
 _STARTED = text("SELECT pg_postmaster_start_time()::text, pg_is_in_recovery()")
 # Waiting would not help. libpq gives no SQLSTATE for a refused connection.
 _FINAL = ("password authentication failed", "does not exist", "no pg_hba.conf entry")
@@ -45,14 +48,21 @@ _IN_PROGRESS = text(
 )
 
 
+def _told_nobody(_words: str) -> None:
+    """Who does not care what is waited for."""
+
+
 def wait_until_ready(
     url: str,
     *,
     deadline_s: float,
+    tell: Callable[[str], None] = _told_nobody,
     monotonic: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
     """Return when two connections in a row were answered by one and the same server.
+
+    After a few seconds, *tell* is called once with what is waited for, and until when.
 
     Raises:
         NotReady: the server refused for good, or the deadline passed; the cause
@@ -60,7 +70,7 @@ def wait_until_ready(
 
     """
     end, first, last = monotonic() + deadline_s, "", ""
-    mask = masked(url)
+    mask, waiting = masked(url), _Waiting(tell, end - deadline_s, deadline_s)
     while True:
         try:
             with open_engine(url).connect() as connection:
@@ -83,7 +93,36 @@ def wait_until_ready(
                 cause=f"Last error: {last or 'none'}",
                 hint="start it, e.g. inv stack.up",
             )
+        waiting.at(monotonic(), f"the database at {_server(url)} ({_first_line(last)})")
         sleep(_PAUSE_S if last else 0)
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """Tells once, and late enough that a server that just starts is not spoken of."""
+
+    tell: Callable[[str], None]
+    began: float
+    deadline_s: float
+    is_told: bool = False
+
+    def at(self, now: float, what: str) -> None:
+        """Say at the time *now* that *what* is waited for, if that was not said."""
+        if self.is_told or now - self.began < _SILENT_S:
+            return
+        self.is_told = True
+        left = max(0.0, self.began + self.deadline_s - now)
+        until = datetime.now().astimezone() + timedelta(seconds=left)
+        self.tell(f"unstale: waiting for {what} until {until:%H:%M:%S}, {left:.0f} s from now")
+
+
+def _server(url: str) -> str:
+    parsed = sync_url(url)
+    return f"{parsed.host or 'a local socket'}:{parsed.port or 5432}/{parsed.database or ''}"
+
+
+def _first_line(error: str) -> str:
+    return next(iter(error.splitlines()), "it answers")
 
 
 def migrations_in_progress(connection: Connection) -> tuple[str, ...]:
@@ -91,8 +130,10 @@ def migrations_in_progress(connection: Connection) -> tuple[str, ...]:
     return tuple(row[0] for row in connection.execute(_IN_PROGRESS))
 
 
-def wait_for_migrations(engine: Engine, *, deadline_s: float) -> None:
-    """Return when nobody migrates the database.
+def wait_for_migrations(
+    engine: Engine, *, deadline_s: float, tell: Callable[[str], None] = _told_nobody
+) -> None:
+    """Return when nobody migrates the database; *tell* as in `wait_until_ready`.
 
     A migration that is not committed is invisible in the catalog: a database
     without tables may be one that is being filled.
@@ -101,7 +142,8 @@ def wait_for_migrations(engine: Engine, *, deadline_s: float) -> None:
         TimedOut: somebody still does when the deadline passed.
 
     """
-    end = time.monotonic() + deadline_s
+    began = time.monotonic()
+    end, waiting = began + deadline_s, _Waiting(tell, began, deadline_s)
     with engine.connect() as connection:
         while busy := migrations_in_progress(connection):
             if time.monotonic() >= end:
@@ -110,4 +152,5 @@ def wait_for_migrations(engine: Engine, *, deadline_s: float) -> None:
                     cause=f"It is run by {', '.join(busy)}.",
                     hint="look at it in pg_stat_activity, then start the tests again",
                 )
+            waiting.at(time.monotonic(), f"the migration of {', '.join(busy)}")
             time.sleep(_PAUSE_S)

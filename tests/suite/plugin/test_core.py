@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -177,6 +178,44 @@ def test_the_deadline_tells_the_last_error() -> None:
 
     assert "refused" in caught.value.cause
     assert "not-the-secret" not in str(caught.value)
+
+
+def test_a_long_wait_says_once_what_it_waits_for_and_until_when() -> None:
+    now, told = iter(range(100)), list[str]()
+    url = "postgresql+psycopg://app:not-the-secret@127.0.0.1:1/appdb"
+
+    with pytest.raises(NotReady):
+        wait_until_ready(
+            url, deadline_s=9, tell=told.append, monotonic=lambda: next(now), sleep=lambda _: None
+        )
+
+    (line,) = told
+    assert line.startswith("unstale: waiting for the database at 127.0.0.1:1/appdb (")
+    assert "refused" in line
+    assert re.search(r" until \d\d:\d\d:\d\d, \d s from now$", line)
+    assert "not-the-secret" not in line
+
+
+@pytest.mark.parametrize("capture", ["fd", "no"])
+def test_the_line_of_a_long_wait_is_seen_while_it_waits(suite: Any, capture: str) -> None:
+    suite.opts()
+    suite.tests(PASSES)
+    suite.write("conftest.py", SHORT_WAIT)
+    suite.use("postgresql+psycopg://app:example@127.0.0.1:1/appdb")
+
+    result = suite.run(f"--capture={capture}")
+
+    text = result.stdout.str()
+    line = text.index("unstale: waiting for the database at 127.0.0.1:1/appdb (")
+    assert line < text.index("did not become ready within 1 s")
+    assert result.ret == 3
+
+
+SHORT_WAIT = """
+from unstale.pytest_plugin import database, readiness
+
+database._READY_S, readiness._SILENT_S = 1.0, 0.0
+"""
 
 
 def test_an_asynchronous_driver_is_exchanged_for_an_installed_one() -> None:
