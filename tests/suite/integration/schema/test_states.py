@@ -182,7 +182,7 @@ def test_each_state_has_its_name_and_its_code_and_nothing_is_written(
     if state.code:
         assert f"The schema is {state.name}: " in answer.err
         assert "Next: " in answer.err
-    assert state.words in answer.err
+    assert state.words in answer.text
     assert state.hint in answer.err
     assert database.content() == before
     assert database.others() == others
@@ -324,7 +324,7 @@ def test_a_password_that_is_wrong_is_final_and_told_without_itself(database: Dat
 
     answer = database.unstale("db.status").must(5)
 
-    assert "auth: " in answer.err
+    assert "auth: " in answer.text
     assert "not-the-password" not in answer.text
 
 
@@ -499,7 +499,7 @@ def test_a_look_can_not_write_even_if_env_py_would(database: Database) -> None:
 
     answer = database.unstale("db.status").must(5)
 
-    assert "read-only transaction" in answer.err
+    assert "read-only transaction" in answer.text
     assert database.content() == before
 
 
