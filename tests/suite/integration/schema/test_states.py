@@ -310,6 +310,18 @@ def test_a_migration_in_progress_is_told_from_no_migration(database: Database) -
     assert database.unstale("db.status", "--json").must(3).document()["state"] == "empty"
 
 
+def test_who_keeps_the_migrators_lock_is_named(database: Database) -> None:
+    lock = "DO $$ BEGIN PERFORM pg_advisory_lock(1970170222, 1835625838); END $$"
+    with database.hold(f"SET application_name = elsewhere; {lock}"):
+        document = database.unstale("db.migrate", "--timeout", "1", "--json").must(4).document()
+
+    assert document["state"] == "migrating"
+    (holder,) = document["holders"]
+    assert (holder["application"], holder["state"]) == ("elsewhere", "idle")
+    assert holder["query"] == "DO"
+    assert f"pg_terminate_backend({holder['pid']})" in document["next"]
+
+
 def test_a_database_elsewhere_is_not_the_stacks(database: Database, elsewhere: str) -> None:
     database.replace("migrations/env.py", "os.environ['UNSTALE_DB_5432']", f"'{elsewhere}'")
     database.replace("migrations/env.py", "os.environ['STATE_DB']", "'app'")
