@@ -14,9 +14,10 @@ from typing import Literal
 from unstale.parity.defaults import ABSENT, Absent, Known, NoDefault, Read, Required, meaning
 from unstale.parity.model import Difference, EnvironmentFacts, Item, ServiceFacts, Source
 from unstale.parity.near import nearest
+from unstale.parity.programs import in_all
 from unstale.parity.reads import Reads
 
-__all__ = ["Finding", "FindingKind", "Side", "inert", "no_effect", "runs_code", "with_effects"]
+__all__ = ["Finding", "FindingKind", "Side", "inert", "no_effect", "with_effects"]
 
 FindingKind = Literal["undefined", "empty", "near-miss", "unreached", "unused", "optional"]
 
@@ -76,7 +77,7 @@ class Finding:
 def no_effect(name: str, left: Side, right: Side, reads: Sequence[Read]) -> str:
     """Why it does not matter that *left* and *right* have not the same *name*; "" if it may.
 
-    *reads* are all reads of *name*. The reason quotes no value.
+    *reads* are all reads of *name*; none if there may be others. The reason quotes no value.
     """
     values = left.effective(name), right.effective(name)
     if values[0] == values[1] and not isinstance(values[0], Absent):
@@ -111,9 +112,33 @@ def _reason(values: tuple[_MissingOr, _MissingOr], reads: Sequence[Read]) -> str
     return f"{first} has the same default{also}"
 
 
-def runs_code(service: ServiceFacts) -> bool:
-    """Whether *service* is built by the project, so that it runs the project's code."""
-    return any(item.item == "build" or item.item.startswith("build.") for item in service.items)
+# A name that a shell, or who else reads this text, puts a variable's value for.
+_DOLLAR = re.compile(r"\$\{?([A-Za-z_]\w*)")
+_WORD = re.compile(r"[A-Za-z_]\w*")
+
+
+def _taken(environments: Iterable[EnvironmentFacts]) -> frozenset[str]:
+    """Variables that compose files make something else of than themselves."""
+    found: set[str] = set()
+    for one in environments:
+        found |= one.interpolated
+        for item in (item for service in one.services or () for item in service.items):
+            own = {item.item} if item.field == "environment" else set()
+            found |= item.source.names - own if item.source else set()
+    return frozenset(found)
+
+
+def _said(environments: Iterable[EnvironmentFacts]) -> frozenset[str]:
+    """Variables that a shell in a container, or who else reads these texts, may use.
+
+    In a command a name is enough: ``printenv LEVEL``.
+    """
+    services = (service for one in environments for service in one.services or ())
+    found: set[str] = set()
+    for item in (item for service in services for item in service.items):
+        is_run = item.field in ("command", "healthcheck") or item.item.startswith("labels")
+        found.update((_WORD if is_run else _DOLLAR).findall(item.value or ""))
+    return frozenset(found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,11 +166,12 @@ class _Scene:
     right: EnvironmentFacts
     stages: tuple[_Stage, _Stage]
     reads: Reads
-    code: frozenset[str]
+    code: Mapping[str, Collection[str]]
+    """Services that run the project's code, each with what it has of it."""
     holders: Mapping[str, Collection[str]]
     """Variables that containers get, each with its services."""
-    taken: frozenset[str]
-    """Variables that the compose files make something else of."""
+    used: frozenset[str]
+    """Variables that others than the code may use."""
     on_host: bool
 
     def in_service(self, service: str, name: str) -> str:
@@ -155,20 +181,35 @@ class _Scene:
             return ""
         if left.value == right.value and not isinstance(left.value, Absent):
             return "every container gets the same value"
-        return no_effect(name, left, right, self.reads.of(name) if service in self.code else ())
+        reads = self.certain(name)
+        is_its = any(_is_in(read.file, self.code.get(service, ())) for read in reads)
+        return no_effect(name, left, right, reads if is_its else ())
+
+    def certain(self, name: str) -> tuple[Read, ...]:
+        """The reads of *name*; none if others may read it."""
+        return () if name in self.used else self.reads.all_of(name)
 
     def in_files(self, name: str) -> str:
         """Why the difference of *name* in the env files does not matter; "" if it may."""
         holders = sorted(self.holders.get(name, ()))
-        if name in self.taken:
+        if name in self.used:
             return ""
-        if holders and not self.on_host:
-            reasons = [self.in_service(service, name) for service in holders]
-            return reasons[0] if all(reasons) else ""
+        reasons = [self.in_service(service, name) for service in holders]
+        if not holders or self.on_host:
+            reasons.append(self.on_its_own(name))
+        return reasons[0] if all(reasons) else ""
+
+    def on_its_own(self, name: str) -> str:
+        """Why it does not matter to code that gets *name* as the env files have it."""
         left, right = (_of_files(one, name) for one in (self.left, self.right))
         if left is None or right is None:
             return ""
-        return no_effect(name, left, right, self.reads.of(name))
+        return no_effect(name, left, right, self.certain(name))
+
+
+def _is_in(file: str, places: Collection[str]) -> bool:
+    """Whether *file* is one of *places*, or in one that is a folder."""
+    return any(place == "." or f"{file}/".startswith(f"{place.rstrip('/')}/") for place in places)
 
 
 def with_effects(
@@ -177,29 +218,31 @@ def with_effects(
     right: EnvironmentFacts,
     reads: Reads,
     *,
-    code_services: Collection[str] | None = None,
+    code_services: Mapping[str, Collection[str]] | None = None,
     images: Mapping[str, Mapping[str, Mapping[str, str]]] | None = None,
+    mentions: Collection[str] = (),
     elsewhere: Collection[str] = (),
     on_host: bool = False,
 ) -> tuple[Difference, ...]:
     """*differences* between *left* and *right*, those without effect with their reason.
 
-    *code_services* run the project's code; without them, those that are built do.
+    *code_services* are known to run the project's Python, each with the files and
+    folders of the project that it has; they are added to those whose facts say so.
     *images* has the ENV of images by environment and service, where the facts lack
-    it. *elsewhere* are variables that an env file sets which the code loads itself
-    (`Reads.env_files`). *on_host*: code runs outside of containers, so that what the
-    containers get does not decide about the env files.
+    it. *mentions* are names that programs of the project beside Python use
+    (`unstale.parity.reads.mentions`). *elsewhere* are variables that an env file sets
+    which the code loads itself (`Reads.env_files`). *on_host*: code runs outside of
+    containers, with what the env files have.
     """
-    services = [*(left.services or ()), *(right.services or ())]
-    built = (service.name for service in services if runs_code(service))
+    environments = (left, right)
     scene = _Scene(
         left,
         right,
         (_stage(left, images or {}), _stage(right, images or {})),
         reads,
-        frozenset(built if code_services is None else code_services),
-        _holders(services),
-        frozenset(name for one in services for item in one.items for name in _taken(item)),
+        {**in_all(environments), **(code_services or {})},
+        _holders(service for one in environments for service in one.services or ()),
+        _taken(environments) | _said(environments) | frozenset(mentions),
         on_host,
     )
     return tuple(_judged(one, scene, elsewhere) for one in differences)
@@ -240,13 +283,6 @@ def _holders(services: Iterable[ServiceFacts]) -> dict[str, set[str]]:
     return found
 
 
-def _taken(item: Item) -> Iterator[str]:
-    """The variable that the compose file makes something else of than itself."""
-    name = item.source.variable if item.source else ""
-    if name and (item.field, item.item) != ("environment", name):
-        yield name
-
-
 def _of_files(environment: EnvironmentFacts, name: str) -> Side | None:
     files = environment.files or {}
     if name in files and files[name].value is None:
@@ -260,23 +296,30 @@ def inert(
     reads: Reads,
     *,
     documented: Collection[str] = (),
-    interpolated: Collection[str] = (),
-    code_services: Collection[str] | None = None,
+    code_services: Mapping[str, Collection[str]] | None = None,
+    mentions: Collection[str] = (),
+    on_host: bool = False,
 ) -> tuple[Finding, ...]:
     """Variables that are read and not set, or set and not read, over all *environments*.
 
     *documented* are keys of the examples, those that are commented out included
     (`EnvFile.commented`): what is optional and documented is no finding.
-    *interpolated* are variables that compose files name, beside those that the
-    facts' sources tell of. *code_services* is that of `with_effects`.
+    *code_services*, *mentions* and *on_host* are those of `with_effects`.
 
     Sorted by kind, the gravest first, then by name.
     """
     if all(one.files is None and one.services is None for one in environments):
         return ()
-    known = _Known(environments, reads, frozenset(documented), code_services)
-    used = frozenset(interpolated) | known.interpolated()
-    found = [*_not_set(known), *_empty(known), *_not_reached(known, used)]
+    known = _Known(
+        environments,
+        reads,
+        frozenset(documented),
+        frozenset({**in_all(environments), **(code_services or {})}),
+        _taken(environments),
+        _said(environments) | frozenset(mentions) | reads.mentioned,
+        on_host,
+    )
+    found = [*_not_set(known), *_empty(known), *_not_reached(known)]
     return tuple(sorted(set(found), key=_order))
 
 
@@ -291,7 +334,13 @@ class _Known:
     environments: Sequence[EnvironmentFacts]
     reads: Reads
     documented: frozenset[str]
-    code_services: Collection[str] | None
+    code: frozenset[str]
+    """Services that run the project's code."""
+    taken: frozenset[str]
+    """Variables that compose files make something of."""
+    said: frozenset[str]
+    """Names that others than the code's reads have."""
+    on_host: bool
 
     def defined(self) -> dict[str, Source]:
         """Variables of env files, each with the first place that sets it."""
@@ -310,20 +359,13 @@ class _Known:
         for environment in self.environments:
             yield from environment.services or ()
 
-    def interpolated(self) -> frozenset[str]:
-        """Variables that compose files are known to take."""
-        items = (item for service in self.services() for item in service.items)
-        return frozenset(i.source.variable for i in items if i.source and i.source.variable)
-
-    def code(self) -> frozenset[str]:
-        """Services that run the project's code."""
-        if self.code_services is not None:
-            return frozenset(self.code_services)
-        return frozenset(service.name for service in self.services() if runs_code(service))
-
     def is_read(self, name: str) -> bool:
         """Whether some code reads *name*."""
         return bool(self.reads.of(name))
+
+    def may_be_read(self, name: str) -> bool:
+        """Whether a program may use *name* that no read names; in containers it is not there."""
+        return name in self.said or (self.on_host and self.reads.is_open)
 
 
 def _not_set(known: _Known) -> Iterator[Finding]:
@@ -365,13 +407,13 @@ def _unread(
     known: _Known, defined: Mapping[str, Source], reached: Mapping[str, Collection[str]]
 ) -> dict[str, str]:
     """Variables that are set for the code, or for nobody, and that no code reads: where."""
-    code = known.code()
     found = {}
     for name in sorted({*defined, *reached}):
         services = reached.get(name, ())
         # What another image gets is that image's: POSTGRES_USER.
-        is_for_code = not services or not code.isdisjoint(services)
-        if is_for_code and not known.is_read(name) and not _OTHERS.fullmatch(name):
+        is_for_code = not services or not known.code.isdisjoint(services)
+        is_used = known.is_read(name) or name in known.said or _OTHERS.fullmatch(name)
+        if is_for_code and not is_used:
             found[name] = _place(defined.get(name))
     return found
 
@@ -387,9 +429,8 @@ def _near(name: str, place: str) -> str:
 
 
 def _empty(known: _Known) -> Iterator[Finding]:
-    code = known.code()
     for service in known.services():
-        for item in service.items if service.name in code else ():
+        for item in service.items if service.name in known.code else ():
             if item.field == "environment" and item.value == "":
                 yield from _defeated(known, item)
 
@@ -408,19 +449,20 @@ def _defeated(known: _Known, item: Item) -> Iterator[Finding]:
         return
 
 
-def _not_reached(known: _Known, used: Collection[str]) -> Iterator[Finding]:
+def _not_reached(known: _Known) -> Iterator[Finding]:
     with_services = [one for one in known.environments if one.services]
     if not with_services or len(with_services) < len(known.environments):
         # Where containers are not known, they may get anything.
         return
-    reached, code = known.reached(), tuple(sorted(known.code()))
+    reached = known.reached()
     for name, source in sorted(known.defined().items()):
-        if name in reached or name in used or _OTHERS.fullmatch(name):
+        if name in reached or name in known.taken or _OTHERS.fullmatch(name):
             continue
         reads = known.reads.of(name)
-        if reads:
+        if reads and not known.on_host:
             text = f"{reads[0].place} reads it, but no container gets it"
-            yield Finding("unreached", name, source.file, source.line, code, text)
-        else:
+            services = tuple(sorted(known.code))
+            yield Finding("unreached", name, source.file, source.line, services, text)
+        elif not reads and not known.may_be_read(name):
             text = "no container gets it, and no code reads it"
             yield Finding("unused", name, source.file, source.line, suggestion=text)

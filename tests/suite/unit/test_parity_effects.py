@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -25,9 +26,14 @@ def read(name: str = "X", **changes: object) -> Read:
 def service(
     name: str = "api", *, built: bool = True, source: Source | None = None, **variables: str | None
 ) -> ServiceFacts:
-    build = (Item("image", "build.target", "app"),) if built else ()
+    # What is built here is known to run the code.
+    build = (
+        Item("command", "word 1", "uvicorn"),
+        Item("image", "build.context", "."),
+        Item("image", "build.target", "app"),
+    )
     found = (Item("environment", key, value, source=source) for key, value in variables.items())
-    return ServiceFacts(name, (*build, *found))
+    return ServiceFacts(name, (*(build if built else ()), *found))
 
 
 def environment(
@@ -49,7 +55,7 @@ def reads_of(text: str = CODE) -> Reads:
 
 
 def effects(
-    left: EnvironmentFacts, right: EnvironmentFacts, text: str = CODE, **options: bool
+    left: EnvironmentFacts, right: EnvironmentFacts, text: str = CODE, **options: Any
 ) -> list[tuple[str, str]]:
     """Field and reason of each difference, in the order of `compare`."""
     found = with_effects(compare(left, right), left, right, reads_of(text), **options)
@@ -170,6 +176,98 @@ def test_a_file_does_not_matter_where_every_container_gets_the_same() -> None:
     assert effects(left, right, on_host=True) == [("file", "")]
 
 
+def pair(*items: Item, **variables: str) -> tuple[EnvironmentFacts, EnvironmentFacts]:
+    """Two environments, of which the right one has *variables*; both have *items*."""
+    one, other = service(A="1"), service(A="1", **variables)
+    return (
+        environment("ci", {"A": "1"}, [replace(one, items=(*one.items, *items))]),
+        environment(
+            "test", {"A": "1", **variables}, [replace(other, items=(*other.items, *items))]
+        ),
+    )
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        Item("command", "script", 'gunicorn --workers "${LEVEL:-1}"'),
+        Item("command", "entrypoint word 2", "$LEVEL"),
+        Item("command", "word 2", "printenv LEVEL"),
+        Item("healthcheck", "test", '["CMD-SHELL", "test ${LEVEL:-b} = a"]'),
+        Item("other", "labels.com.example.tier", "$LEVEL"),
+        Item("other", "configs.c.content (private)", "level = ${LEVEL}"),
+        Item("environment", "DSN", "db://$LEVEL"),
+        Item("command", "--level", "1", source=Source("compose", variables=("Q", "LEVEL"))),
+        Item("environment", "DSN", "1", source=Source("interpolation", variable="LEVEL")),
+    ],
+    ids=lambda item: item.item,
+)
+def test_a_variable_that_something_else_in_the_model_uses_may_matter(item: Item) -> None:
+    assert effects(*pair(item, LEVEL="INFO")) == [("file", ""), ("environment", "")]
+
+
+def test_a_variable_that_the_compose_files_use_as_a_whole_may_matter() -> None:
+    left, right = pair(LEVEL="INFO")
+
+    found = effects(left, replace(right, interpolated=frozenset({"LEVEL"})))
+
+    assert found == [("file", ""), ("environment", "")]
+
+
+def test_a_variable_that_a_script_of_the_project_mentions_may_matter() -> None:
+    found = effects(*pair(LEVEL="INFO"), mentions={"LEVEL"})
+
+    assert found == [("file", ""), ("environment", "")]
+
+
+def test_a_compose_file_that_hands_a_variable_on_as_it_is_uses_it_not() -> None:
+    source = Source("interpolation", variable="LEVEL", variables=("LEVEL",))
+    left = environment("ci", None, [service()])
+    right = environment("test", None, [service(source=source, LEVEL="INFO")])
+
+    assert effects(left, right) == [("environment", "app/config.py:2 has the same default")]
+
+
+def test_code_that_has_the_whole_environment_makes_every_variable_matter() -> None:
+    found = effects(*pair(LEVEL="INFO"), text=CODE + "f(os.environ)\n")
+
+    assert found == [("file", ""), ("environment", "")]
+
+
+def test_on_the_host_the_env_file_and_the_containers_have_to_agree() -> None:
+    left = environment("ci", {"A": "1"}, [service("db", built=False)])
+    right = environment(
+        "test", {"A": "1", "LEVEL": "INFO"}, [service("db", built=False, LEVEL="INFO")]
+    )
+
+    assert effects(left, right, on_host=True) == [("file", ""), ("environment", "")]
+    assert effects(*pair(LEVEL="INFO"), on_host=True)[0][1] != ""
+
+
+def test_the_code_of_another_folder_says_nothing_of_a_service() -> None:
+    def built(**variables: str) -> ServiceFacts:
+        one = service(**variables)
+        context = Item("image", "build.context", "other")
+        return replace(
+            one, items=tuple(context if i.item == "build.context" else i for i in one.items)
+        )
+
+    left, right = (
+        environment("ci", None, [built()]),
+        environment("test", None, [built(LEVEL="INFO")]),
+    )
+
+    assert effects(left, right) == [("environment", "")]
+    assert effects(left, right, code_services={"api": ["app/config.py"]})[0][1] != ""
+
+
+def test_what_is_known_of_a_service_is_asked_for_rather_than_guessed() -> None:
+    left, right = pair(LEVEL="INFO")
+
+    assert effects(left, right, code_services={"api": ()})[1] == ("environment", "")
+    assert effects(left, right, code_services={"api": ["app"]})[1][1] != ""
+
+
 def test_what_the_compose_file_takes_for_something_else_matters() -> None:
     taken = Item("image", "name", "app:INFO", source=Source("interpolation", variable="LEVEL"))
     left = environment("ci", {"A": "1"}, [service()])
@@ -269,7 +367,37 @@ def test_what_a_compose_file_takes_is_used() -> None:
 
     assert inert([environment("ci", {"OTHER": "1"}, [taken])], Reads()) == ()
     facts = environment("ci", {"OTHER": "1"}, [service()])
-    assert inert([facts], Reads(), interpolated={"OTHER"}) == ()
+    assert inert([replace(facts, interpolated=frozenset({"OTHER"}))], Reads()) == ()
+
+
+def test_on_the_host_the_code_is_reached_by_the_env_files() -> None:
+    facts = environment("ci", {"LEVEL": "INFO", "OTHER": "1"}, [service(A="1")])
+    reads = reads_of()
+
+    assert kinds(inert([facts], reads, on_host=True)) == [("unused", "OTHER")]
+    assert inert([facts], replace(reads, is_open=True), on_host=True) == ()
+
+
+def test_what_a_script_mentions_is_not_unused_and_no_near_miss() -> None:
+    reads = reads_of("import os\nos.getenv('CALLBACK_PORT', '80')\n")
+    files = {"CALLBACK_SERVER_PORT": "1", "OTHER": "1"}
+
+    findings = inert(
+        [environment("ci", files, [service()])],
+        reads,
+        mentions={"OTHER", "CALLBACK_SERVER_PORT"},
+        documented={"CALLBACK_PORT"},
+    )
+
+    assert findings == ()
+
+
+def test_an_empty_variable_of_what_may_be_another_program_is_no_finding() -> None:
+    db = ServiceFacts(
+        "db", (Item("environment", "LEVEL", ""), Item("image", "build.context", "db"))
+    )
+
+    assert inert([environment("ci", None, [db])], reads_of()) == ()
 
 
 def test_without_containers_nothing_is_said_of_them() -> None:
