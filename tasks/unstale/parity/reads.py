@@ -160,12 +160,12 @@ def _borrowed(code: Codebase, readers: Mapping[str, Sequence[str]]) -> Iterator[
 
 
 def _mentioned(texts: Mapping[str, bytes], reads: Collection[Read]) -> frozenset[str]:
-    """Variables that are read, and that the code names where no read of them is seen."""
+    """Variables that the code names where no read of them is seen."""
     names = {read.name.encode() for read in reads}
     seen = Counter((read.file, read.name.encode()) for read in reads)
     found: set[bytes] = set()
     for file, text in texts.items():
-        found.update(names.intersection(_DOLLAR.findall(text)))
+        found.update(_DOLLAR.findall(text))
         told = Counter(name for name in _QUOTED.findall(text) if name in names)
         # A test that sets a variable reads none.
         told.subtract(name for name in _SET.findall(text) if name in told)

@@ -18,7 +18,7 @@ from unstale.parity.defaults import (
     Rule,
     meaning,
 )
-from unstale.parity.reads import Reads, code_reads, is_code, is_program, mentions
+from unstale.parity.reads import Reads, code_reads, is_code, is_program, mentions, with_asked
 
 V2 = "from pydantic_settings import BaseSettings, SettingsConfigDict\nfrom pydantic import *\n"
 V1 = "from pydantic import BaseSettings, Field\nfrom typing import *\n"
@@ -206,6 +206,15 @@ def test_a_name_that_the_code_has_elsewhere_may_be_read_there(more: str) -> None
     reads = reads_of(READ + "os.getenv('Y', '1')", other=f"import subprocess\n{more}")
 
     assert (reads.all_of("X"), len(reads.all_of("Y"))) == ((), 1)
+
+
+def test_what_a_class_says_of_itself_is_certain_only_where_the_text_is() -> None:
+    asked = [Read("X", "app/main.py", 3, "settings", Known("5"))]
+    text = "import subprocess\nsubprocess.run('echo $X', shell=True)"
+
+    assert with_asked(reads_of(""), asked).all_of("X") == tuple(asked)
+    assert with_asked(reads_of(text), asked).all_of("X") == ()
+    assert with_asked(reads_of("import os\nf(os.environ)"), asked).all_of("X") == ()
 
 
 def test_a_library_s_object_may_be_asked_in_another_file() -> None:
