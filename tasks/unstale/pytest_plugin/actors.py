@@ -26,6 +26,8 @@ class Actor:
     name: str
     function: Callable[..., object] | None
     root: Path
+    is_lasting: bool = False
+    """Whether it is a fixture that more than one test may use."""
 
     def __str__(self) -> str:
         where = place(self.function, self.root) if self.function is not None else None
@@ -61,6 +63,7 @@ class Cast:
     _fixtures: dict[object, Actor] = field(default_factory=dict)
     _audience: list[Callable[[Actor | None], None]] = field(default_factory=list)
     _ended: list[Actor] = field(default_factory=list)
+    _coming: Actor | None = None
 
     @staticmethod
     def of(config: pytest.Config) -> Cast:
@@ -75,6 +78,11 @@ class Cast:
     def acting(self) -> Actor | None:
         """Whose code runs now; None between tests and while tests are collected."""
         return self._stage[-1] if self._stage else None
+
+    @property
+    def coming(self) -> Actor | None:
+        """Whose turn comes, while the audience is told that another's ends."""
+        return self._coming
 
     def watch(self, ends: Callable[[Actor | None], None]) -> None:
         """Call *ends* with the acting one whenever its turn ends."""
@@ -92,7 +100,9 @@ class Cast:
         return ended
 
     def _enter(self, actor: Actor) -> None:
+        self._coming = actor
         self.turn_ends()
+        self._coming = None
         self._stage.append(actor)
 
     def _leave(self, actor: Actor) -> None:
@@ -118,7 +128,8 @@ class Cast:
     ) -> Generator[None, object, object]:
         """A fixture acts while it is set up."""
         __tracebackhide__ = True
-        actor = Actor("fixture", fixturedef.argname, fixturedef.func, self.root)
+        is_lasting = fixturedef.scope != "function"
+        actor = Actor("fixture", fixturedef.argname, fixturedef.func, self.root, is_lasting)
         self._fixtures[fixturedef] = actor
         self._enter(actor)
         try:

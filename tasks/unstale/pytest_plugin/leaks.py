@@ -2,7 +2,8 @@
 
 Left behind are entries of ``app.dependency_overrides``, open transactions of
 SQLAlchemy, and changes of ``os.environ``. What a fixture changes while it is alive
-is its own business; what is still changed after its teardown is a leak.
+is its own business; what is still changed after its teardown is a leak. Under
+savepoint isolation, so are rows that a test committed over another connection.
 """
 
 from __future__ import annotations
@@ -21,9 +22,13 @@ from weakref import WeakKeyDictionary
 import pytest
 
 from unstale.pytest_plugin.actors import Actor, Cast
+from unstale.pytest_plugin.ground import Ground, workers
+from unstale.pytest_plugin.settings import Settings
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
+
+    from unstale.pytest_plugin.commits import Commits
 
 __all__ = ["Ledger", "Trace", "guard", "register"]
 
@@ -147,6 +152,7 @@ class _Guard:
 
     def __init__(self, config: pytest.Config, is_judged: Callable[[pytest.Item], bool]) -> None:
         self._is_judged = is_judged
+        self._rows = _Rows(config)
         self._cast = Cast.of(config)
         self._apps = _Apps(tuple(config.getini("unstale_app")))
         self._transactions = _Transactions()
@@ -163,6 +169,7 @@ class _Guard:
         }
 
     def _credit(self, actor: Actor | None) -> None:
+        self._rows.turn_ends(actor, self._cast.coming)
         if self._ledger is None:
             self._ledger = Ledger(self._now())
         else:
@@ -179,6 +186,8 @@ class _Guard:
         if self._ledger is not None:
             # Nobody else could see it before: what it holds is where it starts.
             self._ledger.begin_with(new)
+        if isinstance(value, Ground):
+            self._rows.begin(value)
         return value
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -207,11 +216,13 @@ class _Guard:
             # A session that nobody holds any more is given back by the collector.
             gc.collect()
         self._ledger.credit(self._now(), None)
-        left = self._ledger.settle(ended)
-        return _told(left) if self._is_judged(item) else ""
+        left, rows = self._ledger.settle(ended), self._rows.take(test)
+        told = "\n".join(filter(None, (_told(left), rows)))
+        return told if self._is_judged(item) else ""
 
     def pytest_unconfigure(self) -> None:
         self._transactions.stop()
+        self._rows.end()
 
 
 def _told(left: Iterable[tuple[Trace, Actor]]) -> str:
@@ -232,6 +243,58 @@ def _environment(exempt: str) -> State:
         for name, value in os.environ.items()
         if not name.startswith("PYTEST_") and name != exempt
     }
+
+
+class _Rows:
+    """Rows that a test commits beside the savepoint that isolates it.
+
+    What a fixture for several tests commits is its own business.
+    """
+
+    def __init__(self, config: pytest.Config) -> None:
+        settings, count = Settings.of(config), workers(config)
+        # In a shared database another worker's test may have committed.
+        self._is_on = settings.isolation == "savepoint" and (count == 1 or settings.is_apart(count))
+        self._commits: Commits | None = None
+        self._found: list[str] = []
+
+    def begin(self, ground: Ground) -> None:
+        """Look at the database from now on."""
+        if self._is_on and self._commits is None:
+            from unstale.pytest_plugin.commits import Commits
+
+            self._commits = Commits(ground.url)
+
+    def turn_ends(self, actor: Actor | None, coming: Actor | None) -> None:
+        """Keep apart what the test did, and what a fixture does that outlives it."""
+        if self._commits is None or actor is None:
+            return
+        if actor.is_lasting:
+            self._commits.changes()
+        elif coming is not None and coming.is_lasting:
+            self._found += self._commits.changes()
+        if coming is not None and coming.name == "unstale_schema_guard":
+            self.end()  # its teardown drops what it created
+
+    def take(self, test: Actor | None) -> str:
+        """What *test* committed, and what to do next; "" if nothing."""
+        if self._commits is not None:
+            self._found += self._commits.changes()
+        found, self._found = self._found, []
+        if not found:
+            return ""
+        return (
+            f"leaked rows: {', '.join(found)}, committed outside of the isolation"
+            f" while {test} ran\n"
+            "Every later test sees them. Next: let the code under test use sessions of"
+            " isolated_database, or set unstale_isolation = dirty-delete."
+        )
+
+    def end(self) -> None:
+        """Look no longer."""
+        if self._commits is not None:
+            self._commits.close()
+            self._commits = None
 
 
 class _Apps:

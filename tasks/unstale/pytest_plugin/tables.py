@@ -18,7 +18,7 @@ from unstale.errors import ConfigError, Unavailable
 from unstale.pytest_plugin.engines import sqlstate
 from unstale.pytest_plugin.watch import allowed
 
-__all__ = ["Baseline", "Table", "baseline", "catalog", "delete_dirty", "truncate"]
+__all__ = ["Baseline", "Table", "baseline", "catalog", "delete_dirty", "readable", "truncate"]
 
 _LOCK_TIMEOUT_S = 3.0
 _LOOK_AFTER_S = 1.0
@@ -57,6 +57,11 @@ class Table:
     """Schema and name, ready for SQL."""
     columns: str
     """Those that can be written, ready for SQL."""
+
+    @property
+    def sql(self) -> str:
+        """`quoted`, as SQLAlchemy's text() takes it."""
+        return _escaped(self.quoted)
 
     @property
     def copy(self) -> str:
@@ -150,6 +155,16 @@ def truncate(connection: Connection, base: Baseline) -> None:
                 values = {"name": name, "last": last, "is_called": is_called}
                 connection.execute(set_back, values)
         _restore(connection, base, ())
+
+
+def readable(connection: Connection) -> tuple[Table, ...]:
+    """The project's tables whose rows the role may read."""
+    allowed_to = text("SELECT has_table_privilege(:oid, 'SELECT')")
+    tables = (
+        Table(r.oid, r.schema, r.name, r.quoted, r.columns or "")
+        for r in connection.execute(_TABLES).all()
+    )
+    return tuple(t for t in tables if connection.execute(allowed_to, {"oid": t.oid}).scalar_one())
 
 
 _SEQUENCES = text(

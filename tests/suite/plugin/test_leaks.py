@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import pytest
 from sqlalchemy import make_url
@@ -461,3 +462,81 @@ def test_without_opt_in_nothing_is_judged(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("import os\ndef test_leaves(): os.environ['LEFT'] = '1'")
 
     run(pytester).assert_outcomes(passed=1)
+
+
+# Rows committed beside the isolation
+
+BESIDE = """
+import pytest
+from sqlalchemy import create_engine, text
+from sqlalchemy.orm import Session
+import os
+
+engine = create_engine(os.environ["APP_URL"])
+
+def write(sql):
+    with engine.begin() as connection:
+        connection.execute(text(sql))
+
+@pytest.fixture(scope="module")
+def seeds():
+    write("INSERT INTO countries VALUES ('AT')")
+    yield
+    write("DELETE FROM countries WHERE code = 'AT'")
+
+@pytest.fixture
+def tidy():
+    write("INSERT INTO countries VALUES ('FR')")
+    yield
+    write("DELETE FROM countries WHERE code = 'FR'")
+
+def test_isolated(isolated_database, seeds):
+    isolated_database.connection.execute(text("INSERT INTO countries VALUES ('IT')"))
+    with Session(**isolated_database.session_kwargs) as session:
+        session.execute(text("UPDATE countries SET code = 'NL' WHERE code = 'DE'"))
+        session.commit()
+
+def test_rolls_back(isolated_database):
+    with engine.connect() as connection:
+        connection.execute(text("INSERT INTO countries VALUES ('PL')"))
+
+def test_puts_back(tidy): pass
+
+def test_commits(isolated_database):
+    isolated_database.connection.execute(text("INSERT INTO countries VALUES ('IT')"))
+    write("INSERT INTO \\"user\\" (id, name) VALUES (1, 'Ann')")
+
+def test_is_innocent(isolated_database): pass
+
+def test_commits_without_the_fixture():
+    write("UPDATE countries SET code = 'LI' WHERE code = 'CH'")
+    write("DELETE FROM \\"user\\"")
+"""
+
+
+@pytest.mark.parametrize("arguments", [(), ("-n", "2")], ids=["one process", "xdist"])
+def test_rows_committed_beside_a_savepoint_are_named_at_their_test(
+    suite: Any, arguments: tuple[str, ...]
+) -> None:
+    suite.migrate()
+    suite.opts(isolation="savepoint", leaks="true")
+    suite.tests(BESIDE)
+
+    result = suite.run("-rE", "--dist=loadfile", *arguments)
+
+    result.assert_outcomes(passed=6, errors=2)
+    told = [line for line in result.stdout.lines if line.startswith("leaked rows")]
+    beside = "committed outside of the isolation while test test_it.py::"
+    both = 'public.countries (1 written anew), public."user" (1 fewer)'
+    assert told == [
+        f'leaked rows: public."user" (1 more), {beside}test_commits ran',
+        f"leaked rows: {both}, {beside}test_commits_without_the_fixture ran",
+    ]
+
+
+def test_without_the_leak_guard_nobody_counts_rows(suite: Any) -> None:
+    suite.migrate()
+    suite.opts(isolation="savepoint")
+    suite.tests(BESIDE)
+
+    suite.run().assert_outcomes(passed=6)
