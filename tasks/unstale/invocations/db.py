@@ -81,13 +81,13 @@ def check(
         from unstale.render import console, text
 
         line = console.echo(project.mask, verbose=False)
-        findings = project.db_history(line, env) if history else ()
+        findings = project.db_history(line, env) if history else None
         found = project.db_check(line, env)
-        if findings and not json:
-            console.print_lines(text.history(findings))
+        if findings is not None and not json:
+            console.print_lines(text.history(findings, len(found.available)))
         _tell(project, found, as_json=json, findings=findings)
         if findings:
-            finish(Outcome.MISMATCH, "Next: mend the migrations, or their downgrade")
+            finish(Outcome.MISMATCH, f"Next: {text.history_next(findings)}")
 
 
 def _tell(
@@ -95,9 +95,9 @@ def _tell(
     found: SchemaStatus | None,
     *,
     as_json: bool,
-    findings: Sequence[tuple[str, str, str]] = (),
+    findings: Sequence[tuple[str, str, str]] | None = None,
 ) -> None:
-    """Print a status, and end with what it means."""
+    """Print a status, and end with what it means; *findings* are the history's, None: not asked."""
     from unstale.render import console, document, text
     from unstale.schema.status import problem
 
@@ -112,17 +112,19 @@ def _tell(
     else:
         console.print_lines(text.schema(found))
     if (error := problem(found)) is not None:
-        finish(outcome_of(error), project.mask(str(error)))
+        # The evidence is in the report already.
+        finish(outcome_of(error), project.mask(f"{error.what}\nNext: {error.hint}"))
 
 
 def _document(
-    project: Project, found: SchemaStatus, findings: Sequence[tuple[str, str, str]] = ()
+    project: Project, found: SchemaStatus, findings: Sequence[tuple[str, str, str]] | None
 ) -> None:
     from unstale.render import document
 
     body = {
         **found.to_json(),
-        "history": [{"rule": a, "revision": b, "finding": c} for a, b, c in findings],
+        "history_checked": findings is not None,
+        "history": [{"rule": a, "revision": b, "finding": c} for a, b, c in findings or ()],
     }
     document.print_document(loads(project.mask(dumps(body))))
 

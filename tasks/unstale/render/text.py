@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "history",
+    "history_next",
     "image_clean",
     "image_list",
     "image_status",
@@ -209,12 +210,27 @@ def schema(status: SchemaStatus | None) -> tuple[str, ...]:
     )
 
 
-def history(findings: Sequence[tuple[str, str, str]]) -> tuple[str, ...]:
-    """What a linting of the migrations found."""
+def history(findings: Sequence[tuple[str, str, str]], ran: int) -> tuple[str, ...]:
+    """What a linting of the migrations found; without a finding, that *ran* of them ran."""
+    if not findings:
+        noun = "migration" if ran == 1 else "migrations"
+        return (f"history: {ran} {noun} ran up, down and up again; one head",)
     return tuple(
         f"{rule}: {f'{revision}: ' if revision else ''}{words}"
         for rule, revision, words in findings
     )
+
+
+_MENDS = {
+    "single-head": "alembic merge heads",
+    "up-down": "mend the migration, or its downgrade",
+    "models": "add to the models what they lack, or alembic revision --autogenerate",
+}
+
+
+def history_next(findings: Sequence[tuple[str, str, str]]) -> str:
+    """What to type next, for each rule that was broken."""
+    return "; ".join(dict.fromkeys(_MENDS[rule] for rule, _, _ in findings))
 
 
 def settings(found: Sequence[Setting]) -> tuple[str, ...]:

@@ -137,5 +137,5 @@ def test_the_example_of_the_readme_is_a_valid_configuration(tmp_path: Path) -> N
 
     assert settings.environment().runner == "test-runner"
     assert tomllib.loads(example[1])["tool"]["unstale"]["parity"]["allow"] == [
-        {"key": rule.key, "reason": rule.reason} for rule in settings.allow
+        {"key": rule.key, "reason": rule.reason} for rule in settings.parity.allow
     ]

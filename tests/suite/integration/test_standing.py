@@ -104,7 +104,7 @@ def test_migrations_that_are_newer_than_the_image_are_told(stack: Checkout) -> N
     answer = stack.inv("db.status", "--json").must(3)
 
     assert answer.document()["state"] == "scripts-stale"
-    assert "not as in the tree: 0007_revoke_api_keys.py" in answer.err
+    assert "not as in the tree: 0007_revoke_api_keys.py" in answer.text
     assert "Next: inv image.build db.migrate" in answer.err
     assert _content(container) == before
 

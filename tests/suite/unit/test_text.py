@@ -269,7 +269,23 @@ def test_settings_name_where_they_are_from() -> None:
 def test_the_findings_of_a_history_name_rule_and_revision() -> None:
     findings = (("up-down", "0002", "downgrade leaves relation x"), ("models", "", "add_table y"))
 
-    assert text.history(findings) == (
+    assert text.history(findings, 2) == (
         "up-down: 0002: downgrade leaves relation x",
         "models: add_table y",
     )
+
+
+def test_a_history_without_a_finding_says_what_was_done() -> None:
+    line = "history: 2 migrations ran up, down and up again; one head"
+
+    assert text.history((), 2) == (line,)
+    assert text.history((), 1)[0].startswith("history: 1 migration ran")
+
+
+def test_each_rule_of_a_history_has_its_own_advice() -> None:
+    findings = (("models", "", "x"), ("models", "", "y"), ("single-head", "a, b", "z"))
+
+    assert text.history_next(findings) == (
+        "add to the models what they lack, or alembic revision --autogenerate; alembic merge heads"
+    )
+    assert "downgrade" in text.history_next([("up-down", "a", "x")])
