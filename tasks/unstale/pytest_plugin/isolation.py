@@ -21,18 +21,21 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar, overload
 
 import pytest
 from sqlalchemy import Connection, Engine
+from sqlalchemy.orm import Session
 
-from unstale.errors import ConfigError, Mismatch, UnstaleError
-from unstale.pytest_plugin import tables, templates
+from unstale.errors import ConfigError, Mismatch, UnstaleError, UsageError
+from unstale.pytest_plugin import asynchronous, tables, templates
 from unstale.pytest_plugin.engines import open_engine, server_of
 from unstale.pytest_plugin.ground import Ground
 from unstale.pytest_plugin.settings import Settings
 
 __all__ = ["IsolatedDatabase", "register"]
+
+S = TypeVar("S", bound=Session)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +51,51 @@ class IsolatedDatabase:
 
     @property
     def session_kwargs(self) -> Mapping[str, Any]:
-        """What a sessionmaker needs, so that its sessions are isolated."""
+        """What a sessionmaker needs, so that its sessions are isolated: ``bind`` and more."""
         if self.connection is None:
             return {"bind": self.engine}
         # The only mode in which the code under test may commit and roll back
         # as it likes, and leaves nothing.
         return {"bind": self.connection, "join_transaction_mode": "create_savepoint"}
+
+    @overload
+    def session(self, /, **options: Any) -> Session: ...  # noqa: ANN401 - likewise below
+
+    @overload
+    def session(self, maker: Callable[..., S], /, **options: Any) -> S: ...  # noqa: ANN401 - whatever a session takes
+
+    def session(self, maker: Callable[..., Any] = Session, /, **options: Any) -> Any:
+        """A new session here, of *maker*: the application's sessionmaker, or a class of sessions.
+
+        The caller closes it, e.g. by ``with isolated_database.session() as session``.
+
+        Raises:
+            UsageError: an option would undo the isolation, or *maker* is asynchronous.
+
+        """
+        _check_maker(maker)
+        for name in ("bind", "binds", "join_transaction_mode"):
+            if name in options:
+                raise UsageError(
+                    f"{name!r} can't be given to isolated_database.session().",
+                    cause="It is what isolates the session: session_kwargs has it.",
+                    hint="leave it out",
+                )
+        bound = dict(self.session_kwargs)
+        if binds := getattr(maker, "kw", {}).get("binds"):
+            bound["binds"] = dict.fromkeys(binds, bound["bind"])  # they would win
+        return maker(**{**options, **bound})
+
+
+def _check_maker(maker: Callable[..., Any]) -> None:
+    kind = getattr(maker, "class_", maker)
+    if isinstance(kind, type) and asynchronous.is_session_class(kind):
+        raise UsageError(
+            "isolated_database.session() can't make asynchronous sessions.",
+            cause="Its engine and its connection are synchronous.",
+            hint="name the sessionmaker in unstale_sessionmaker, and use the fixture "
+            "session_source with isolation 'clone' or 'dirty-delete'",
+        )
 
 
 _Isolate = Callable[[], AbstractContextManager[IsolatedDatabase]]

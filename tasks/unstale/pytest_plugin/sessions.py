@@ -148,6 +148,10 @@ class SessionSource(Generic[S_co]):
             )
         return self.maker(**{**self.options, **self._bound()})
 
+    def __call__(self) -> S_co:
+        """Do what `new` does, where code takes a sessionmaker."""
+        return self.new()
+
     def _bound(self) -> dict[str, Any]:
         if self.connection is None:
             return {}

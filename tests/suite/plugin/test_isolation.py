@@ -365,3 +365,37 @@ def test_truncate_leaves_the_sequence_of_a_kept_table_behind_its_rows(suite: Any
 
     result.assert_outcomes(passed=2)
     assert suite.ask("SELECT id FROM seeded ORDER BY 1") == [1, 2]
+
+
+REFUSED = """
+import pytest
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
+from unstale.errors import UsageError
+
+@pytest.mark.parametrize("options", [{"bind": None}, {"join_transaction_mode": "rollback_only"}])
+def test_options(isolated_database, options):
+    with pytest.raises(UsageError, match="session_kwargs has it"):
+        isolated_database.session(**options)
+
+@pytest.mark.parametrize("maker", [AsyncSession, async_sessionmaker()])
+def test_async(isolated_database, maker):
+    with pytest.raises(UsageError, match="asynchronous sessions") as error:
+        isolated_database.session(maker)
+    assert "session_source" in str(error.value)
+
+def test_binds(isolated_database):
+    from models import User
+    from sqlalchemy import create_engine
+    from sqlalchemy.orm import sessionmaker
+    elsewhere = sessionmaker(binds={User: create_engine("postgresql+psycopg://nowhere/")})
+    with isolated_database.session(elsewhere) as session:
+        assert session.query(User).count() == 0
+"""
+
+
+def test_a_session_can_t_be_made_that_is_not_isolated(suite: Any) -> None:
+    suite.opts(isolation="savepoint")
+    suite.migrate()
+    suite.tests(REFUSED)
+
+    suite.run().assert_outcomes(passed=5)
