@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from unstale.adapters.docker_words import meaningful
+from unstale.mask import is_secret
 
 __all__ = ["UNKNOWN", "refusal"]
 
@@ -55,7 +56,7 @@ def _at(quoted: str, texts: Texts) -> str:
         found = _ASSIGNMENT.match(line)
         value = line[found.end() :] if found else ""
         if found and wanted and value.lstrip("\"'").startswith(wanted.lstrip("\"'")):
-            return f"{file}, line {number}: {found['key']}: "
+            return f"{file}, line {number}: {_key(found['key'])}: "
     return ""
 
 
@@ -77,6 +78,11 @@ def _on_line(number: str, texts: Texts, is_wrong: Callable[[str], bool]) -> str:
 def _compose_file(texts: Texts) -> str:
     files = [file for file in texts if _YAML.search(file)]
     return files[0] if len(files) == 1 else "A compose file"
+
+
+def _key(text: str) -> str:
+    """*text* if it is a name, and not a value on a line of its own."""
+    return text if re.fullmatch(_NAME, text) and not is_secret("", text) else "a key"
 
 
 def _is_plain(name: str, texts: Texts) -> bool:
@@ -202,8 +208,7 @@ def _unmarshal(found: re.Match[str], texts: Texts) -> str:
 
 
 def _twice(found: re.Match[str], texts: Texts) -> str:
-    key = found["key"] if re.fullmatch(_NAME, found["key"]) else "a key"
-    first = f"{key} is there twice, first in line {found['first']}."
+    first = f"{_key(found['key'])} is there twice, first in line {found['first']}."
     return f"{_compose_file(texts)}, line {found['line']}: {first}"
 
 
@@ -213,7 +218,7 @@ def _yaml(found: re.Match[str], texts: Texts) -> str:
 
 
 def _unknown_property(found: re.Match[str], texts: Texts) -> str:
-    name = found["name"] if re.fullmatch(_NAME, found["name"]) else "a key"
+    name = _key(found["name"])
     return f"{_head(found['file'], texts)}{found['path']}: compose does not know {name} there."
 
 

@@ -14,6 +14,7 @@ from unstale.errors import EngineUnavailable, exit_code, outcome_of
 from unstale.ports import ComposeWarning
 
 SECRET = "SeCrEtVaL"
+TOKEN = f"sk_live_{SECRET}7"
 SERVICE = "services:\n  app:\n    image: x\n"
 OPEN = "`${…}` is not closed, or holds what no variable's name may hold."
 
@@ -110,6 +111,16 @@ COMPOSE_FILES = {
         f"{SERVICE}    imagine: {SECRET}\n",
         "validating /p/compose.yml: services.app Additional property imagine is not allowed",
         "/p/compose.yml: services.app: compose does not know imagine there.",
+    ),
+    "a token for a key": (
+        f"{SERVICE}    {TOKEN}: x\n",
+        f"validating /p/compose.yml: services.app Additional property {TOKEN} is not allowed",
+        "/p/compose.yml: services.app: compose does not know a key there.",
+    ),
+    "a token for a key twice": (
+        f"{SERVICE}    {TOKEN}: x\n    {TOKEN}: x\n",
+        f'yaml: unmarshal errors:\n  line 5: mapping key "{TOKEN}" already defined at line 4',
+        "compose.yml, line 5: a key is there twice, first in line 4.",
     ),
     "an assignment for a key": (
         f"{SERVICE}    PASS={SECRET}: x\n",
