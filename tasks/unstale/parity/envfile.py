@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 
-from unstale.errors import ConfigError, CouldNotTell, MissingFile
+from unstale.errors import ConfigError, CouldNotTell, MissingFile, UsageError
 from unstale.parity.keys import is_value, of_bare, placeholder
 from unstale.parity.model import Source, Variable
 
@@ -140,7 +140,8 @@ def read(path: Path) -> EnvFile:
 
     Raises:
         MissingFile: it is not there.
-        ConfigError: it is no file, or a line is no assignment, but a piece of a value.
+        ConfigError: it is no file, or a line is no assignment.
+        UsageError: a line has a piece of a value for a key.
         CouldNotTell: we may not read it, it is encrypted, or some of its values are.
 
     """
@@ -405,8 +406,10 @@ def _not_an_assignment(path: Path, line: int) -> ConfigError:
     )
 
 
-def _looks_like_a_value(path: Path, line: int) -> ConfigError:
-    return ConfigError(
+def _looks_like_a_value(path: Path, line: int) -> UsageError:
+    # No ConfigError, which is passed over where compose can read what we can't: compose
+    # takes the value for a key as well.
+    return UsageError(
         f"{path}, line {line}: not KEY=value, but what looks like a piece of a value.",
         cause="Taken for a key, it would be printed.",
         hint="put the whole value behind its key, in quotes if it has several lines",

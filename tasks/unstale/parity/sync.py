@@ -91,6 +91,7 @@ def load(path: Path) -> Document:
     Raises:
         MissingFile: it is not there.
         ConfigError: it is no file, or a line is no assignment.
+        UsageError: a line has a piece of a value for a key.
         CouldNotTell: we may not read it, or it is encrypted.
 
     """

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from unstale.errors import ConfigError, CouldNotTell, MissingFile, UnstaleError
+from unstale.errors import ConfigError, CouldNotTell, MissingFile, UnstaleError, UsageError
 from unstale.parity.envfile import (
     Duplicate,
     Entry,
@@ -228,7 +228,7 @@ JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.hunter2ttt"
     ],
 )
 def test_a_value_on_a_line_of_its_own_is_refused_and_not_told(line: str) -> None:
-    with pytest.raises(ConfigError) as caught:
+    with pytest.raises(UsageError) as caught:
         parse(PATH, f"A=1\nJWT=\n{line}\n".encode())
 
     assert f"{PATH}, line 3:" in str(caught.value)
