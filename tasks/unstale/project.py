@@ -856,9 +856,7 @@ class Project:
 
         return parity.compared(self._ground(files_only=files_only), [(left, right)])
 
-    def env_check(
-        self, pairs: Sequence[config.Pair] = (), *, in_shell: str = ""
-    ) -> ParityReport:
+    def env_check(self, pairs: Sequence[config.Pair] = (), *, in_shell: str = "") -> ParityReport:
         """Compare *pairs*, or all of the project, and judge them by its policy.
 
         *in_shell* is the environment of a run: its containers get what this shell decides,
@@ -870,6 +868,7 @@ class Project:
         """
         from unstale.pipeline import parity
 
+        config.require_known(self.settings)
         chosen = tuple(pairs) or self.settings.pairs
         if not chosen:
             raise UsageError(
@@ -927,16 +926,17 @@ class Project:
 
     def _ground(self, *, files_only: bool = False) -> Ground:
         from unstale.pipeline.environments import Ground
-        from unstale.pipeline.image_env import ImageVariables
+        from unstale.pipeline.image_env import Images
 
         settings = self.settings
-        images = ImageVariables(self.docker, self.environ, settings.root)
+        images = Images(self.docker, self.environ, settings.root)
         return Ground(
             settings=settings,
             docker=self.docker,
             files=self.files,
             reads=self._reads,
-            image_env=images.of,
+            mentions=self._mentions,
+            images=images.of,
             receipt=self._last_receipt,
             today=self.clock.now().date(),
             files_only=files_only,
@@ -968,6 +968,16 @@ class Project:
         holds = (p for p in places if (p / package).is_dir() or (p / f"{package}.py").exists())
         asked = probe_settings(self.process, [sys.executable], parity.settings, next(holds, root))
         return with_asked(found, asked_reads(asked.answer) if asked.answer else (), asked.note)
+
+    def _mentions(self) -> frozenset[str]:
+        """The names that the project's scripts, Dockerfiles and other programs use."""
+        from unstale.parity.reads import is_program, mentions
+
+        root, listed = self.settings.root, self.git.listed("")
+        paths = self.files.glob(root, "**/*") if listed is None else listed
+        named = ((path.relative_to(root).as_posix(), path) for path in paths)
+        wanted = ((name, path) for name, path in named if is_program(name) and path.is_file())
+        return mentions((name, _content(path)) for name, path in wanted)
 
     def _last_receipt(self, environment: str) -> Mapping[str, object] | None:
         """The newest receipt of a run in *environment* that got as far as its database."""

@@ -7,7 +7,7 @@ another. One rule can allow all of that: ``key = "*"``, ``relation = "no effect"
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from fnmatch import fnmatchcase
@@ -26,7 +26,6 @@ __all__ = [
     "expired",
     "judge",
     "relation",
-    "unknown",
     "unused",
 ]
 
@@ -105,16 +104,6 @@ def expired(rules: Iterable[AllowRule], today: date) -> tuple[Remark, ...]:
         _remark("expired", rule, f"it held until {rule.expires.isoformat()}")
         for rule in rules
         if rule.expires is not None and _is_over(rule, today)
-    )
-
-
-def unknown(rules: Iterable[AllowRule], environments: Collection[str]) -> tuple[Remark, ...]:
-    """The rules that name an environment which is not among *environments*."""
-    return tuple(
-        _remark("unknown-environment", rule, f"there is no environment called {name!r}")
-        for rule in rules
-        for name in sorted({*(n for pair in rule.pairs for n in pair), *dict(rule.must)})
-        if name not in environments
     )
 
 

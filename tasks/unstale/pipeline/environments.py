@@ -14,10 +14,10 @@ from unstale.compose import PROXIES
 from unstale.config import Environment, Settings
 from unstale.errors import ConfigError, MissingFile, UnknownName, UnstaleError
 from unstale.mask import Mask, mask_for
-from unstale.parity import containers, envfile, servers, sources, yaml_lines
+from unstale.parity import containers, envfile, programs, servers, sources, yaml_lines
 from unstale.parity.model import EnvironmentFacts, Item, ServiceFacts
 from unstale.parity.report import Home, Remark
-from unstale.pipeline.image_env import ImageEnv
+from unstale.pipeline.image_env import ImageSays
 from unstale.ports import ComposeTarget, Docker, Files, ResolvedModel
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ __all__ = ["EnvFiles", "Ground", "Known", "environment", "known", "with_receipts
 # Compose names images, networks and volumes after its project: the same for all,
 # or every environment would differ in them.
 _PROJECT = "parity"
+_SILENT = ImageSays()
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +40,10 @@ class Ground:
     files: Files
     reads: Callable[[], Reads]
     """What the project's code reads."""
-    image_env: Callable[[Mapping[str, object]], tuple[ImageEnv, tuple[str, ...]]]
-    """For a model of compose: what its images set, and what could not be told."""
+    mentions: Callable[[], Collection[str]]
+    """What its other programs may read."""
+    images: Callable[[Mapping[str, object]], tuple[Mapping[str, ImageSays], tuple[str, ...]]]
+    """For a model of compose: what its images say, and what could not be told."""
     receipt: Callable[[str], Mapping[str, Any] | None]
     """The last receipt of an environment, if there is one and it may count."""
     today: date
@@ -70,6 +73,8 @@ class Known:
     """The env files that it reads, those of services included."""
     images: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
     """Service to the ENV of its image."""
+    code: frozenset[str] = frozenset()
+    """Services that are known to run the project's Python by what their image says."""
     remarks: tuple[Remark, ...] = ()
 
 
@@ -184,9 +189,10 @@ def _with_containers(ground: Ground, env: Environment, so_far: Known) -> Known:
     model = models.resolved.model
     lines = yaml_lines.read(env.compose_files, ground.files.read_text)
     defined = sources.definitions([f for p in models.own if (f := read(p))], root)
-    images, notes = ground.image_env(model)
+    images, notes = ground.images(model)
     services = tuple(
-        _written(one, images.get(one.name, ())) for one in _services(ground, env, model)
+        _written(one, images.get(one.name, _SILENT).variables)
+        for one in _services(ground, env, model)
     )
     shell = ground.inherited(env.name)
     found = sources.Sources(models.raw, read, defined, lines, root, shell)
@@ -202,10 +208,21 @@ def _with_containers(ground: Ground, env: Environment, so_far: Known) -> Known:
     return replace(
         so_far,
         facts=replace(
-            so_far.facts, services=sources.attach(services, found), notes=(*refused, *notes)
+            so_far.facts,
+            services=sources.attach(services, found),
+            notes=(*refused, *notes),
+            interpolated=found.interpolated(),
         ),
         paths=paths,
-        images={name: {i.item: i.value or "" for i in items} for name, items in images.items()},
+        images={
+            name: {i.item: i.value or "" for i in says.variables} for name, says in images.items()
+        },
+        code=frozenset(
+            one.name
+            for one in services
+            if one.name == env.runner
+            or programs.runs_code(one, images.get(one.name, _SILENT).words)
+        ),
         remarks=tuple(
             _undefined(one) for one in sources.undefined(unset, models.raw, texts, lines, root)
         ),

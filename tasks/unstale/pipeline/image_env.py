@@ -18,15 +18,22 @@ from unstale.parity.model import Item, Source
 from unstale.parity.sources import shown
 from unstale.ports import Docker
 
-__all__ = ["ImageEnv", "ImageVariables"]
+__all__ = ["ImageSays", "Images"]
 
-ImageEnv = Mapping[str, Sequence[Item]]
-"""Service to the variables of its image, each with its source."""
+
+@dataclass(frozen=True, slots=True)
+class ImageSays:
+    """What an image gives a container that compose says nothing of."""
+
+    variables: Sequence[Item] = ()
+    """Each with its source."""
+    words: tuple[str, ...] = ()
+    """What it is FROM, and what it starts."""
 
 
 @dataclass(slots=True)
-class ImageVariables:
-    """Finds what images set; each image is asked for once, however many environments there are."""
+class Images:
+    """Finds what images say; each image is asked for once, however many environments there are."""
 
     docker: Docker
     environ: Mapping[str, str]
@@ -34,19 +41,19 @@ class ImageVariables:
     _images: dict[str, ImageFact | None] = field(default_factory=dict)
     _is_gone: bool = False
 
-    def of(self, model: Mapping[str, object]) -> tuple[ImageEnv, tuple[str, ...]]:
-        """What the images of *model* set, and what could not be told.
+    def of(self, model: Mapping[str, object]) -> tuple[Mapping[str, ImageSays], tuple[str, ...]]:
+        """What the images of *model* say, by service, and what could not be told.
 
         An image that is built here sets what its Dockerfile says now, whether it has been
         built or not. Nothing is known of images that are not on this machine.
         """
-        found: dict[str, Sequence[Item]] = {}
+        found: dict[str, ImageSays] = {}
         notes: list[str] = []
         stack = compose.parse(model)
         for service in stack.services:
             about = f"what the Dockerfile of {service.name} sets was not compared"
             try:
-                found[service.name] = self._variables(service)
+                found[service.name] = self._says(service)
             except UnstaleError as error:
                 notes.append(f"{about}: {error.what}")
             except Unresolved as error:
@@ -55,17 +62,19 @@ class ImageVariables:
                 notes.append(f"{about}: it can't be read ({error.strerror})")
         return found, tuple(notes)
 
-    def _variables(self, service: compose.Service) -> Sequence[Item]:
+    def _says(self, service: compose.Service) -> ImageSays:
         if service.build is not None:
             return self._built(service.build)
         fact = self._image(service.image)
         if fact is None:
-            return ()  # what it sets follows from its name
+            return ImageSays()  # what it sets follows from its name
         source = Source("image", service.image)
         pairs = (line.partition("=") for line in fact.environment)
-        return [Item("environment", name, value, source=source) for name, _, value in pairs]
+        return ImageSays(
+            [Item("environment", name, value, source=source) for name, _, value in pairs]
+        )
 
-    def _built(self, build: compose.BuildSpec) -> Sequence[Item]:
+    def _built(self, build: compose.BuildSpec) -> ImageSays:
         """What the Dockerfile says: its own text is read, and nothing of the context."""
         if not build.is_local:
             raise ConfigError("it is built from somewhere else")
@@ -89,11 +98,15 @@ class ImageVariables:
             for name, _ in dockerfile.name_values(one)
         }
         file = "" if build.dockerfile_inline else shown(path, self.root)
-        env = imageconfig.commands(plan.stages[plan.target].config)["Env"]
-        return [
-            Item("environment", name, value, source=Source("dockerfile", file, lines.get(name)))
-            for name, value in cast("Mapping[str, str]", env).items()
-        ]
+        config = imageconfig.commands(plan.stages[plan.target].config)
+        started = (cast("Sequence[str]", config[key] or ()) for key in ("Entrypoint", "Cmd"))
+        return ImageSays(
+            [
+                Item("environment", name, value, source=Source("dockerfile", file, lines.get(name)))
+                for name, value in cast("Mapping[str, str]", config["Env"]).items()
+            ],
+            (*(stage.image for stage in plan.chain), *(word for part in started for word in part)),
+        )
 
     def _image(self, reference: str) -> ImageFact | None:
         if reference not in self._images and not self._is_gone:

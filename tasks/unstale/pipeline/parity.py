@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -34,12 +34,14 @@ class _Scene:
     ground: Ground
     by_name: Mapping[str, Known]
     reads: Reads
+    mentions: Collection[str]
 
     @classmethod
     def of(cls, ground: Ground, names: Sequence[str]) -> _Scene:
         """Ask about all at once. Raises what `known` raises."""
         found = known(ground, names)
-        return cls(ground, {one.facts.name: one for one in found}, ground.reads())
+        by_name = {one.facts.name: one for one in found}
+        return cls(ground, by_name, ground.reads(), ground.mentions())
 
     @property
     def facts(self) -> tuple[EnvironmentFacts, ...]:
@@ -65,23 +67,35 @@ class _Scene:
         found = compare.compare(facts[0], facts[1], secrets=self.secret)
         if self.ground.files_only:
             return found  # without the containers nobody knows who uses a variable
-        environments = self.ground.settings.environments
         found = effects.with_effects(
             found,
             left.facts,
             right.facts,
             self.reads,
             images={one.facts.name: one.images for one in (left, right)},
+            mentions=self.mentions,
             elsewhere=self._loaded(),
-            on_host=any(environments[k.facts.name].runner == "host" for k in (left, right)),
+            code_services=_code((left, right)),
+            on_host=self.runs_on_host((left, right)),
         )
         return tuple(sorted(found, key=compare.order))
+
+    def runs_on_host(self, environments: Iterable[Known]) -> bool:
+        """Whether any of *environments* runs its tests outside of containers."""
+        known = self.ground.settings.environments
+        return any(known[one.facts.name].runner == "host" for one in environments)
 
     def _loaded(self) -> frozenset[str]:
         """The variables of env files that the code loads itself."""
         read = EnvFiles()
         files = (read(self.ground.settings.root / name) for name in self.reads.env_files)
         return frozenset(entry.key for file in files if file for entry in file.entries)
+
+
+def _code(environments: Sequence[Known]) -> Mapping[str, tuple[str, ...]]:
+    """The services that run the project's Python in each of *environments* that has them."""
+    known = frozenset.intersection(*(one.code for one in environments))
+    return dict.fromkeys(sorted(known), (".",))
 
 
 def compared(ground: Ground, pairs: Sequence[Pair], *, is_whole: bool = False) -> ParityReport:
@@ -92,9 +106,8 @@ def compared(ground: Ground, pairs: Sequence[Pair], *, is_whole: bool = False) -
     """
     rules, today = ground.settings.parity.allow, ground.today
     names = [name for pair in pairs for name in pair]
-    # What a rule demands of an environment is looked at even if nothing is compared with it.
-    demanded = [n for rule in rules for n, _ in rule.must if n in ground.settings.environments]
-    scene = _Scene.of(ground, tuple(dict.fromkeys([*names, *(demanded if is_whole else ())])))
+    demanded = policy.demanded(rules) if is_whole else ()
+    scene = _Scene.of(ground, tuple(dict.fromkeys([*names, *demanded])))
     judged = scene.judged(pairs)
     paths = tuple(dict.fromkeys(path for one in scene.by_name.values() for path in one.paths))
     return ParityReport(
@@ -103,7 +116,6 @@ def compared(ground: Ground, pairs: Sequence[Pair], *, is_whole: bool = False) -
         findings=_findings(scene, paths),
         policy_findings=(
             *policy.expired(rules, today),
-            *policy.unknown(rules, ground.settings.environments),
             *policy.broken(rules, scene.facts, today),
             *(_unused(ground, judged) if is_whole and not ground.files_only else ()),
         ),
@@ -184,7 +196,15 @@ def _findings(scene: _Scene, paths: Sequence[Path]) -> tuple[Remark, ...]:
     remarks = [*_of_examples(scene.ground, paths), *_duplicates(scene.ground, paths)]
     if scene.ground.files_only:
         return tuple(remarks)
-    told = effects.inert(scene.facts, scene.reads, documented=_documented(paths))
+    everywhere = tuple(scene.by_name.values())
+    told = effects.inert(
+        scene.facts,
+        scene.reads,
+        documented=_documented(paths),
+        code_services=_code(everywhere),
+        mentions=scene.mentions,
+        on_host=scene.runs_on_host(everywhere),
+    )
     return (*remarks, *(Remark(f.kind, f.name, f.file, f.line, f.suggestion) for f in told))
 
 

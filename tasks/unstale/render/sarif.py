@@ -30,7 +30,6 @@ _RULES: dict[str, tuple[Level, str]] = {
     "parity/different": ("error", "Two environments differ, and nobody wrote down why."),
     "parity/unused-permission": ("error", "A permission matches no difference."),
     "parity/expired-permission": ("error", "A permission is past its date."),
-    "parity/unknown-environment": ("error", "A permission names an environment there is none of."),
     "parity/demanded-value": ("error", "An environment has not the value that a rule demands."),
     "parity/hazard": ("warning", "One env file is read differently by its readers."),
     "parity/inert": ("note", "A variable reaches no container that reads it."),

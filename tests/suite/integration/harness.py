@@ -176,6 +176,12 @@ class Checkout:
         assert old in text, f"{old!r} is not in {path}"
         file.write_text(text.replace(old, new))
 
+    def without_policy(self) -> None:
+        """Take the policy of environments away, for a test that makes them differ."""
+        file = self.root / "pyproject.toml"
+        head, _, rest = file.read_text().partition("[tool.unstale.parity]")
+        file.write_text(head + rest[rest.index("[tool.pytest.ini_options]") :])
+
     def git(self, *arguments: str) -> str:
         """Run git in the clone."""
         identity = ("-c", "user.name=Robin Example", "-c", "user.email=robin@example.com")

@@ -245,6 +245,7 @@ def test_env_files_that_agree_and_that_do_not(checkout: Checkout) -> None:
 @pytest.fixture
 def broken_database(stack: Checkout) -> Checkout:
     """A database that says something and ends."""
+    stack.without_policy()
     stack.replace(
         COMPOSE_FILE,
         "command: [postgres, -c, fsync=off, -c, full_page_writes=off, -c, synchronous_commit=off]",

@@ -51,9 +51,7 @@ def test_a_run_is_judged_by_what_its_own_shell_decides(checkout: Checkout) -> No
 def test_without_a_policy_a_difference_is_mentioned_and_the_run_goes_on(
     checkout: Checkout,
 ) -> None:
-    pyproject = checkout.root / "pyproject.toml"
-    head, _, rest = pyproject.read_text().partition("[tool.unstale.parity]")
-    pyproject.write_text(head + rest[rest.index("[tool.pytest.ini_options]") :])
+    checkout.without_policy()
     checkout.replace("env/.env.ci", "API_V1_PREFIX=/api/v1", "API_V1_PREFIX=/api/v2")
     # Nothing can be built: what matters is how far it came.
     (checkout.root / "docker/Dockerfile").write_text("FROM scratch\nCOPY nowhere /\n")

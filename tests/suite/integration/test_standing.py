@@ -80,6 +80,7 @@ def test_what_we_did_not_create_survives_everything(stack: Checkout, precious: s
     }
     # JSON is YAML.
     stack.append("docker/precious.yml", json.dumps(overlay))
+    stack.without_policy()
     stack.replace(
         "pyproject.toml",
         'compose-files = ["docker/docker-compose.test.yml"]',

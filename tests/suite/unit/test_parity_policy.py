@@ -27,7 +27,6 @@ from unstale.parity.policy import (
     expired,
     judge,
     relation,
-    unknown,
     unused,
 )
 
@@ -265,17 +264,6 @@ def test_one_pair_is_enough_to_need_a_rule() -> None:
 )
 def test_a_rule_that_has_another_fault_or_another_place_is_not_unused(why: AllowRule) -> None:
     assert unused([of(IN_FILES, why)], [why], TODAY) == ()
-
-
-def test_an_environment_that_does_not_exist_is_named() -> None:
-    rules = [rule(pairs=(("ci", "tset"),)), rule(must=(("cli", "true"),)), rule(pairs=(PAIR,))]
-
-    found = unknown(rules, {"ci", "test"})
-
-    assert [(r.kind, r.text) for r in found] == [
-        ("unknown-environment", "there is no environment called 'tset'"),
-        ("unknown-environment", "there is no environment called 'cli'"),
-    ]
 
 
 def facts(

@@ -33,7 +33,6 @@ FOUND = ParityReport(
         Remark("unused", "D", "pyproject.toml", 9),
         Remark("expired", "E"),
         Remark("must", "F"),
-        Remark("unknown-environment", "G"),
     ),
 )
 
@@ -70,7 +69,6 @@ def test_every_rule_is_there_whatever_was_found() -> None:
         "parity/inert",
         "parity/missing",
         "parity/near-miss",
-        "parity/unknown-environment",
         "parity/unused-permission",
     ]
 
@@ -83,7 +81,6 @@ def test_each_finding_has_its_rule() -> None:
         "parity/unused-permission",
         "parity/expired-permission",
         "parity/demanded-value",
-        "parity/unknown-environment",
         "parity/hazard",
         "parity/hazard",
         "parity/near-miss",
