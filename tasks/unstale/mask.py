@@ -428,9 +428,11 @@ class Mask:
     _words: list[_Words] = field(init=False, repr=False, compare=False, default_factory=list)
 
     def __call__(self, text: str) -> str:
-        """*text* without secret values and without passwords in URLs."""
+        """*text* without secret values, passwords in URLs and halves of passwords."""
         if self.secrets:
             text = self._without_secrets(text)
+        if "variable is not set" in text:
+            text = re.sub(_UNSET, _without_half_a_password, text)
         if "://" not in text:
             return text
         for pattern in (_URL_PASSWORD, _URL_TOKEN):
@@ -469,6 +471,18 @@ def _index(secrets: Iterable[str]) -> _Words:
         {head: tuple(sorted(forms, key=len, reverse=True)) for head, forms in heads.items()},
         re.compile(rf"(?<!\w)(?:{_any_of(tokens)})(?!\w)") if tokens else None,
         re.compile(rf"{_PASSWORD_NAME}(?:{_any_of(assigned)})(?![\w-])") if assigned else None,
+    )
+
+
+# Compose takes what is behind a dollar sign for a variable, and warns of it; the word
+# may be half of a password, which nobody has as a value.
+_UNSET = r"The (?P<quote>\\*\")(?P<name>\w+)(?P=quote) variable is not set"
+
+
+def _without_half_a_password(found: re.Match[str]) -> str:
+    is_name = re.fullmatch(r"[A-Z_][A-Z0-9_]*", found["name"]) and not is_token(found["name"])
+    return (
+        found[0] if is_name else f"The {found['quote']}{MASK}{found['quote']} variable is not set"
     )
 
 

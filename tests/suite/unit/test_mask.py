@@ -373,6 +373,17 @@ def test_what_compose_takes_for_a_variable_in_a_password_is_hidden() -> None:
     assert mask('The "UsErPassWoRd" variable is not set.') == f'The "{MASK}" variable is not set.'
 
 
+@pytest.mark.parametrize("quote", ['"', '\\"', '\\\\\\"'])
+def test_half_a_password_that_compose_warns_of_is_hidden_though_nobody_has_it(quote: str) -> None:
+    warning = "The {0}{1}{0} variable is not set. Defaulting to a blank string."
+
+    hidden = Mask()(warning.format(quote, "heron72Plover"))
+
+    assert hidden == warning.format(quote, MASK)
+    assert "DB_HOST" in Mask()(warning.format(quote, "DB_HOST"))
+    assert "AKIA" not in Mask()(warning.format(quote, "AKIAHERONHERONHERON7"))
+
+
 def test_the_name_of_a_variable_that_a_secret_refers_to_stays() -> None:
     mask = mask_for({
         "URL": "postgresql://app:${POSTGRES_PASSWORD}@db/app",
