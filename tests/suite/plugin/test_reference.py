@@ -243,6 +243,7 @@ def test_both_templates_have_the_schemas_and_settings_that_migrations_rely_on(
     found = both.probe(name or "", clone)
     wanted = {"relation app.notes", "relation app.words"}
     assert wanted <= found["databases"][clone].keys() & found["facts"].keys()
+    assert found["databases"][clone] == found["facts"]
     if maker != "restored dump":
         assert found["databases"][clone] == found["databases"][name]
     with open_engine(server_of(suite.url, clone)).connect() as connection:

@@ -1165,15 +1165,19 @@ def reference(project, door, link, seeds=()):
 def _furnish(door, link, name, schemas):
     """Make what an init script of the image may have made, perhaps with more rights."""
     extensions = link.rows(
-        "SELECT extname, extversion FROM pg_extension WHERE extname <> 'plpgsql'"
+        "SELECT extname, extversion, nspname FROM pg_extension"
+        " JOIN pg_namespace n ON n.oid = extnamespace WHERE extname <> 'plpgsql'"
     )
     with door.open(name) as own:
         for schema in schemas:
             own.rows("CREATE SCHEMA IF NOT EXISTS " + quoted(schema))
-        for extension, version in extensions:
+        for extension, version, schema in extensions:
+            # Where it is there; a migration's own schema is not there yet.
+            place = " SCHEMA " + quoted(schema) if schema in [*schemas, "public"] else ""
             own.rows(
                 "CREATE EXTENSION IF NOT EXISTS "
                 + quoted(extension)
+                + place
                 + " VERSION "
                 + literal(version)
                 + " CASCADE"
