@@ -22,6 +22,7 @@ _CHECKS: tuple[tuple[str, tuple[str, ...]], ...] = (
         "fast tests",
         (
             *("coverage", "run", "-m", "pytest", "-q", "-p", "no:cacheprovider"),
+            "--numprocesses=2",
             *(
                 "tests/suite/unit",
                 "tests/suite/docs",
@@ -33,7 +34,7 @@ _CHECKS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (
         "tests on the engine",
         (
-            *("coverage", "run", "-m", "pytest", "-q", "--durations=15"),
+            *("coverage", "run", "-m", "pytest", "-q", "--durations=30"),
             # Three at a time: they wait for the engine more than they compute. The tests
             # of a file share fixtures, and stay together.
             *("--numprocesses=3", "--dist=loadfile", "--no-loadscope-reorder"),

@@ -32,13 +32,20 @@ LONG = (
     r"integration/test_local\.py.*\[(2-130|1-129)\]",
     r"integration/schema/test_readiness\.py::test_(an_unknown_role|a_role_without)",
     r"integration/test_environments\.py.*\[dev,test,ci\]",
+    r"integration/test_standing\.py::test_a_database_can_be_started_over",
+    r"integration/test_pipeline\.py::test_an_expression_in_quotes",
+    r"integration/schema/test_states\.py::test_(a_column_that_fills.*\[[dei]|a_schema_is_where)",
+    r"integration/schema/test_states\.py::test_(what_the_models_lack|a_pooled|migrations_that_do)",
+    r"plugin/test_(docs|reference)\.py",
     r"oracle/dialect/test_docker_run",
 )
 _LONG = re.compile("|".join(LONG))
 _ROW = re.compile(r"oracle/test_matrix\.py::test_row\[(?P<row>[^:]+):")
 _MANY = re.compile(
-    r"oracle/(parser|tree|ignore)/test_engine\.py|plugin/test_(watch|isolation|core|state)\.py"
-    r"|integration/(test_stack_staleness|test_image_bases|test_image_chores|test_reuse|test_bad_input)\.py"
+    r"oracle/(parser|tree|ignore)/test_engine\.py|contract/test_settings_probe\.py"
+    r"|plugin/test_(watch|isolation|core|state|sessions|leaks|templates|header|monitor|facade)\.py"
+    r"|integration/test_(stack_staleness|image_bases|image_chores|image_proof|reuse)\.py"
+    r"|integration/test_(bad_input|leaks_of_secrets|local)\.py"
     r"|integration/schema/test_readiness\.py"
 )
 
