@@ -34,16 +34,25 @@ _CHECKS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (
         "tests on the engine",
         (
-            *("coverage", "run", "-m", "pytest", "-q", "--durations=30"),
+            *("coverage", "run", "-m", "pytest", "-q", "--durations=20"),
             # Three at a time: they wait for the engine more than they compute. The tests
             # of a file share fixtures, and stay together.
             *("--numprocesses=3", "--dist=loadfile", "--no-loadscope-reorder"),
             # The longest files first: the last one keeps only one of them busy.
             "tests/suite/integration",
-            "tests/suite/oracle",
             "tests/suite/plugin",
-            "tests/suite/bench",
             "tests/suite/contract",
+        ),
+    ),
+    (
+        "oracles",
+        (
+            # Not measured: that would take as long again, and what they try the fast
+            # tests reach, too.
+            *("python", "-m", "pytest", "-q", "--durations=10"),
+            *("--numprocesses=3", "--dist=loadfile", "--no-loadscope-reorder"),
+            "tests/suite/oracle",
+            "tests/suite/bench",
         ),
     ),
     ("merge coverage", ("coverage", "combine", "--quiet")),
