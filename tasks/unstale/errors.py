@@ -30,6 +30,7 @@ __all__ = [
     "ConfigError",
     "CouldNotTell",
     "EngineUnavailable",
+    "Fault",
     "Interrupted",
     "MigrationFailed",
     "Mismatch",
@@ -44,6 +45,7 @@ __all__ = [
     "UnstaleError",
     "UsageError",
     "exit_code",
+    "fault_of",
     "outcome_of",
     "worst",
 ]
@@ -63,6 +65,74 @@ class Outcome(Enum):
     TEAR_DOWN_FAILED = "tear-down failed"
     PROVEN = "proven"
 
+
+class Fault(Enum):
+    """What exactly went wrong, in one word: the ``outcome`` of every document.
+
+    Several share an exit code, which says what to do about it; the word says what it was.
+    """
+
+    HUNG_UP = "hung up"
+    TERMINATED = "terminated"
+    INTERRUPTED = "interrupted"
+    USAGE = "usage"
+    """Typed wrongly: an option, a name, a pattern."""
+    CONTENT = "content"
+    """A file is there and can't be understood."""
+    MISSING_FILE = "missing file"
+    CONFIGURATION = "configuration"
+    """A setting, or what a compose file asks for, can't be had here."""
+    PERMISSION = "permission"
+    ENGINE = "engine"
+    """No engine, or one that does not answer."""
+    RESOURCES = "resources"
+    """Disk, address pool."""
+    ARTIFACTS = "artifacts"
+    """What a container would hand over is too much or damaged."""
+    BUSY = "busy"
+    """Somebody else has it: a port, a name."""
+    BUILD = "build"
+    NOT_READY = "not ready"
+    """A service ended or never became healthy."""
+    MIGRATION = "migration"
+    OUT_OF_MEMORY = "out of memory"
+    SERVICE_DIED = "service died"
+    """Under the tests, or because it could not be started at all."""
+    TIMED_OUT = "timed out"
+    UNAVAILABLE = "unavailable"
+    TESTS_FAILED = "tests failed"
+    MISMATCH = "mismatch"
+    UNKNOWN = "unknown"
+    NO_EVIDENCE = "no evidence"
+    """Green, and nothing shows that a test ran."""
+    TEAR_DOWN_FAILED = "tear-down failed"
+    PROVEN = "proven"
+
+    @property
+    def outcome(self) -> Outcome:
+        """Which exit code it has."""
+        return _OUTCOMES.get(self) or Outcome(self.value)
+
+
+# Permission and configuration stand for 5 where the engine says it, not what the user
+# wrote: an error's class decides, this is for words that are read back.
+_OUTCOMES = {
+    Fault.CONTENT: Outcome.USAGE,
+    Fault.MISSING_FILE: Outcome.USAGE,
+    Fault.CONFIGURATION: Outcome.USAGE,
+    Fault.PERMISSION: Outcome.UNAVAILABLE,
+    Fault.ENGINE: Outcome.UNAVAILABLE,
+    Fault.RESOURCES: Outcome.UNAVAILABLE,
+    Fault.ARTIFACTS: Outcome.UNAVAILABLE,
+    Fault.BUSY: Outcome.UNAVAILABLE,
+    Fault.BUILD: Outcome.UNAVAILABLE,
+    Fault.NOT_READY: Outcome.UNAVAILABLE,
+    Fault.MIGRATION: Outcome.UNAVAILABLE,
+    Fault.OUT_OF_MEMORY: Outcome.UNAVAILABLE,
+    Fault.SERVICE_DIED: Outcome.UNAVAILABLE,
+    Fault.TIMED_OUT: Outcome.UNAVAILABLE,
+    Fault.NO_EVIDENCE: Outcome.UNKNOWN,
+}
 
 _EXIT_CODES = {
     Outcome.HUNG_UP: 129,
@@ -96,9 +166,13 @@ class UnstaleError(Exception):
     """An expected failure: what happened, the likely cause, what to type next."""
 
     outcome: ClassVar[Outcome] = Outcome.UNAVAILABLE
+    usual_fault: ClassVar[Fault] = Fault.UNAVAILABLE
 
-    def __init__(self, what: str, *, cause: str = "", hint: str = "") -> None:
+    def __init__(
+        self, what: str, *, cause: str = "", hint: str = "", fault: Fault | None = None
+    ) -> None:
         super().__init__(what)
+        self.fault = fault or self.usual_fault
         self.what = what
         self.cause = cause
         self.hint = hint
@@ -116,18 +190,25 @@ class UsageError(UnstaleError):
     """What the user typed or wrote can't be used."""
 
     outcome = Outcome.USAGE
+    usual_fault = Fault.USAGE
 
 
 class ConfigError(UsageError):
     """A setting, a compose file or an env file is wrong."""
 
+    usual_fault = Fault.CONFIGURATION
+
 
 class MissingFile(UsageError):
     """A file that was named, or looked for, is not there."""
 
+    usual_fault = Fault.MISSING_FILE
+
 
 class UnknownName(UsageError):
     """A name that is not among the known ones; says which is nearest."""
+
+    usual_fault = Fault.CONFIGURATION
 
     def __init__(self, kind: str, name: str, known: Iterable[str], *, hint: str = "") -> None:
         names = sorted(known)
@@ -145,18 +226,21 @@ class TestsFailed(UnstaleError):
 
     __test__ = False  # the name begins with Test: pytest must not collect it
     outcome = Outcome.TESTS_FAILED
+    usual_fault = Fault.TESTS_FAILED
 
 
 class Mismatch(UnstaleError):
     """Not what it should be: stale, drifted, different, pattern not found."""
 
     outcome = Outcome.MISMATCH
+    usual_fault = Fault.MISMATCH
 
 
 class CouldNotTell(UnstaleError):
     """The question has an answer, but it could not be found from here."""
 
     outcome = Outcome.UNKNOWN
+    usual_fault = Fault.UNKNOWN
 
 
 class Unavailable(UnstaleError):
@@ -166,27 +250,38 @@ class Unavailable(UnstaleError):
 class EngineUnavailable(Unavailable):
     """No engine, no permission, or a plugin that is missing or too old."""
 
+    usual_fault = Fault.ENGINE
+
 
 class BuildFailed(Unavailable):
     """The image could not be built."""
+
+    usual_fault = Fault.BUILD
 
 
 class MigrationFailed(Unavailable):
     """The migrate command failed."""
 
+    usual_fault = Fault.MIGRATION
+
 
 class NotReady(Unavailable):
     """A service exited, or did not become ready in time."""
 
+    usual_fault = Fault.NOT_READY
+
 
 class TimedOut(Unavailable):
     """A step went past its deadline."""
+
+    usual_fault = Fault.TIMED_OUT
 
 
 class TearDownFailed(Unavailable):
     """Objects of the run are still there after tear-down."""
 
     outcome = Outcome.TEAR_DOWN_FAILED
+    usual_fault = Fault.TEAR_DOWN_FAILED
 
 
 class Interrupted(UnstaleError):
@@ -205,3 +300,12 @@ class Interrupted(UnstaleError):
 def outcome_of(error: UnstaleError) -> Outcome:
     """The outcome that *error* stands for."""
     return error.signal_outcome if isinstance(error, Interrupted) else error.outcome
+
+
+def fault_of(errors: Iterable[UnstaleError]) -> Fault:
+    """The fault that decides, of *errors*: the first of those that are worst."""
+    order = list(Outcome)
+    first = min(errors, key=lambda one: order.index(outcome_of(one)), default=None)
+    if first is None:
+        return Fault.PROVEN
+    return Fault(outcome_of(first).value) if isinstance(first, Interrupted) else first.fault

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from invoke import Context, Task
 from invoke.exceptions import Exit
 
-from unstale.errors import Outcome, UnstaleError, exit_code, outcome_of
+from unstale.errors import Outcome, Unavailable, UnstaleError, exit_code, outcome_of
 
 if TYPE_CHECKING:
     from unstale.project import Project
@@ -74,11 +74,10 @@ def entry(document: str, *, as_json: bool = False) -> Iterator[Project]:
             mask = project.mask
             yield project
         except UnstaleError as error:
-            text = mask(str(error))
-            outcome = outcome_of(error)
+            error.hide(mask)
             if as_json:
-                _fail_as_json(document, outcome, text)
-            raise Exit(text, code=exit_code(outcome)) from error
+                _fail_as_json(document, error)
+            raise Exit(str(error), code=exit_code(outcome_of(error))) from error
         except (Exit, GeneratorExit):
             raise
         except KeyboardInterrupt as error:
@@ -86,19 +85,20 @@ def entry(document: str, *, as_json: bool = False) -> Iterator[Project]:
         except Exception as error:
             if os.environ.get("UNSTALE_DEBUG"):
                 raise
-            text = mask(
-                f"BUG: {type(error).__name__}: {error}\n"
-                "This should not happen. Please report it, with what UNSTALE_DEBUG=1 prints."
+            bug = Unavailable(
+                mask(f"BUG: {type(error).__name__}: {error}"),
+                cause="This should not happen. Please report it.",
+                hint="the same again with UNSTALE_DEBUG=1, and add what it prints",
             )
             if as_json:
-                _fail_as_json(document, Outcome.UNAVAILABLE, text)
-            raise Exit(text, code=exit_code(Outcome.UNAVAILABLE)) from error
+                _fail_as_json(document, bug)
+            raise Exit(str(bug), code=exit_code(Outcome.UNAVAILABLE)) from error
 
 
-def _fail_as_json(document: str, outcome: Outcome, text: str) -> None:
-    from unstale.render.document import write
+def _fail_as_json(document: str, error: UnstaleError) -> None:
+    from unstale.render.document import failure, write
 
-    write(document, {"outcome": outcome.value, "code": exit_code(outcome), "error": text})
+    write(document, failure(document, error))
 
 
 def finish(outcome: Outcome, message: str = "") -> None:

@@ -28,6 +28,7 @@ from unstale.errors import (
     TestsFailed,
     Unavailable,
     UnstaleError,
+    fault_of,
     outcome_of,
     worst,
 )
@@ -430,6 +431,7 @@ def _report(
     outcome = worst(outcome_of(e) for e in errors)
     document = receipt.statement(
         outcome=outcome,
+        fault=fault_of(errors),
         stale_allowed=False,
         images={},
         inputs={},

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from unstale.errors import Outcome
+from unstale.errors import Fault, Outcome
 from unstale.facts import CommitFact
 from unstale.pipeline.junit import Counts
 from unstale.pipeline.site import StepResult
@@ -20,6 +20,7 @@ PREDICATE = "https://in-toto.io/attestation/test-result/v0.1"
 def statement(
     *,
     outcome: Outcome,
+    fault: Fault,
     stale_allowed: bool,
     images: Mapping[str, str],
     inputs: Mapping[str, str],
@@ -34,10 +35,10 @@ def statement(
 ) -> dict[str, Any]:
     """The receipt as a JSON document.
 
-    *images* and *inputs* map services to image ids and input digests, *more* are
-    annotations: what the run depends on, what the builder did, what was verified. The
-    result is PASSED for a proof, WARNED where staleness was allowed with green
-    tests, else FAILED.
+    *fault* says in a word why *outcome* is what it is. *images* and *inputs* map
+    services to image ids and input digests, *more* are annotations: what the run
+    depends on, what the builder did, what was verified. The result is PASSED for a
+    proof, WARNED where staleness was allowed with green tests, else FAILED.
     """
     green = outcome is Outcome.PROVEN
     # Without a test (--services) nothing passed, though every step was green.
@@ -61,7 +62,7 @@ def statement(
             "passedTests": list(counts.passes) if counts else [],
             "failedTests": list(counts.failures) if counts else [],
             "annotations": {
-                "outcome": outcome.value,
+                "outcome": fault.value,
                 "started": started.isoformat(timespec="seconds"),
                 "environment": environment,
                 "revision": head.sha if head else None,

@@ -15,6 +15,7 @@ from unstale.errors import (
     Mismatch,
     Outcome,
     UnstaleError,
+    fault_of,
     outcome_of,
     worst,
 )
@@ -489,6 +490,7 @@ def _report(
     git = run.ports.git
     document = receipt.statement(
         outcome=outcome,
+        fault=fault_of(errors),
         stale_allowed=state.stale_allowed,
         images=state.image_ids,
         inputs={s.service: s.inputs for s in state.statuses if s.inputs},

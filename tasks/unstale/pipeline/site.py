@@ -88,6 +88,11 @@ class StepResult:
     seconds: float
     detail: str
 
+    @property
+    def is_green(self) -> bool:
+        """Whether it did what it is for."""
+        return self.outcome is Outcome.PROVEN
+
 
 class Progress(Protocol):
     """Somebody who watches a run."""

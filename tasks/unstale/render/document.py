@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from unstale.errors import exit_code
+from unstale.errors import UnstaleError, exit_code, fault_of, outcome_of
 from unstale.facts import ContainerFact
 from unstale.image.check import LABEL_INPUTS, ImageStatus
 from unstale.mask import Mask
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from unstale.pipeline.run import RunReport
 
 __all__ = [
+    "failure",
     "image_list",
     "image_status",
     "image_timeline",
@@ -175,8 +176,9 @@ def run(found: RunReport, mask: Mask) -> dict[str, Any]:
     counts = found.state.counts
     schema = found.state.schema
     return {
-        "outcome": found.outcome.value,
+        "outcome": fault_of(found.errors).value,
         "code": exit_code(found.outcome),
+        "step": next((s.name for s in found.state.results if not s.is_green), None),
         "errors": [mask(str(e)) for e in found.errors],
         "steps": [
             {
@@ -200,4 +202,17 @@ def run(found: RunReport, mask: Mask) -> dict[str, Any]:
         "receipt": str(found.receipt),
         "evidence": str(found.folder),
         "kept": found.kept,
+    }
+
+
+def failure(step: str, error: UnstaleError) -> dict[str, Any]:
+    """The body of any document where there is nothing to tell but why; *error* is masked."""
+    return {
+        "outcome": fault_of([error]).value,
+        "code": exit_code(outcome_of(error)),
+        "step": step,
+        "error": str(error),
+        "what": error.what,
+        "why": error.cause,
+        "next": error.hint,
     }

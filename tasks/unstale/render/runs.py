@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unstale.errors import Outcome, UnstaleError, outcome_of
+from unstale.errors import Fault, UnstaleError
 from unstale.render.matrix import RunRow
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def run_row(env: str, found: RunReport | UnstaleError, shown: str = "") -> RunRo
     *shown* is how the receipt's path is to be called.
     """
     if isinstance(found, UnstaleError):
-        return RunRow(env, None, detail=f"{outcome_of(found).value}: {found.what}")
+        return RunRow(env, None, detail=f"{found.fault.value}: {found.what}")
     document = _document(found.receipt)
     told = document["predicate"]["annotations"]
     predicate = document["predicate"]
@@ -32,7 +32,7 @@ def run_row(env: str, found: RunReport | UnstaleError, shown: str = "") -> RunRo
     schema = told.get("schema") or {}
     return RunRow(
         env=env,
-        outcome=Outcome(told["outcome"]),
+        outcome=Fault(told["outcome"]).outcome,
         passed=passed if is_counted else None,
         failed=failed if is_counted else None,
         skipped=told["skipped"] if is_counted else None,

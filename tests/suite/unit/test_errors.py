@@ -9,13 +9,17 @@ import pytest
 
 from unstale import errors
 from unstale.errors import (
+    BuildFailed,
     ConfigError,
+    CouldNotTell,
+    Fault,
     Interrupted,
     Outcome,
     TearDownFailed,
     UnknownName,
     UnstaleError,
     exit_code,
+    fault_of,
     outcome_of,
     worst,
 )
@@ -42,6 +46,41 @@ def test_every_outcome_has_the_contracts_exit_code() -> None:
 @pytest.mark.parametrize(("stronger", "weaker"), list(itertools.combinations(CODES, 2)))
 def test_the_worse_of_two_outcomes_decides(stronger: Outcome, weaker: Outcome) -> None:
     assert worst([stronger, weaker]) is worst([weaker, stronger]) is stronger
+
+
+@pytest.mark.parametrize("fault", list(Fault), ids=lambda fault: fault.value)
+def test_each_fault_has_an_outcome(fault: Fault) -> None:
+    assert exit_code(fault.outcome) in CODES.values()
+
+
+@pytest.mark.parametrize("outcome", list(Outcome))
+def test_each_outcome_is_a_fault_by_the_same_word(outcome: Outcome) -> None:
+    assert Fault(outcome.value).outcome is outcome
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        one
+        for one in vars(errors).values()
+        if isinstance(one, type)
+        and issubclass(one, UnstaleError)
+        and one not in (Interrupted, UnknownName)
+    ],
+    ids=lambda one: one.__name__,
+)
+def test_the_word_of_an_error_has_the_errors_exit_code(error: type[UnstaleError]) -> None:
+    assert error("It broke.").fault.outcome is error.outcome
+
+
+def test_the_first_of_the_worst_errors_gives_the_word() -> None:
+    tear_down, build = TearDownFailed("left"), BuildFailed("RUN")
+    full = CouldNotTell("green", fault=Fault.NO_EVIDENCE)
+
+    assert fault_of([]) is Fault.PROVEN
+    assert fault_of([tear_down, full]) is Fault.NO_EVIDENCE
+    assert fault_of([full, build, tear_down]) is Fault.BUILD
+    assert fault_of([build, Interrupted(signal.SIGTERM)]) is Fault.TERMINATED
 
 
 def test_nothing_bad_is_a_proof() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from unstale.errors import Outcome
+from unstale.errors import Fault, Outcome
 from unstale.facts import CommitFact
 from unstale.pipeline.junit import Counts
 from unstale.pipeline.receipt import statement
@@ -20,6 +20,7 @@ AT = datetime(2026, 1, 1, 12, 0, 0, 999, tzinfo=UTC)
 def _receipt(**changes: Any) -> dict[str, Any]:
     given: dict[str, Any] = {
         "outcome": Outcome.PROVEN,
+        "fault": Fault.PROVEN,
         "stale_allowed": False,
         "images": {"test-runner": "sha256:22", "app": "sha256:11"},
         "inputs": {"app": "v1:sha256:ab"},
