@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 
-from unstale.errors import CouldNotTell, NotReady, TestsFailed, Unavailable
+from unstale.errors import CouldNotTell, Fault, NotReady, TestsFailed, Unavailable
 from unstale.facts import ArchiveMember, ContainerFact
 from unstale.mask import Mask
 from unstale.pipeline import junit, printed
@@ -174,12 +174,14 @@ def judge(ports: Ports, run: TestRun) -> junit.Counts:
             cause=evidence(ports.docker, first),
             hint=f"read logs/service-{first.service}.log of the run's evidence;"
             " of a stack that stands: inv stack.logs",
+            fault=Fault.OUT_OF_MEMORY if first.oom_killed else Fault.SERVICE_DIED,
         )
     if run.runner is not None and run.runner.oom_killed:
         raise Unavailable(
             "The test runner ran out of memory.",
             cause="The engine's OOM killer ended a process in it.",
             hint="raise its memory limit, or run fewer tests at once",
+            fault=Fault.OUT_OF_MEMORY,
         )
     # 125 to 127 are the engine's own, and above are signals.
     if not 0 <= run.exit_code < 125:
@@ -196,6 +198,7 @@ def judge(ports: Ports, run: TestRun) -> junit.Counts:
             "The runner ended with 0, but left no JUnit file: green without evidence.",
             cause="A test ended the process (os._exit), or the runner writes its file elsewhere.",
             hint="set junit in [tool.unstale.runner], or run again with --verbose",
+            fault=Fault.NO_EVIDENCE,
         )
     if counts.failed:
         raise _failed(run)

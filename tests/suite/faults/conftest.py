@@ -1,0 +1,36 @@
+"""Faults are injected into a light stack: see ``light/`` and `light.py`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+# In importlib mode no test folder is importable; see also tasks.py.
+sys.path.insert(0, str(Path(__file__).parents[1] / "integration"))
+sys.path.insert(0, str(Path(__file__).parent))
+
+from harness import Checkout
+from lightstack import fresh, gone
+
+
+@pytest.fixture(scope="module")
+def module_light(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
+    """One project with its image for the tests of a file."""
+    checkout = fresh(tmp_path_factory.mktemp("light"))
+    checkout.inv("image.build").must(0)
+    yield checkout
+    gone(checkout)
+
+
+@pytest.fixture
+def light(module_light: Checkout) -> Iterator[Checkout]:
+    """The project as it is committed; nothing of a test may be left in the engine."""
+    before = (module_light.root / ".env.test").read_text()
+    yield module_light
+    (module_light.root / ".env.test").write_text(before)
+    left = module_light.leftovers()
+    module_light.sweep()
+    assert left == []
