@@ -7,7 +7,7 @@ import re
 import shlex
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import date, datetime
 from itertools import combinations
 from pathlib import Path
@@ -19,6 +19,7 @@ from unstale.ports import Files
 __all__ = [
     "STATE_FOLDER",
     "AllowRule",
+    "Deadlines",
     "Environment",
     "LocalSettings",
     "Pair",
@@ -53,6 +54,10 @@ _RELATIONS: Mapping[str, Relation] = {
     "different": "different",
     "no effect": "no effect",
 }
+_SECTIONS = (
+    *("default-env", "environments", "runner", "suites", "schema", "verify", "parity", "local"),
+    "deadlines",
+)
 _PARITY = "tool.unstale.parity"
 _ALLOW_HEADER = re.compile(
     r"[ \t]*\[\[[ \t]*tool[ \t]*\.[ \t]*unstale[ \t]*\.[ \t]*parity[ \t]*\.[ \t]*allow[ \t]*\]\]"
@@ -107,6 +112,24 @@ class LocalSettings:
 
     directory: str | None = None
     """What the image's working directory is here; None: where alembic.ini is found."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    """How long a part of a run may take, in seconds; what takes longer is ended."""
+
+    engine: float = 20.0
+    """One question to the engine."""
+    start: float = 900.0
+    """Creating and starting containers, which may have to pull an image first."""
+    ready: float = 120.0
+    """From started to healthy."""
+    migrate: float = 6 * 3600.0
+    """One call of the migrate command; it may move data."""
+    tests: float = 3600.0
+    """One call of the test command."""
+    down: float = 30.0
+    """Until a stack must be gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +195,7 @@ class Settings:
     verify: tuple[VerifyRule, ...]
     local: LocalSettings = LocalSettings()
     parity: ParitySettings = ParitySettings()
+    deadlines: Deadlines = Deadlines()
 
     @property
     def pairs(self) -> tuple[Pair, ...]:
@@ -226,11 +250,7 @@ def load(root: Path, files: Files, environ: Mapping[str, str]) -> Settings:
     """
     text = _pyproject(root, files)
     table = _overridden(_tool_table(text), environ)
-    _known(
-        table,
-        "tool.unstale",
-        ("default-env", "environments", "runner", "suites", "schema", "verify", "parity", "local"),
-    )
+    _known(table, "tool.unstale", _SECTIONS)
     parity = _parity(root, _table(table, "parity", "tool.unstale"), text)
     configured = _table(table, "environments", "tool.unstale")
     names = sorted({*configured, *_found_environments(root, files)})
@@ -248,6 +268,7 @@ def load(root: Path, files: Files, environ: Mapping[str, str]) -> Settings:
         verify=tuple(_verify(rule) for rule in _rules(table, "verify")),
         local=_local(_table(table, "local", "tool.unstale")),
         parity=parity,
+        deadlines=_deadlines(_table(table, "deadlines", "tool.unstale")),
     )
 
 
@@ -312,7 +333,21 @@ def _overridden(table: Table, environ: Mapping[str, str]) -> Table:
                 **_table(merged, section, "tool.unstale"),
                 key: _words(variable, value),
             }
+    for name in (one.name for one in fields(Deadlines)):
+        variable = f"UNSTALE_DEADLINES_{name}".upper()
+        if value := environ.get(variable):
+            merged["deadlines"] = {
+                **_table(merged, "deadlines", "tool.unstale"),
+                name: _number(variable, value),
+            }
     return merged
+
+
+def _number(variable: str, value: str) -> float:
+    try:
+        return float(value)
+    except ValueError as error:
+        raise ConfigError(f"{variable} is no number of seconds.") from error
 
 
 def _words(variable: str, value: str) -> list[str]:
@@ -418,6 +453,19 @@ def _local(table: Table) -> LocalSettings:
     where = "tool.unstale.local"
     _known(table, where, ("directory",))
     return LocalSettings(directory=_string(table, "directory", where))
+
+
+def _deadlines(table: Table) -> Deadlines:
+    where = "tool.unstale.deadlines"
+    _known(table, where, (one.name for one in fields(Deadlines)))
+    for key, value in table.items():
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not is_number or not 0 < value < float("inf"):
+            raise ConfigError(
+                f"'{key}' of [{where}] must be a number of seconds above 0.",
+                hint="mend pyproject.toml",
+            )
+    return replace(Deadlines(), **{key: float(value) for key, value in table.items()})
 
 
 def _suites(root: Path, files: Files, table: Table) -> Mapping[str, tuple[str, ...]]:

@@ -97,9 +97,10 @@ class Project:
         folder = find_root(root or Path.cwd())
         environ = dict(os.environ)
         process, files = SystemProcess(), DiskFiles()
+        settings = config.load(folder, files, environ)
         return cls(
-            settings=config.load(folder, files, environ),
-            docker=DockerCli(process, environ),
+            settings=settings,
+            docker=DockerCli(process, environ, settings.deadlines.engine),
             git=GitCli(process, folder),
             clock=SystemClock(),
             process=process,
@@ -658,7 +659,7 @@ class Project:
                 deployment,
                 tests.arguments_for(paths, arguments),
                 number=number,
-                deadline_s=3600.0,
+                deadline_s=self.settings.deadlines.tests,
                 line=line,
                 environment=tests.told(ids.get(site.runner), schema),
             )
@@ -694,7 +695,9 @@ class Project:
 
         paths = self._suite("unit")
         argv = (sys.executable, "-m", "pytest", *tests.arguments_for(paths, arguments))
-        code = self.process.run(Command(argv, 3600.0, cwd=self.settings.root), line).returncode
+        code = self.process.run(
+            Command(argv, self.settings.deadlines.tests, cwd=self.settings.root), line
+        ).returncode
         if code != 0:
             raise TestsFailed(
                 "No test ran." if code == 5 else f"Unit tests failed (exit code {code})."

@@ -88,11 +88,17 @@ def _nothing() -> None:
 
 
 class DockerCli:
-    """The `Docker` that *environ* names (``DOCKER_HOST``, ``DOCKER_CONTEXT``)."""
+    """The `Docker` that *environ* names (``DOCKER_HOST``, ``DOCKER_CONTEXT``).
 
-    def __init__(self, process: Process, environ: Mapping[str, str]) -> None:
+    *answer_s* is how long the engine may take for one answer.
+    """
+
+    def __init__(
+        self, process: Process, environ: Mapping[str, str], answer_s: float = _QUICK_S
+    ) -> None:
         self._process = process
         self._environ = dict(environ)
+        self._answer_s = answer_s
 
     # Is there an engine?
 
@@ -111,7 +117,7 @@ class DockerCli:
         form = "[{{json .ServerVersion}},{{json .ServerErrors}},{{json .ClientInfo.Plugins}}]"
         argv = ("docker", "info", "--format", form)
         try:
-            result = self._run_beside(argv, _QUICK_S, meanwhile)
+            result = self._run_beside(argv, self._answer_s, meanwhile)
         except TimedOut as error:
             raise engine_gone(error.what) from error
         answer = _json(result.stdout) if result.returncode == 0 else [None, None, None]
@@ -285,7 +291,7 @@ class DockerCli:
         self, target: ComposeTarget, words: str, environ: Mapping[str, str]
     ) -> ConfigError:
         """The error for what compose refuses; it names places, never a value."""
-        from unstale.adapters.refusals import refusal
+        from unstale.adapters.refusals import refusal, refused_as
 
         # Compose does not say which env file of a service it can't read.
         raw = self._config(target, environ, raw=True)
@@ -500,7 +506,7 @@ class DockerCli:
         """The last *tail* lines of a container, both streams; none if it is gone."""
         lines: list[str] = []
         argv = ("docker", "logs", "--tail", str(tail), container)
-        result = self._run(argv, _QUICK_S, lines.append)
+        result = self._run(argv, self._answer_s, lines.append)
         if result.returncode == 0:
             return tuple(lines)
         if not ABSENT.search(result.stderr):
@@ -567,7 +573,7 @@ class DockerCli:
         )
 
     def _docker(self, *arguments: str) -> CommandResult:
-        return self._run(("docker", *arguments), _QUICK_S)
+        return self._run(("docker", *arguments), self._answer_s)
 
     def _run(
         self,

@@ -56,7 +56,6 @@ from unstale.schema.status import SchemaStatus, require_current
 
 __all__ = ["LocalRun", "Servers", "walk"]
 
-_TESTS_S = 3600.0
 _NAME = "local"
 
 
@@ -383,7 +382,7 @@ def _tests(ports: Ports, site: Site, deployment: Deployment, diary: _Diary) -> s
             deployment,
             arguments,
             number="1",
-            deadline_s=_TESTS_S,
+            deadline_s=site.settings.deadlines.tests,
             line=line,
             environment=tests.told(None, diary.schema),
             task="test.local",

@@ -43,7 +43,6 @@ from unstale.verdict import word
 
 __all__ = ["Choices", "Run", "RunReport", "RunState", "walk"]
 
-_TESTS_S = 3600.0
 _NO_SUBJECT = reuse.Subject("")
 
 
@@ -277,7 +276,7 @@ def _run_tests(run: Run, state: RunState) -> tuple[RunState, str]:
         state.stack,
         run.choices.arguments,
         number="1",
-        deadline_s=_TESTS_S,
+        deadline_s=run.site.settings.deadlines.tests,
         line=run.progress.log("run_tests"),
         environment=tests.told(state.image_ids.get(run.site.runner), state.schema),
     )
@@ -461,7 +460,7 @@ def _finish(
         run.keep(state.stack)
         return state, errors, True
     try:
-        state = _timed(run, state, "down", lambda r, s: (s, steps.down(r.ports, s.stack)))
+        state = _timed(run, state, "down", lambda r, s: (s, steps.down(r.ports, r.site, s.stack)))
     except _StepFailed as error:
         state = error.state
         errors.append(error.error)

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["check", "history", "is_asked", "look", "migrate", "preview"]
 
-# Of a migration of data; it is not ours to say how long that takes.
-_MIGRATE_S = 6 * 3600.0
 # The engine's own wait came before; this one is over the tests' own way.
 _READY_S = 60.0
 
@@ -251,7 +249,7 @@ def _one_off(
     if site.runner == "host" and site.settings.schema.service is None:
         command = Command(
             ("python", *argv),
-            _MIGRATE_S,
+            site.settings.deadlines.migrate,
             cwd=site.settings.root,
             env={**dict(site.values), **published(steps.containers(ports, deployment))},
             stdin=_probe(),
@@ -259,13 +257,17 @@ def _one_off(
         return ports.process.run(command, shown)
     service = site.settings.schema.service or site.runner
     if (running := _running(ports, site, deployment, service)) is not None:
-        options = RunOptions(("python", *argv), _MIGRATE_S, stdin=_probe())
+        options = RunOptions(("python", *argv), site.settings.deadlines.migrate, stdin=_probe())
         return ports.docker.execute(running, options, shown)
     # A name of its own: two shells may ask at once. Python and not the image's entry point, which
     # may well run migrations itself.
     container = f"{deployment.target.project}-probe-{os.urandom(4).hex()}"
     options = RunOptions(
-        tuple(argv), _MIGRATE_S, name=container, stdin=_probe(), entrypoint="python"
+        tuple(argv),
+        site.settings.deadlines.migrate,
+        name=container,
+        stdin=_probe(),
+        entrypoint="python",
     )
     try:
         return ports.docker.run(deployment.target, service, options, shown)

@@ -39,10 +39,6 @@ __all__ = [
     "up",
 ]
 
-_READY_S = 120.0
-# Starting may have to pull an image first.
-_START_S = 900.0
-
 
 def require_service(site: Site, name: str, *, built: bool = False) -> None:
     """Refuse a service that the compose files do not have, or do not build.
@@ -131,7 +127,8 @@ def database_up(ports: Ports, site: Site, deployment: Deployment, line: Line) ->
     _start(ports, site, deployment, needed, line)
     container = database_container(ports, site, deployment)
     if is_postgres(ports, container):
-        wait_for_postgres(ports.docker, ports.clock, container, deadline_s=_READY_S)
+        ready_s = site.settings.deadlines.ready
+        wait_for_postgres(ports.docker, ports.clock, container, deadline_s=ready_s)
         return f"{site.database} answered twice"
     return f"{site.database} is up"
 
@@ -205,19 +202,23 @@ def _start(
 ) -> None:
     """Start *services*, and wait until each is ready, or ended as it may."""
     project, ends = deployment.target.project, site.stack.one_shots
+    limits = site.settings.deadlines
     try:
-        ports.docker.up(deployment.target, services, line, deadline_s=_START_S)
+        ports.docker.up(deployment.target, services, line, deadline_s=limits.start)
     except NotReady:
         # Compose names a service that failed, and not what it said.
         require_sound(ports.docker, ports.clock, project, services, one_shots=ends)
         raise
-    wait_until_up(ports.docker, ports.clock, project, services, deadline_s=_READY_S, one_shots=ends)
+    wait_until_up(
+        ports.docker, ports.clock, project, services, deadline_s=limits.ready, one_shots=ends
+    )
 
 
-def down(ports: Ports, deployment: Deployment) -> str:
+def down(ports: Ports, site: Site, deployment: Deployment) -> str:
     """Remove the stack's objects, whatever signal comes meanwhile."""
+    labels = {override.LABEL_RUN: deployment.run}
     with ports.held():
-        count = remove(ports.docker, ports.clock, {override.LABEL_RUN: deployment.run})
+        count = remove(ports.docker, ports.clock, labels, deadline_s=site.settings.deadlines.down)
     return f"{count} objects removed"
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from unstale.config import (
     AllowRule,
+    Deadlines,
     Environment,
     ParitySettings,
     RunnerSettings,
@@ -299,6 +300,7 @@ def test_a_schema_of_none_has_a_short_form(settings: Loader) -> None:
         ("[tool.unstale.schema]\nsetupp = 'none'", "setup"),
         ("[tool.unstale.environments.test]\nenv-files = 'x'", "env-file"),
         ("[[tool.unstale.verify]]\npaht = 'x'", "path"),
+        ("[tool.unstale.deadlines]\ntest = 1", "tests"),
         ("[[tool.unstale.parity.allow]]\nreasn = 'x'", "reason"),
         ("[[tool.unstale.parity.alow]]\nkey = 'x'", "allow"),
         ("[[tool.unstale.parity.allow]]\nexpired = 'x'", "expires"),
@@ -310,6 +312,25 @@ def test_an_unknown_key_is_an_error_that_names_the_nearest(
 ) -> None:
     with pytest.raises(ConfigError, match=f"Did you mean '{near}'"):
         settings(toml)
+
+
+def test_deadlines_are_seconds_and_a_variable_wins(settings: Loader) -> None:
+    toml = "[tool.unstale.deadlines]\ntests = 60\nready = 0.5"
+
+    found = settings(toml, UNSTALE_DEADLINES_READY="2")
+
+    assert found.deadlines == Deadlines(tests=60.0, ready=2.0)
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "inf", "nan", "true", "'60'"])
+def test_a_deadline_is_a_number_above_0(settings: Loader, value: str) -> None:
+    with pytest.raises(ConfigError, match="must be a number of seconds"):
+        settings(f"[tool.unstale.deadlines]\ntests = {value}")
+
+
+def test_a_variable_that_is_no_number_is_named(settings: Loader) -> None:
+    with pytest.raises(ConfigError, match="UNSTALE_DEADLINES_ENGINE is no number"):
+        settings(UNSTALE_DEADLINES_ENGINE="soon")
 
 
 def test_an_unknown_key_far_from_all_lists_the_known_ones(settings: Loader) -> None:
