@@ -15,7 +15,8 @@ UnstaleError
 │   ├── NotReady             a service exited or never became ready
 │   ├── TimedOut             a step went past its deadline
 │   └── TearDownFailed       objects of the run are still there
-└── Interrupted              SIGINT, SIGTERM or SIGHUP
+├── Interrupted              SIGINT, SIGTERM or SIGHUP
+└── NotDone                  a dry run came to what it would change
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ __all__ = [
     "MigrationFailed",
     "Mismatch",
     "MissingFile",
+    "NotDone",
     "NotReady",
     "Outcome",
     "TearDownFailed",
@@ -295,6 +297,13 @@ class Interrupted(UnstaleError):
     def signal_outcome(self) -> Outcome:
         """The outcome of this signal; codes are 128 + its number."""
         return {1: Outcome.HUNG_UP, 15: Outcome.TERMINATED}.get(self.signum, Outcome.INTERRUPTED)
+
+
+class NotDone(UnstaleError):
+    """A dry run came to what it would change; what follows depends on that."""
+
+    outcome = Outcome.PROVEN
+    usual_fault = Fault.PROVEN
 
 
 def outcome_of(error: UnstaleError) -> Outcome:

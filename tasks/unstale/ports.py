@@ -51,6 +51,12 @@ class Command:
     """Names that the command must not inherit."""
     inherits: bool = True
     """False: *env* is all of its environment."""
+    changes: bool = False
+    """It makes, alters or removes something, or runs the project's code: a dry run
+    tells of it and goes no further."""
+    tail_bytes: int = 0
+    """Only the last lines of each output are kept, of that size; 0: all of it is the
+    answer, and more than 64 MiB is an error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +77,9 @@ class Process(Protocol):
         """Run *command* to its end; each line of both outputs goes to *on_line*.
 
         Raises:
-            TimedOut: the deadline passed; nothing of its group is alive.
-            Unavailable: there is no such program.
+            TimedOut: the deadline passed; nothing that it started is alive.
+            Unavailable: there is no such program, or it says too much.
+            NotDone: it changes something, and this is a dry run.
 
         """
         ...
@@ -102,8 +109,8 @@ class Git(Protocol):
         """The commit that is checked out, or None: no repository, no commit."""
         ...
 
-    def is_dirty(self) -> bool:
-        """Whether tracked files changed or untracked ones exist."""
+    def is_dirty(self) -> bool | None:
+        """Whether tracked files changed or untracked ones exist; None if it can't be told."""
         ...
 
     def log(self, since: datetime | None = None, limit: int = 50) -> tuple[CommitFact, ...]:

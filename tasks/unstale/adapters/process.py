@@ -1,24 +1,29 @@
-"""Outside commands, each in a session of its own that never outlives its call."""
+"""Outside commands, each in a session of its own that never outlives its call.
+
+The one gateway: whatever unstale runs goes through here, or through the launcher.
+"""
 
 from __future__ import annotations
 
-import codecs
 import contextlib
 import os
 import selectors
+import shlex
 import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import IO, Self
 
-from unstale.errors import TimedOut, Unavailable
+from unstale.adapters.output import MOST_BYTES, Output, TooMuch
+from unstale.errors import NotDone, TimedOut, Unavailable
 from unstale.ports import Command, CommandResult, Line
 
-__all__ = ["SystemProcess"]
+__all__ = ["SystemProcess", "as_typed"]
 
 _CHUNK = 65536
 _PATIENCE_S = 1.5  # between SIGTERM and SIGKILL
@@ -26,21 +31,49 @@ _POLL_S = 0.1  # how soon the end of a command is seen whose child holds a pipe
 _DRAIN_S = 0.5  # for what such a child still writes
 _TAIL = 8192
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_MARK = "UNSTALE_STARTED_BY"
+
+
+def as_typed(argv: Sequence[str]) -> str:
+    """*argv* as one would type it in a shell; it moves no cursor and opens no line."""
+    return " ".join(
+        shlex.quote(word) if word.isprintable() else f"$'{_escaped(word)}'" for word in argv
+    )
+
+
+def _escaped(word: str) -> str:
+    kept = (c if c.isprintable() and c not in "'\\" else None for c in word)
+    return "".join(
+        c or "".join(f"\\x{byte:02x}" for byte in os.fsencode(raw))
+        for c, raw in zip(kept, word, strict=True)
+    )
 
 
 class SystemProcess:
     """The `Process` of this machine.
 
     Output is read in the caller's thread: whatever ``on_line`` or a signal
-    handler raises leaves `run` at once, after the group was ended.
+    handler raises leaves `run` at once, after the group was ended. *echo* is told
+    each command, masked, before it is run. *dry*: what would change something is
+    told instead, and not run. *scale* multiplies each deadline.
     """
+
+    def __init__(self, *, dry: bool = False, echo: Line | None = None, scale: float = 1.0) -> None:
+        self.is_dry = dry
+        self.hide: Callable[[str], str] = lambda text: text
+        """Hides secrets in what is told of commands."""
+        self.noted: Line = lambda _: None
+        """Is told each command and how it ended, for the log of a step."""
+        self._echo = echo
+        self._scale = scale
 
     def run(self, command: Command, on_line: Line | None = None) -> CommandResult:
         """Run *command* to its end."""
+        command = self._announced(command)
         if command.interactive:
             return _lend_terminal(command)
         with _Child(command) as child:
-            return _result(child, on_line)
+            return self._result(child, on_line)
 
     @contextlib.contextmanager
     def started(self, command: Command) -> Iterator[Callable[[], CommandResult]]:
@@ -48,11 +81,12 @@ class SystemProcess:
 
         What it writes waits in its pipes, so no thread is needed.
         """
-        with _Child(command) as child:
-            yield lambda: _result(child, None)
+        with _Child(self._announced(command)) as child:
+            yield lambda: self._result(child, None)
 
     def stream(self, command: Command) -> Iterator[bytes]:
         """Yield the command's standard output in chunks."""
+        command = self._announced(command)
         tail = b""
         with _Child(command) as child:
             for source, chunk in child.chunks():
@@ -68,70 +102,61 @@ class SystemProcess:
                 cause=words[-1].strip() if words else "",
             )
 
+    def announce(self, argv: Sequence[str], *, changes: bool) -> None:
+        """Tell that a command is about to be run.
 
-def _result(child: _Child, on_line: Line | None) -> CommandResult:
-    lines = {"stdout": _Lines(on_line), "stderr": _Lines(on_line)}
-    for source, chunk in child.chunks():
-        lines[source].feed(chunk)
-    for reader in lines.values():
-        reader.close()
-    code = child.wait()
-    return CommandResult(code, lines["stdout"].text, lines["stderr"].text, child.seconds)
+        Raises:
+            NotDone: it changes something, and this is a dry run.
 
+        """
+        # Each word by itself, too: a quote may stand in the midst of a secret.
+        words = self.hide(as_typed([self.hide(word) for word in argv]))
+        self.noted(f"$ {words}")
+        if changes and self.is_dry:
+            raise NotDone(f"would run: {words}")
+        if self._echo is not None:
+            self._echo(words)
 
-class _Lines:
-    """Joins chunks of bytes to lines, in time linear in their length."""
+    def _announced(self, command: Command) -> Command:
+        self.announce(command.argv, changes=command.changes)
+        return replace(command, deadline_s=command.deadline_s * self._scale)
 
-    def __init__(self, on_line: Line | None) -> None:
-        self._on_line = on_line
-        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self._texts: list[str] = []
-        self._open: list[str] = []
-
-    @property
-    def text(self) -> str:
-        """All that was read."""
-        return "".join(self._texts)
-
-    def feed(self, chunk: bytes, *, final: bool = False) -> None:
-        """Take *chunk* in and tell of the lines it completes."""
-        text = self._decoder.decode(chunk, final)
-        self._texts.append(text)
-        if self._on_line is None:
-            return
-        first, *rest = text.split("\n")
-        self._open.append(first)
-        for part in rest:
-            self._tell()
-            self._open = [part]
-
-    def close(self) -> None:
-        """Tell of a last line that has no end."""
-        self.feed(b"", final=True)
-        if any(self._open):
-            self._tell()
-
-    def _tell(self) -> None:
-        if self._on_line is not None:
-            self._on_line("".join(self._open).removesuffix("\r"))
+    def _result(self, child: _Child, on_line: Line | None) -> CommandResult:
+        tail = child.command.tail_bytes
+        outputs = {name: Output(on_line, tail, self.hide) for name in ("stdout", "stderr")}
+        try:
+            for source, chunk in child.chunks():
+                outputs[source].feed(chunk)
+        except TooMuch:
+            raise Unavailable(
+                f"`{_name(child.command)}` answered more than {MOST_BYTES >> 20} MiB.",
+                cause="No answer is that long: that program is damaged, or another one.",
+                hint=f"which {Path(child.command.argv[0]).name}",
+            ) from None
+        for output in outputs.values():
+            output.close()
+        code = child.wait()
+        self.noted(f"-> {code} after {child.seconds:.1f} s")
+        return CommandResult(code, outputs["stdout"].text, outputs["stderr"].text, child.seconds)
 
 
 class _Child:
     """A command that runs; leaving the block ends all of its process group."""
 
     def __init__(self, command: Command) -> None:
-        self._command = command
+        self.command = command
+        self._mark = os.urandom(8).hex()
         self._began = time.monotonic()
         self._deadline = self._began + command.deadline_s
 
     def __enter__(self) -> Self:
         try:
             with _signals_later():
-                self._process = _start(self._command)
+                self._process = _start(self.command, self._mark)
         except BaseException:
             # A signal that came meanwhile is raised with the process started.
             if hasattr(self, "_process"):
-                self.__exit__(None, None, None)
+                self.__exit__(KeyboardInterrupt, None, None)
             raise
         return self
 
@@ -141,7 +166,9 @@ class _Child:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        _end_group(self._process)
+        # Who was cut off may have left children in sessions of their own.
+        was_cut_off = kind is not None and kind is not GeneratorExit
+        _end_group(self._process, self._mark if was_cut_off else "")
         for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
             if pipe is not None:
                 with contextlib.suppress(OSError):
@@ -189,7 +216,7 @@ class _Child:
         if self._process.stdin is not None:
             descriptor = _fileno(self._process.stdin)
             os.set_blocking(descriptor, False)
-            rest = memoryview(self._command.stdin)
+            rest = memoryview(self.command.stdin)
             selector.register(descriptor, selectors.EVENT_WRITE, ("stdin", rest))
 
     def _feed(self, selector: selectors.BaseSelector, descriptor: int, rest: memoryview) -> None:
@@ -213,7 +240,7 @@ class _Child:
         return remaining
 
     def _timed_out(self) -> TimedOut:
-        return _timed_out(self._command)
+        return _timed_out(self.command)
 
 
 def _timed_out(command: Command) -> TimedOut:
@@ -235,14 +262,17 @@ def _name(command: Command) -> str:
     return " ".join((Path(program).name, *rest))
 
 
-def _environment(command: Command) -> dict[str, str]:
+def _environment(command: Command, mark: str) -> dict[str, str]:
     environment = {**(os.environ if command.inherits else {}), **command.env}
+    if command.inherits:
+        # With those of the commands that we are started by: they look for us, too.
+        environment[_MARK] = f"{environment.get(_MARK, '')} {mark}".strip()
     for name in command.unset:
         environment.pop(name, None)
     return environment
 
 
-def _start(command: Command) -> subprocess.Popen[bytes]:
+def _start(command: Command, mark: str) -> subprocess.Popen[bytes]:
     output = None if command.interactive else subprocess.PIPE
     stdin = None if command.interactive else subprocess.DEVNULL
     with _start_errors(command):
@@ -253,7 +283,7 @@ def _start(command: Command) -> subprocess.Popen[bytes]:
             stderr=output,
             bufsize=0,
             cwd=command.cwd,
-            env=_environment(command),
+            env=_environment(command, mark),
             # A terminal belongs to one session: an interactive command stays in it.
             start_new_session=not command.interactive,
         )
@@ -303,19 +333,49 @@ def _signals_later() -> Iterator[None]:
         signal.raise_signal(late)
 
 
-def _end_group(process: subprocess.Popen[bytes]) -> None:
-    """SIGTERM, patience, SIGKILL to the group; quick if it is gone already."""
+def _end_group(process: subprocess.Popen[bytes], mark: str) -> None:
+    """SIGTERM, patience, SIGKILL to the group; quick if it is gone already.
+
+    With *mark*, to whatever else of the command is alive, too.
+    """
     try:
-        if _signal_group(process, signal.SIGTERM):
+        if _signal_all(process, mark, signal.SIGTERM):
             end = time.monotonic() + _PATIENCE_S
             while time.monotonic() < end:
                 process.poll()  # a leader nobody waited for still counts as alive
-                if not _signal_group(process, 0):
+                if not _signal_all(process, mark, 0):
                     return
                 time.sleep(0.02)
     finally:
-        _signal_group(process, signal.SIGKILL)
-        process.wait()
+        # Again and again, for what was forked while the others were being killed.
+        end = time.monotonic() + _PATIENCE_S
+        while _signal_all(process, mark, signal.SIGKILL) and time.monotonic() < end:
+            process.poll()
+            time.sleep(0.005)
+        with contextlib.suppress(subprocess.TimeoutExpired):  # the kernel holds on to it
+            process.wait(_PATIENCE_S)
+
+
+def _signal_all(process: subprocess.Popen[bytes], mark: str, number: int) -> bool:
+    """Signal the group that *process* leads and what carries *mark*; tell whether there is one."""
+    found = _signal_group(process, number)
+    for pid in _marked(mark) if mark else ():
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            if os.getpgid(pid) != process.pid:
+                os.kill(pid, number)
+                found = True
+    return found
+
+
+def _marked(mark: str) -> tuple[int, ...]:
+    """The processes whose environment carries *mark*; none where there is no ``/proc``."""
+    found = []
+    for folder in Path("/proc").glob("[1-9]*"):
+        # Another user's can't be read, and one that ended has none.
+        with contextlib.suppress(OSError):
+            if mark.encode() in (folder / "environ").read_bytes():
+                found.append(int(folder.name))
+    return tuple(found)
 
 
 def _signal_group(process: subprocess.Popen[bytes], number: int) -> bool:
@@ -337,7 +397,7 @@ def _lend_terminal(command: Command) -> CommandResult:
         # A handler rather than SIG_IGN, which the command would inherit.
         signal.signal(signal.SIGINT, lambda *_: None)
     try:
-        process = _start(command)
+        process = _start(command, os.urandom(8).hex())
         try:
             code = process.wait(command.deadline_s)
         except subprocess.TimeoutExpired:

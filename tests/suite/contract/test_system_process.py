@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from unstale.adapters import launcher
+from unstale.adapters.output import LONGEST_LINE, Output
 from unstale.adapters.process import SystemProcess
 from unstale.adapters.signals import Signals
-from unstale.errors import Interrupted, TimedOut
+from unstale.errors import Interrupted, NotDone, TimedOut, Unavailable
 from unstale.ports import Command
 
 IMMUNE = (
@@ -156,26 +157,140 @@ def test_lines_of_both_outputs_come_in_order() -> None:
     assert lines == ["0", "1", "2", "3", "4", "5"]
 
 
-def seconds_for(mebibytes: int, form: str) -> float:
-    code = f"import sys; sys.stdout.write(({form}) * ({mebibytes} << 14))"
+def seconds_for(mebibytes: int, form: str, tail_bytes: int) -> float:
+    code = (
+        "import os\n"
+        f"chunk = ({form}).encode() * 1024\n"
+        f"for _ in range({mebibytes} << 4): os.write(1, chunk)"
+    )
     count = 0
 
     def tell(_line: str) -> None:
         nonlocal count
         count += 1
 
-    result = SystemProcess().run(python(code), tell)
-    assert len(result.stdout) == mebibytes << 20
+    command = Command((sys.executable, "-c", code), 120, tail_bytes=tail_bytes)
+    result = SystemProcess().run(command, tell)
     assert count == (mebibytes << 14 if "\\n" in form else 1)
     return result.seconds
 
 
-@pytest.mark.parametrize("form", [r"'x' * 63 + '\n'", "'x' * 64"], ids=["lines", "one line"])
-def test_output_is_read_in_linear_time(form: str) -> None:
-    small = min(seconds_for(5, form) for _ in range(3))
-    large = min(seconds_for(20, form) for _ in range(3))
-    # Four times as much: quadratic time would be sixteen times as long.
-    assert large < 9 * max(small, 0.05)
+LINES, ONE_LINE = r"'x' * 63 + '\n'", "'x' * 64"
+
+
+@pytest.mark.parametrize(
+    ("form", "mebibytes", "tail_bytes"),
+    [(LINES, 25, 1 << 20), (LINES, 25, 0), (ONE_LINE, 50, 1 << 20), (ONE_LINE, 25, 0)],
+    ids=["50 MB of lines", "lines, all kept", "a line of 100 MB", "a line, all kept"],
+)
+def test_twice_the_output_takes_less_than_three_times_as_long(
+    form: str, mebibytes: int, tail_bytes: int
+) -> None:
+    once = min(seconds_for(mebibytes, form, tail_bytes) for _ in range(2))
+    twice = min(seconds_for(2 * mebibytes, form, tail_bytes) for _ in range(2))
+    assert twice < 3 * max(once, 0.05)
+
+
+@pytest.mark.parametrize("form", [LINES, ONE_LINE], ids=["lines", "one line"])
+@pytest.mark.parametrize(
+    "mebibytes", [256, pytest.param(1024, marks=pytest.mark.long)], ids=["256 MiB", "1 GiB"]
+)
+def test_of_a_flood_only_the_last_lines_are_held_in_memory(form: str, mebibytes: int) -> None:
+    flood = (
+        f"import os; chunk = ({form}).encode() * 1024\n"
+        f"for _ in range({mebibytes} << 4): os.write(1, chunk)"
+    )
+    code = (
+        "import resource, sys\n"
+        "from unstale.adapters.process import SystemProcess\n"
+        "from unstale.ports import Command\n"
+        f"command = Command((sys.executable, '-c', {flood!r}), 300, tail_bytes=1 << 20)\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "result = SystemProcess().run(command, lambda _: None)\n"
+        "grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before\n"
+        "print(result.returncode, len(result.stdout), grown // 1024)"
+    )
+    answer = SystemProcess().run(python(code, deadline_s=300))
+    code_, kept, grown_mebibytes = map(int, answer.stdout.split())
+    assert code_ == 0
+    assert 0 < kept < 3 << 20
+    assert grown_mebibytes < 24
+
+
+def test_an_answer_without_end_is_refused() -> None:
+    code = "import os\nwhile True: os.write(1, b'x' * 65536)"
+    with pytest.raises(Unavailable, match="more than 64 MiB") as caught:
+        SystemProcess().run(python(code))
+    assert caught.value.cause
+    assert caught.value.hint.startswith("which python")
+
+
+def test_a_secret_is_hidden_before_a_long_line_is_cut() -> None:
+    secret = "heron-72-" * 20
+
+    def hide(text: str) -> str:
+        return text.replace(secret, "********")
+
+    # At each place around the cut.
+    for before in range(LONGEST_LINE - 200, LONGEST_LINE + 4300, 83):
+        told: list[str] = []
+        output = Output(told.append, 1 << 20, hide)
+        output.feed(b"x" * before + secret.encode() + b"y" * 9000 + b"\n")
+        for text in (hide(told[0]), hide(output.text.rstrip())):
+            assert "heron" not in text
+            assert text.endswith("characters left out)")
+
+
+def test_a_child_in_a_session_of_its_own_is_found_when_time_is_up(tmp_path: Path) -> None:
+    note = tmp_path / "pid"
+    daemon = IMMUNE + (f"open({str(note)!r}, 'w').write(str(os.getpid())); time.sleep(60)")
+    code = (
+        "import subprocess, sys, time;"
+        f"subprocess.Popen(['setsid', '--fork', sys.executable, '-c', {daemon!r}]);"
+        "time.sleep(60)"
+    )
+    with pytest.raises(TimedOut):
+        SystemProcess().run(python(code, deadline_s=2))
+    assert gone(int(note.read_text()))
+
+
+def test_a_dry_run_tells_a_change_and_does_not_make_it(tmp_path: Path) -> None:
+    told: list[str] = []
+    process = SystemProcess(dry=True, echo=told.append)
+    ask = Command((sys.executable, "-c", "print('asked')"), 30)
+    touch = Command(("touch", str(tmp_path / "a b")), 30, changes=True)
+
+    assert process.run(ask).stdout == "asked\n"
+    for do in (
+        process.run,
+        lambda c: next(process.stream(c)),
+        lambda c: process.started(c).__enter__(),
+    ):
+        with pytest.raises(NotDone, match="would run: touch '"):
+            do(touch)
+    assert list(tmp_path.iterdir()) == []
+    assert len(told) == 1
+
+
+def test_what_is_echoed_is_masked_and_can_be_typed() -> None:
+    told: list[str] = []
+    process = SystemProcess(echo=told.append)
+    process.hide = lambda text: text.replace("it's heron", "********")
+    words = ("echo", "it's heron", "a b", "$(x)", "\x1b[2J", "\n'", "--k=it's heron")
+
+    process.run(Command(words, 30))
+
+    assert "heron" not in told[0]
+    assert told[0].isprintable()
+    typed = SystemProcess().run(
+        Command(("bash", "-c", told[0].replace("echo", "printf '%s|'")), 30)
+    )
+    assert typed.stdout == "********|a b|$(x)|\x1b[2J|\n'|--k=********|"
+
+
+def test_a_scale_gives_more_time_or_less() -> None:
+    with pytest.raises(TimedOut, match=r"within 0\.5 s"):
+        SystemProcess(scale=0.01).run(python("import time; time.sleep(60)", deadline_s=50))
 
 
 def test_an_interactive_command_shares_our_session() -> None:
