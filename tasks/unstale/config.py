@@ -13,7 +13,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any, Literal
 
-from unstale.errors import ConfigError, MissingFile, UnknownName
+from unstale.errors import ConfigError, Fault, MissingFile, UnknownName
 from unstale.ports import Files
 
 __all__ = [
@@ -312,7 +312,10 @@ def _tool_table(text: str) -> Table:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(
-            f"pyproject.toml can't be parsed: {error}.", hint="mend that line"
+            "pyproject.toml can't be parsed.",
+            cause=f"{error}.",
+            hint="mend that line",
+            fault=Fault.CONTENT,
         ) from error
     return _table(_table(document, "tool", ""), "unstale", "tool")
 

@@ -40,6 +40,7 @@ from unstale.errors import (
     BuildFailed,
     ConfigError,
     EngineUnavailable,
+    Fault,
     NotReady,
     TimedOut,
     Unavailable,
@@ -79,6 +80,12 @@ _INSPECTED = "dev.unstale.owner=inspect"
 # The same on every machine: a compose file may refer to them, and then a comparison
 # would say on one what it does not say on another.
 _BARE = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/home"}
+
+# What to do about a project that compose refuses.
+_MENDING = {
+    Fault.CONFIGURATION: "set that variable in the env file, or in the shell",
+    Fault.MISSING_FILE: "create that file, or correct its name where it is written",
+}
 
 Meanwhile = Callable[[], object]
 
@@ -298,10 +305,14 @@ class DockerCli:
         services = _json(raw.stdout).get("services") or {} if raw.returncode == 0 else {}
         own = [e for s in services.values() for e in (s or {}).get("env_file") or ()]
         paths = (*target.files, *target.env_files, *(Path(str(e["path"])) for e in own))
+        fault = refused_as(words)
         return ConfigError(
             f"docker compose refuses {', '.join(str(f) for f in target.files)}.",
             cause=refusal(words, _texts(paths)),
-            hint="correct the file; `docker compose config --quiet` tells if it is good",
+            hint=_MENDING.get(
+                fault, "correct the file; `docker compose config --quiet` tells if it is good"
+            ),
+            fault=fault,
         )
 
     def config_hashes(self, model: Mapping[str, object]) -> Mapping[str, str]:

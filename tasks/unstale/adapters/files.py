@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from unstale.errors import ConfigError, MissingFile, Unavailable
+from unstale.errors import ConfigError, Fault, MissingFile, Unavailable
 
 __all__ = ["DiskFiles"]
 
@@ -28,7 +28,10 @@ class DiskFiles:
             raise MissingFile(f"There is no file {path}.") from error
         except OSError as error:
             raise ConfigError(
-                f"{path} can't be read.", cause=f"{error.strerror}.", hint=f"ls -ld {path}"
+                f"{path} can't be read.",
+                cause=f"{error.strerror}.",
+                hint=f"ls -ld {path}",
+                fault=Fault.PERMISSION if isinstance(error, PermissionError) else Fault.CONTENT,
             ) from error
         except UnicodeDecodeError as error:
             # The error's own text quotes the bytes, which may be a secret.
@@ -36,6 +39,7 @@ class DiskFiles:
                 f"{path} is not UTF-8.",
                 cause=f"Byte {error.start} does not begin a character.",
                 hint="save the file as UTF-8",
+                fault=Fault.CONTENT,
             ) from None
 
     def exists(self, path: Path) -> bool:

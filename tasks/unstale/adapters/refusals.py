@@ -11,12 +11,14 @@ import json
 import os.path
 import re
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from unstale.adapters.docker_words import meaningful
+from unstale.errors import Fault
 from unstale.mask import is_secret
 
-__all__ = ["UNKNOWN", "refusal"]
+__all__ = ["UNKNOWN", "refusal", "refused_as"]
 
 UNKNOWN = "Its words are not shown, since they may quote a secret."
 
@@ -35,15 +37,30 @@ def refusal(words: str, texts: Texts) -> str:
 
     What is quoted is looked for in *texts*, and only its place is told.
     """
-    text = "\n".join(meaningful(words.splitlines())).strip()
-    return _said(text, texts)
+    return _said(_meaning(words), texts)
+
+
+def refused_as(words: str) -> Fault:
+    """Which fault compose's standard error *words* stand for."""
+    return _fault(_meaning(words))
+
+
+def _meaning(words: str) -> str:
+    return "\n".join(meaningful(words.splitlines())).strip()
 
 
 def _said(text: str, texts: Texts) -> str:
-    for pattern, say in _RULES:
-        if found := pattern.match(text):
-            return say(found, texts)
+    for rule in _RULES:
+        if found := rule.pattern.match(text):
+            return rule.say(found, texts)
     return UNKNOWN
+
+
+def _fault(text: str) -> Fault:
+    for rule in _RULES:
+        if found := rule.pattern.match(text):
+            return rule.fault or _fault(found["rest"])
+    return Fault.CONTENT
 
 
 # Where it is
@@ -219,7 +236,8 @@ def _yaml(found: re.Match[str], texts: Texts) -> str:
 
 def _unknown_property(found: re.Match[str], texts: Texts) -> str:
     name = _key(found["name"])
-    return f"{_head(found['file'], texts)}{found['path']}: compose does not know {name} there."
+    place = found["path"] or "at the top"
+    return f"{_head(found['file'], texts)}{place}: compose does not know {name} there."
 
 
 def _must(found: re.Match[str], texts: Texts) -> str:
@@ -236,6 +254,23 @@ def _undefined(found: re.Match[str], texts: Texts) -> str:
     name = found["name"].strip('"')
     named = f" {name}" if _is_plain(name, texts) else ""
     return f"The service {found['service']} names a {found['kind']}{named} that is not defined."
+
+
+def _port(found: re.Match[str], texts: Texts) -> str:
+    """With the one line of a compose file that has what compose quotes."""
+    text = found["text"]
+    lines = [(f, n) for f, n, line in _lines(texts) if text and text in line and _YAML.search(f)]
+    place = f"{lines[0][0]}, line {lines[0][1]}: " if len(lines) == 1 else ""
+    return _sentence(place, "a port is written as none is.")
+
+
+def _empty(_found: re.Match[str], texts: Texts) -> str:
+    hollow = (f for f, text in texts.items() if _YAML.search(f) and not _without_comments(text))
+    return f"{next(hollow, 'A compose file')} is empty."
+
+
+def _without_comments(text: str) -> str:
+    return "".join(line.partition("#")[0] for line in text.splitlines()).strip("\ufeff \t-.")
 
 
 def _line_without_name(_found: re.Match[str], texts: Texts) -> str:
@@ -260,10 +295,22 @@ def _sentence(place: str, text: str) -> str:
     return f"{place}{text}" if place else text[0].upper() + text[1:]
 
 
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    """Words of compose, what is said of them, and what fault they are."""
+
+    pattern: re.Pattern[str]
+    say: Callable[[re.Match[str], Texts], str]
+    fault: Fault | None
+    """None: that of the words in the group ``rest``."""
+
+
 def _rule(
-    pattern: str, say: Callable[[re.Match[str], Texts], str]
-) -> tuple[re.Pattern[str], Callable[[re.Match[str], Texts], str]]:
-    return re.compile(pattern, re.DOTALL), say
+    pattern: str,
+    say: Callable[[re.Match[str], Texts], str],
+    fault: Fault | None = Fault.CONTENT,
+) -> _Rule:
+    return _Rule(re.compile(pattern, re.DOTALL), say, fault)
 
 
 _SERVICE = r"service \"?(?P<service>[\w.\-]+)\"?"
@@ -271,7 +318,7 @@ _VALIDATING = rf"(?:validating (?P<file>[^\n]+?): )?{_PATH}"
 
 # Recorded from compose 2.26.1. The first that fits counts.
 _RULES = (
-    _rule(r"failed to read (?P<file>[^\n]+?): (?P<rest>.*)", _in_env_file),
+    _rule(r"failed to read (?P<file>[^\n]+?): (?P<rest>.*)", _in_env_file, None),
     _rule(r"line \d+: unterminated quoted value (?P<text>.*)", _open_quote),
     _rule(r"line (?P<line>\d+): key cannot contain a space", _name_with_space),
     _rule(r"line (?P<line>\d+): unexpected character .* in variable name", _wrong_name),
@@ -280,9 +327,11 @@ _RULES = (
         rf"invalid interpolation format for {_PATH}(?:\.?\nYou may[^\n]*\n|: )\"?(?P<text>.*)",
         _interpolation,
     ),
-    _rule(rf"error while interpolating {_PATH}: (?P<rest>.*)", _while_interpolating),
+    _rule(rf"error while interpolating {_PATH}: (?P<rest>.*)", _while_interpolating, None),
     _rule(
-        rf"required variable (?P<name>{_NAME}) is missing a value(?:: (?P<message>.*))?", _required
+        rf"required variable (?P<name>{_NAME}) is missing a value(?:: (?P<message>.*))?",
+        _required,
+        Fault.CONFIGURATION,
     ),
     _rule(r"failed to cast to expected type", _cast),
     _rule(r"yaml: unknown anchor '(?P<name>[^']*)' referenced", _unknown_anchor),
@@ -298,7 +347,8 @@ _RULES = (
     # The scanner's own words, of which none holds a part of the text.
     _rule(r"yaml: (?:line (?P<line>\d+): )?(?P<words>[A-Za-z ,\-\d]+)$", _yaml),
     _rule(
-        rf"validating (?P<file>[^\n]+?): {_PATH} Additional property (?P<name>.*) is not allowed",
+        rf"validating (?P<file>[^\n]+?): (?:\(root\)|{_PATH})"
+        r" Additional property (?P<name>.*) is not allowed",
         _unknown_property,
     ),
     _rule(rf"{_VALIDATING}:? (?P<rest>must be an? [a-z, ]+|unexpected type [a-z]+)$", _must),
@@ -308,10 +358,11 @@ _RULES = (
         r"'(?P<path>[\w.\[\]\-]+)'",
         _invalid,
     ),
-    _rule(r"env file (?P<file>[^\n]+) not found: ", _no_file("env file")),
+    _rule(r"env file (?P<file>[^\n]+) not found: ", _no_file("env file"), Fault.MISSING_FILE),
     _rule(
         r"(?:open|stat) (?P<file>[^\n]+): no such file or directory",
         _no_file("file"),
+        Fault.MISSING_FILE,
     ),
     _rule(
         rf"{_SERVICE} has neither an image nor a build context",
@@ -328,12 +379,13 @@ _RULES = (
     ),
     _rule(r"(?P<words>dependency cycle detected: [\w.\-]+(?: -> [\w.\-]+)+)$", _verbatim),
     _rule(
-        r"(?:Invalid (?:containerPort|hostPort|proto|ip address|port)|No port specified)",
-        _says("A port is written as none is."),
+        r"(?:Invalid (?:containerPort|hostPort|proto|ip address|port)|No port specified)"
+        r"(?:: (?P<text>[^\n]*))?",
+        _port,
     ),
     _rule(r"invalid spec: ", _says("A volume is written as none is.")),
     _rule(r"Top-level object must be a mapping", _says("A compose file is no mapping.")),
-    _rule(r"empty compose file", _says("A compose file is empty.")),
+    _rule(r"empty compose file", _empty),
     _rule(r"setenv: invalid argument", _line_without_name),
     _rule(
         rf"{_PATH}: one of file\|environment must be set",

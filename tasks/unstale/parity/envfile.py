@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 
-from unstale.errors import ConfigError, CouldNotTell, MissingFile, UsageError
+from unstale.errors import ConfigError, CouldNotTell, Fault, MissingFile, UsageError
 from unstale.parity.keys import is_value, of_bare, placeholder
 from unstale.parity.model import Source, Variable
 
@@ -274,11 +274,18 @@ def _decode(path: Path, raw: bytes) -> str:
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         raise ConfigError(
-            f"{path}, line {line}: not UTF-8.", hint="save the file as UTF-8"
+            f"{path}, line {line}: not UTF-8.",
+            hint="save the file as UTF-8",
+            fault=Fault.CONTENT,
         ) from error
     if "\0" in text:
         line = text.count("\n", 0, text.index("\0")) + 1
-        raise ConfigError(f"{path}, line {line}: a zero byte.", cause="It is not a text file.")
+        raise ConfigError(
+            f"{path}, line {line}: a zero byte.",
+            cause="It is not a text file.",
+            hint="save the file as UTF-8",
+            fault=Fault.CONTENT,
+        )
     return text
 
 
@@ -403,6 +410,7 @@ def _not_an_assignment(path: Path, line: int) -> ConfigError:
         f"{path}, line {line}: not KEY=value.",
         cause="A quote may be open, or a value of several lines is not in quotes.",
         hint="mend that line",
+        fault=Fault.CONTENT,
     )
 
 
@@ -413,6 +421,7 @@ def _looks_like_a_value(path: Path, line: int) -> UsageError:
         f"{path}, line {line}: not KEY=value, but what looks like a piece of a value.",
         cause="Taken for a key, it would be printed.",
         hint="put the whole value behind its key, in quotes if it has several lines",
+        fault=Fault.CONTENT,
     )
 
 

@@ -9,8 +9,8 @@ from unstale.adapters.docker_words import (
     raise_if_no_compose,
     require_env_files_read,
 )
-from unstale.adapters.refusals import UNKNOWN, refusal
-from unstale.errors import EngineUnavailable, exit_code, outcome_of
+from unstale.adapters.refusals import UNKNOWN, refusal, refused_as
+from unstale.errors import EngineUnavailable, Fault, exit_code, outcome_of
 from unstale.ports import ComposeWarning
 
 SECRET = "SeCrEtVaL"
@@ -208,7 +208,7 @@ COMPOSE_FILES = {
     "no port": (
         f"{SERVICE}    ports: ['{SECRET}:x']\n",
         f"Invalid ip address: {SECRET}",
-        "A port is written as none is.",
+        "compose.yml, line 4: a port is written as none is.",
     ),
     "no volume": (
         f"{SERVICE}    volumes: [':{SECRET}:/x']\n",
@@ -245,7 +245,17 @@ COMPOSE_FILES = {
         "open /p/no.yml: no such file or directory",
         "There is no file /p/no.yml.",
     ),
-    "an empty file": ("", "empty compose file", "A compose file is empty."),
+    "an empty file": ("# none\n", "empty compose file", "compose.yml is empty."),
+    "a port that is put in": (
+        f"{SERVICE}    ports: ['$P:1']\n",
+        f"Invalid hostPort: {SECRET}",
+        "A port is written as none is.",
+    ),
+    "a key at the top": (
+        "services: {}\nvolums: 1\n",
+        "validating compose.yml: (root) Additional property volums is not allowed",
+        "compose.yml: at the top: compose does not know volums there.",
+    ),
     "a circle": (
         SERVICE,
         "dependency cycle detected: a -> b -> a",
@@ -326,6 +336,26 @@ def test_a_line_that_may_be_any_files_is_of_none() -> None:
     assert refusal("line 2: key cannot contain a space", texts) == (
         "An env file, line 2: a name with a space in it."
     )
+
+
+@pytest.mark.parametrize(
+    ("words", "fault"),
+    [
+        ("yaml: line 3: did not find expected node content", Fault.CONTENT),
+        ("dependency cycle detected: a -> b -> a", Fault.CONTENT),
+        ("words that nobody knows", Fault.CONTENT),
+        ("failed to read /p/x.env: line 2: key cannot contain a space", Fault.CONTENT),
+        ("required variable REQ is missing a value", Fault.CONFIGURATION),
+        (
+            "error while interpolating services.a.image: required variable R is missing a value",
+            Fault.CONFIGURATION,
+        ),
+        ("env file /p/x.env not found: stat /p/x.env", Fault.MISSING_FILE),
+        ("open /p/no.yml: no such file or directory", Fault.MISSING_FILE),
+    ],
+)
+def test_a_refusal_is_a_fault_of_its_kind(words: str, fault: Fault) -> None:
+    assert refused_as(words) is fault
 
 
 def test_warnings_before_a_refusal_are_no_part_of_it() -> None:
