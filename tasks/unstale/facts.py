@@ -64,7 +64,8 @@ class BuildRecord:
     """The digest that was stamped; empty for a build without a stamp."""
     revision: str
     """HEAD at the time; empty without git."""
-    dirty: bool
+    dirty: bool | None
+    """None: it could not be told."""
     built_at: datetime
     """The wall clock in UTC when the build ended."""
 

@@ -1,4 +1,8 @@
-"""Git, asked through its command line; it only ever reads."""
+"""Git, asked through its command line; it only ever reads.
+
+A repository's configuration belongs to whoever made the checkout, and names programs
+in many places. None of them runs: what git can't tell without them is unknown.
+"""
 
 from __future__ import annotations
 
@@ -39,16 +43,31 @@ _FROM_HOOKS = (
 )
 
 # Optional locks: `git status` would refresh the index under a running commit.
-# Lazy fetches: a partial clone would go to the network for an old tree.
-_ENVIRONMENT = {"GIT_OPTIONAL_LOCKS": "0", "GIT_NO_LAZY_FETCH": "1", "LC_ALL": "C"}
+# Lazy fetches: a partial clone would go to the network for an old tree, through a
+# program that its configuration names. Git before 2.45 does not know that variable,
+# but has no transport that is called "none".
+_ENVIRONMENT = {
+    "GIT_OPTIONAL_LOCKS": "0",
+    "GIT_NO_LAZY_FETCH": "1",
+    "GIT_ALLOW_PROTOCOL": "none",
+    "LC_ALL": "C",
+}
 
-# Signatures and colours of a user's configuration would join the output.
-_OPTIONS = ("-c", "log.showSignature=false", "-c", "color.ui=false", "--literal-pathspecs")
-
-_CHANGES = (
-    *("status", "--porcelain", "-z", "--no-renames", "--ignore-submodules=all"),
-    *("--untracked-files=all", "--ignored=matching"),
+# What a configuration makes git run of itself: a monitor of files, hooks, a checker of
+# signatures, a pager. A folder that is itself a repository has one that nobody sees.
+_OPTIONS = (
+    *("--no-pager", "--literal-pathspecs"),
+    *("-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull}"),
+    *("-c", "safe.bareRepository=explicit"),
+    *("-c", "log.showSignature=false", "-c", "color.ui=false"),
 )
+
+_STATUS = ("status", "--porcelain", "-z", "--no-renames")
+_CHANGES = ("--ignore-submodules=all", "--untracked-files=all", "--ignored=matching")
+# The folder of a submodule is asked by itself: it has a configuration of its own.
+_DIRTY = ("--ignore-submodules=dirty", "--untracked-files=normal")
+
+_FILTERS = r"^filter\..*\.(clean|smudge|process|required)$"
 
 
 class GitCli:
@@ -66,9 +85,28 @@ class GitCli:
         """The commit that is checked out."""
         return next(iter(self.log(limit=1)), None)
 
-    def is_dirty(self) -> bool:
-        """Whether tracked files changed or untracked ones exist."""
-        return bool(self._ask("status", "--porcelain"))
+    def is_dirty(self) -> bool | None:
+        """Whether tracked files changed or untracked ones exist, in submodules too.
+
+        None if that can't be told: git does not answer, or only a filter knows.
+        """
+        changes = self._changes(self._root, (), _DIRTY)
+        if changes is None:
+            return None
+        if changes.are_certain:
+            return True
+        inside = [GitCli(self._process, folder).is_dirty() for folder in self._submodules()]
+        if True in inside:
+            return True
+        return None if changes.unsure or None in inside else False
+
+    def _submodules(self) -> Iterator[Path]:
+        """Folders below this one that git has as repositories, and that are there."""
+        for entry in (self._ask("ls-files", "--stage", "-z") or "").split("\0"):
+            mode, _, name = entry.partition(" ")
+            folder = self._root / name.partition("\t")[2]
+            if mode == "160000" and os.path.lexists(folder / ".git") and not folder.is_symlink():
+                yield folder
 
     def log(self, since: datetime | None = None, limit: int = 50) -> tuple[CommitFact, ...]:
         """Commits reachable from HEAD, newest first, committed after *since*."""
@@ -92,14 +130,14 @@ class GitCli:
     def last_commits(self, paths: Sequence[Path]) -> Mapping[Path, CommitFact]:
         """The last commit of each of *paths*, without those that differ from it.
 
-        Three processes a repository (a submodule is one), however many paths.
+        Four processes a repository (a submodule is one), however many paths.
         """
         found: dict[Path, CommitFact] = {}
         for top, names in _by_repository(paths).items():
             differs = self._changes(top, names)
             if differs is None:
                 continue
-            asked = {name: path for name, path in names.items() if name not in differs}
+            asked = {n: p for n, p in names.items() if n not in differs}
             commits = self._last(top, asked) if asked else {}
             boundary = self._boundary(top) if commits else frozenset()
             found |= {asked[n]: c for n, c in commits.items() if c.sha not in boundary}
@@ -109,8 +147,9 @@ class GitCli:
         """Those of *paths* that no commit has as they are now."""
         found: set[Path] = set()
         for top, names in _by_repository(paths).items():
-            differs = self._changes(top, names) or ()
-            found |= {path for name, path in names.items() if name in differs}
+            differs = self._changes(top, names)
+            if differs is not None:
+                found |= {p for n, p in names.items() if n in differs and n not in differs.unsure}
         return frozenset(found)
 
     def listed(self, suffix: str) -> tuple[Path, ...] | None:
@@ -123,15 +162,53 @@ class GitCli:
             return None
         return tuple(self._root / name for name in sorted(set(names)) if name.endswith(suffix))
 
-    def _changes(self, top: Path, names: Collection[str]) -> _Entries | None:
+    def _changes(
+        self, top: Path, names: Collection[str], flags: Sequence[str] = _CHANGES
+    ) -> _Entries | None:
         """Changed, untracked and ignored paths, at least near *names*; None if git fails."""
         # Named, git looks at them alone; many would not fit into an argument list.
-        near = ("--", *names) if len(names) <= _MOST_ARGUMENTS else ()
+        near = ("--", *names) if 0 < len(names) <= _MOST_ARGUMENTS else ()
         try:
-            output = b"".join(self._process.stream(self._command(top, (*_CHANGES, *near))))
+            filters = self._filters(top)
+            without = _without(filters)
+            output = self._streamed(top, (*without, *_STATUS, *flags, *near))
+            entries = [entry for entry in output.split("\0") if entry]
+            edited = [entry[3:] for entry in entries if entry.startswith(" M")]
+            unsure = self._filtered(top, filters, edited) if filters and edited else ()
         except Unavailable:
             return None
-        return _Entries(entry[3:] for entry in os.fsdecode(output).split("\0") if entry)
+        return _Entries((entry[3:] for entry in entries), frozenset(unsure))
+
+    def _filters(self, top: Path) -> frozenset[str]:
+        """The names of the filters that a configuration defines, whosever it is.
+
+        A filter is a command, and git runs it over what may have changed. A user's
+        own does what the repository's configuration tells it, as git-lfs does.
+
+        Raises:
+            Unavailable: git does not answer, or a name could not be switched off.
+
+        """
+        asked = ("config", "-z", "--name-only", "--get-regexp", _FILTERS)
+        result = self._process.run(self._command(top, asked))
+        keys = [key for key in result.stdout.split("\0") if key]
+        names = frozenset(key.partition(".")[2].rpartition(".")[0] for key in keys)
+        # `git -c` takes the first "=" for the end of the key.
+        if result.returncode not in (0, 1) or any("=" in name for name in names):
+            raise Unavailable("Git's filters can't be switched off.")
+        return names
+
+    def _filtered(self, top: Path, filters: Collection[str], names: Sequence[str]) -> Iterator[str]:
+        """Those of *names* that one of *filters* is for."""
+        stdin = os.fsencode("".join(f"{name}\0" for name in names))
+        output = self._streamed(top, ("check-attr", "-z", "--stdin", "filter"), stdin)
+        fields = iter(output.split("\0"))
+        for name, _, value in zip(fields, fields, fields, strict=False):
+            if value in filters:
+                yield name
+
+    def _streamed(self, top: Path, arguments: Sequence[str], stdin: bytes = b"") -> str:
+        return os.fsdecode(b"".join(self._process.stream(self._command(top, arguments, stdin))))
 
     def _last(self, top: Path, names: Iterable[str]) -> dict[str, CommitFact]:
         """The newest commit that lists each of *names*; reading ends with the last of them.
@@ -144,7 +221,8 @@ class GitCli:
         odd = [name for name in missing if "\n" in name]
         lines = "".join(f"{name}\n" for name in missing if "\n" not in name)
         mark = os.urandom(16).hex()
-        arguments = ("-z", "-c", "--name-only", "--no-renames", f"--format=%x00{mark}%x00{_FIELDS}")
+        form = f"--format=%x00{mark}%x00{_FIELDS}"
+        arguments = ("-z", "-c", "--name-only", "--no-renames", "--no-ext-diff", form)
         log = self._process.stream(
             self._command(
                 top,
@@ -194,11 +272,22 @@ class GitCli:
         )
 
 
+def _without(filters: Iterable[str]) -> tuple[str, ...]:
+    """Options that switch *filters* off: an empty command is none."""
+    off = (("clean", ""), ("smudge", ""), ("process", ""), ("required", "false"))
+    settings = (f"filter.{name}.{key}={value}" for name in filters for key, value in off)
+    return tuple(word for setting in settings for word in ("-c", setting))
+
+
 class _Entries:
     """What `git status` lists, asked for by path; a folder stands for all below it."""
 
-    def __init__(self, entries: Iterable[str]) -> None:
+    def __init__(self, entries: Iterable[str], unsure: frozenset[str]) -> None:
         listed = [entry.removesuffix("/") for entry in entries]
+        self.unsure = unsure
+        """Of those, the files that only a filter could tell to be changed."""
+        self.are_certain = len(listed) > len(unsure)
+        """Whether something is changed, whatever a filter would say."""
         self._listed = frozenset(listed)
         self._parents = _with_parents(listed)
 

@@ -34,6 +34,6 @@ def _parse_record(raw: Mapping[str, object]) -> BuildRecord:
         image_id=str(raw["image_id"]),
         inputs=str(raw.get("inputs", "")),
         revision=str(raw.get("revision", "")),
-        dirty=bool(raw.get("dirty")),
+        dirty=None if raw.get("dirty") is None else bool(raw["dirty"]),
         built_at=moment,
     )

@@ -42,7 +42,7 @@ class Build:
     time: BuildTime
     revision: str
     """What was checked out then; empty if nobody wrote it down."""
-    dirty: bool
+    dirty: bool | None
     is_current: bool
     """Whether it made the image that has the service's name now."""
 

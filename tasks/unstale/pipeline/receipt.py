@@ -25,7 +25,7 @@ def statement(
     images: Mapping[str, str],
     inputs: Mapping[str, str],
     head: CommitFact | None,
-    dirty: bool,
+    dirty: bool | None,
     environment: str,
     schema: Mapping[str, object] | None,
     counts: Counts | None,

@@ -90,7 +90,7 @@ def test_an_untracked_or_changed_file_is_dirty(root: Path) -> None:
 
 def test_a_folder_that_is_no_repository_has_no_facts(tmp_path: Path) -> None:
     nothing = ask(tmp_path)
-    assert (nothing.head(), nothing.log(), nothing.is_dirty()) == (None, (), False)
+    assert (nothing.head(), nothing.log(), nothing.is_dirty()) == (None, (), None)
 
 
 def test_a_repository_without_commits_has_no_head(root: Path) -> None:
@@ -134,7 +134,7 @@ def subjects(root: Path, *names: str, at: Path | None = None) -> dict[str, str]:
     return {str(path.relative_to(at or root)): fact.subject for path, fact in found.items()}
 
 
-def test_many_paths_get_their_last_commits_from_three_processes(root: Path) -> None:
+def test_many_paths_get_their_last_commits_from_four_processes(root: Path) -> None:
     names = [f"f{number}" for number in range(150)]
     for number, name in enumerate(names):
         (root / name).write_text("x")
@@ -145,7 +145,7 @@ def test_many_paths_get_their_last_commits_from_three_processes(root: Path) -> N
 
     found = GitCli(processes, root).last_commits([root / name for name in names])
 
-    assert len(processes.commands) == 3
+    assert len(processes.commands) == 4
     assert {found[root / n].subject for n in names[:50]} == {"Add up to 49"}
     assert {found[root / n].subject for n in names[50:100]} == {"Add up to 99"}
     assert {found[root / n].subject for n in names[100:]} == {"Add up to 149"}
