@@ -51,6 +51,21 @@ _MANY = re.compile(
     r"|integration/test_parity\.py|integration/schema/test_(readiness|stopped|versions)\.py"
 )
 
+# Measured in the commands that a test starts, too: a quarter of a second of each, and
+# more. What the others reach these and the fast tests reach as well.
+_MEASURED = re.compile(
+    r"integration/test_(pipeline|red_runs|standing|parity|environments|staleness|image_chores)\.py"
+    r"|integration/test_(local|reuse|bad_input|foreign)\.py|integration/schema|suite/(unit|bootstrap)"
+)
+
+
+@pytest.fixture(autouse=True)
+def measured(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spare the commands of most tests on the engine the coverage measurement."""
+    if not _MEASURED.search(request.node.nodeid):
+        for name in ("COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG"):
+            monkeypatch.delenv(name, raising=False)
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark them, two of three where many go the same way, and a row's later cases."""
