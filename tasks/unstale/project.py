@@ -34,6 +34,7 @@ from unstale.errors import (
     Interrupted,
     Mismatch,
     NotReady,
+    TearDownFailed,
     TestsFailed,
     UnknownName,
     UnstaleError,
@@ -98,14 +99,15 @@ class Project:
         environ = dict(os.environ)
         process, files = SystemProcess(), DiskFiles()
         settings = config.load(folder, files, environ)
+        leases = Leases(environ)
         return cls(
             settings=settings,
-            docker=DockerCli(process, environ, settings.deadlines.engine),
+            docker=DockerCli(process, environ, settings.deadlines.engine, leases),
             git=GitCli(process, folder),
             clock=SystemClock(),
             process=process,
             files=files,
-            leases=Leases(environ),
+            leases=leases,
             signals=signals or Signals(),
             environ=environ,
         )
@@ -772,7 +774,9 @@ class Project:
             text = f"{deployment.run} {deployment.target.project}\n"
             self.files.write_atomic(self._record(site.environment.name), text)
 
-        with self.leases.held(run):
+        # As it is now: its context may be gone when the stack is to go.
+        engine = self.docker.endpoint()
+        with self.leases.held(run, engine) as lease:
             try:
                 report = walk(
                     Run(
@@ -798,6 +802,7 @@ class Project:
                         record.unlink()
                     self.leases.forget(run)
                 raise
+            lease.is_left = any(isinstance(e, TearDownFailed) for e in report.errors)
         for error in report.errors:
             error.hide(site.mask)
         return report

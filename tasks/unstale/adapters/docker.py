@@ -36,6 +36,7 @@ from unstale.adapters.docker_words import (
     require_env_files_read,
     translated,
 )
+from unstale.adapters.leases import ENDPOINT, Endpoint, Leases
 from unstale.errors import (
     BuildFailed,
     ConfigError,
@@ -76,7 +77,6 @@ _BUILDKIT = {"DOCKER_BUILDKIT": "1", "COMPOSE_DOCKER_CLI_BUILD": "1"}
 _ARCHIVE_S = 300.0
 _FOREVER_S = 7 * 24 * 3600.0
 _DEFAULT_HOST = "unix:///var/run/docker.sock"
-_INSPECTED = "dev.unstale.owner=inspect"
 # The same on every machine: a compose file may refer to them, and then a comparison
 # would say on one what it does not say on another.
 _BARE = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/home"}
@@ -97,15 +97,49 @@ def _nothing() -> None:
 class DockerCli:
     """The `Docker` that *environ* names (``DOCKER_HOST``, ``DOCKER_CONTEXT``).
 
-    *answer_s* is how long the engine may take for one answer.
+    *answer_s* is how long the engine may take for one answer. Under *leases* is
+    what it makes for a moment.
     """
 
     def __init__(
-        self, process: Process, environ: Mapping[str, str], answer_s: float = _QUICK_S
+        self,
+        process: Process,
+        environ: Mapping[str, str],
+        answer_s: float = _QUICK_S,
+        leases: Leases | None = None,
     ) -> None:
         self._process = process
         self._environ = dict(environ)
         self._answer_s = answer_s
+        self._leases = leases or Leases(environ)
+
+    # Which engine is it?
+
+    def endpoint(self) -> Endpoint:
+        """The variables by which this engine is reached, whatever becomes of its context.
+
+        Raises:
+            EngineUnavailable: there is no such context.
+
+        """
+        own = {name: self._environ[name] for name in ENDPOINT if self._environ.get(name)}
+        for name in {"DOCKER_CERT_PATH", "DOCKER_CONFIG"} & own.keys():
+            own[name] = str(Path(own[name]).absolute())
+        if "DOCKER_HOST" in own:
+            own.pop("DOCKER_CONTEXT", None)
+            return own
+        host = self._host()
+        if host.startswith("tcp:"):  # with keys, which the context has
+            context = _configured_context(self._environ)
+            return {"DOCKER_CONTEXT": own.get("DOCKER_CONTEXT") or context, **own}
+        return {"DOCKER_HOST": host}
+
+    def at(self, endpoint: Endpoint) -> DockerCli:
+        """The engine at *endpoint*."""
+        kept = {k: v for k, v in self._environ.items() if k not in ENDPOINT}
+        if config := self._environ.get("DOCKER_CONFIG"):
+            kept["DOCKER_CONFIG"] = config
+        return DockerCli(self._process, {**kept, **endpoint}, self._answer_s, self._leases)
 
     # Is there an engine?
 
@@ -548,10 +582,16 @@ class DockerCli:
 
     def files_in_image(self, image: str, path: PurePosixPath) -> Iterator[ArchiveMember]:
         """The files at or under *path* in *image*, without running it."""
+        with self._leases.ours(self.endpoint) as labels:
+            yield from self._files_in_image(image, path, labels)
+
+    def _files_in_image(
+        self, image: str, path: PurePosixPath, labels: Mapping[str, str]
+    ) -> Iterator[ArchiveMember]:
         # The name is known before the container is: a signal can't leak it.
         name = f"unstale-inspect-{os.urandom(16).hex()}"
         # The command, which an image need not have, is never run.
-        options = ("--pull", "never", "--network", "none", "--name", name, "--label", _INSPECTED)
+        options = ("--pull", "never", "--network", "none", "--name", name, *_label_flags(labels))
         try:
             result = self._docker("create", *options, image, "-")
             raise_unless_done(result, f"The files of {image} can't be read.")
@@ -691,6 +731,10 @@ def _pass_on(flag: str, pairs: Iterable[tuple[str, str]]) -> tuple[list[str], di
         else:
             words += [flag, f"{key}={value}"]
     return words, env
+
+
+def _label_flags(labels: Mapping[str, str]) -> list[str]:
+    return [word for key, value in labels.items() for word in ("--label", f"{key}={value}")]
 
 
 def _label_filters(labels: Mapping[str, str]) -> list[str]:
