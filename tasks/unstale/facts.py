@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 
 __all__ = [
@@ -16,7 +17,27 @@ __all__ = [
     "ImageFact",
     "MountFact",
     "Placement",
+    "moment",
 ]
+
+
+def moment(text: str) -> datetime:
+    """The moment that *text* names, as RFC 3339 writes it; with its zone.
+
+    Nanoseconds, which datetime does not have, are cut to microseconds.
+
+    Raises:
+        ValueError: it names none, says no zone, or is outside of the years 1 to 9999 in UTC.
+
+    """
+    found = datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", text))
+    if found.tzinfo is None:
+        raise ValueError("a time without a zone")
+    try:
+        found.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("a time that UTC has no year for") from None
+    return found
 
 
 @dataclass(frozen=True, slots=True)

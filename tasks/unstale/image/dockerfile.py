@@ -429,12 +429,14 @@ def _check_health(one: Instruction) -> None:
 
 
 def _is_count(text: str) -> bool:
-    return re.fullmatch(r"[-+]?[0-9]+", text) is not None and 0 <= int(text) < 2**31
+    # Python turns no more than 4,300 digits into a number.
+    found = re.fullmatch(r"([-+]?)0*([0-9]{1,10})", text)
+    return found is not None and 0 <= int(found[1] + found[2]) < 2**31
 
 
 # Go's "\u00b5s" can't be reached: beyond ASCII a flag's value is garbled.
 _UNITS = {"ns": 1, "us": 10**3, "ms": 10**6, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
-_AMOUNT = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)(ns|us|ms|s|m|h)")
+_AMOUNT = re.compile(r"([0-9]+(?:\.[0-9]*)?|\.[0-9]+)(ns|us|ms|s|m|h)")
 
 
 def _is_interval(text: str) -> bool:

@@ -76,11 +76,14 @@ def compile_search(source: str) -> re.Pattern[str]:
 
     """
     reader = _Reader(source)
-    text = reader.alternatives()
-    if reader.at < len(source):
-        raise BadRegexp("a parenthesis is never opened")
-    # ASCII: Go's \b knows no other letters.
-    return re.compile(text, re.ASCII)
+    try:
+        text = reader.alternatives()
+        if reader.at < len(source):
+            raise BadRegexp("a parenthesis is never opened")
+        # ASCII: Go's \b knows no other letters.
+        return re.compile(text, re.ASCII)
+    except RecursionError:  # Go gives up at a depth of 1000
+        raise BadRegexp("its parentheses are nested too deeply") from None
 
 
 @dataclass(slots=True)
@@ -127,8 +130,8 @@ class _Reader:
         if not found:
             return None
         self.at = found.end()
-        least = int(found[1])
-        most = least if found[2] is None else int(found[3]) if found[3] else None
+        least = _count(found[1])
+        most = least if found[2] is None else _count(found[3]) if found[3] else None
         if max(least, most or 0) > _MOST_REPEATS or (most is not None and most < least):
             raise BadRegexp("a repetition's count is out of range")
         return least, most
@@ -241,6 +244,11 @@ class _Reader:
         taken = self.source.startswith(char, self.at)
         self.at += taken
         return taken
+
+
+def _count(digits: str) -> int:
+    # Python turns no more than 4,300 digits into a number.
+    return int(digits) if len(digits) < 5 else _MOST_REPEATS + 1
 
 
 def _scalar(rune: int) -> int:

@@ -63,7 +63,8 @@ def _read(line: str) -> _Layer:
         shells = [shell.start() for shell in _SHELL.finditer(found["values"])]
         end = shells[-1] if shells else len(found["values"])
         values, tail = found["values"][:end], found["values"][end:]
-        return _Layer(found["head"], values, tail, int(found["count"]))
+        # Of a number that long Python makes none; it is no count of names either.
+        return _Layer(found["head"], values, tail, int(found["count"][:9]))
     if found := _SET.fullmatch(line):
         return _Layer(found["head"], found["values"])
     return _Layer(line)

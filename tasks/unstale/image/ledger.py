@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from datetime import datetime
 
-from unstale.facts import BuildRecord
+from unstale.facts import BuildRecord, moment
 from unstale.jsontext import read_json
 
 __all__ = ["parse_records"]
@@ -26,14 +25,11 @@ def parse_records(text: str) -> tuple[BuildRecord, ...]:
 
 
 def _parse_record(raw: Mapping[str, object]) -> BuildRecord:
-    moment = datetime.fromisoformat(str(raw["built_at"]))
-    if moment.tzinfo is None:
-        raise ValueError("a time without a zone")
     return BuildRecord(
         service=str(raw["service"]),
         image_id=str(raw["image_id"]),
         inputs=str(raw.get("inputs", "")),
         revision=str(raw.get("revision", "")),
         dirty=None if raw.get("dirty") is None else bool(raw["dirty"]),
-        built_at=moment,
+        built_at=moment(str(raw["built_at"])),
     )

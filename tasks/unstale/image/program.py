@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import itertools
 import posixpath
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -37,6 +38,8 @@ from unstale.image.shell import as_go_reads, expand, expand_body, expand_words
 
 __all__ = ["absent", "familiar", "resolve"]
 
+# A stage by its number: Go's digits, and no more of them than Python makes a number of.
+_INDEX = re.compile("[0-9]{1,9}")
 _URL = ("http://", "https://", "ftp://", "git://", "git@", "ssh://", "github.com/")
 
 
@@ -149,7 +152,7 @@ class _Interpreter:
         for number in reversed(range(len(stages))):
             if stages[number].name and stages[number].name == name.lower():
                 return number
-        if before is None and name.isdecimal() and int(name) < len(stages):
+        if before is None and _INDEX.fullmatch(name) and int(name) < len(stages):
             return int(name)
         return None
 

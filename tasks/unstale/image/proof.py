@@ -44,7 +44,7 @@ class Proofs:
                 compared=int(document["compared"]),
                 rewritten=tuple(map(str, document["rewritten"])),
             )
-        except (UsageError, ValueError, KeyError, TypeError):
+        except (UsageError, ValueError, KeyError, TypeError, OverflowError):
             return None
         return found if (found.image_id, found.inputs) == (image_id, inputs) else None
 

@@ -166,7 +166,7 @@ class StatCache:
         head = len(_MAGIC) + 4
         body = memoryview(content)[head:]
         if content[:head] == _MAGIC + zlib.crc32(body).to_bytes(4, "big"):
-            cache._saved = unpack(body)
+            cache._saved = _saved(body)
         return cache
 
     def rescan(self) -> None:
@@ -298,6 +298,22 @@ class _Clock:
         device, _, _, mtime_ns, ctime_ns, _ = found
         margin_ns = self._tick_ns if device == self._device else _SKEW_NS
         return max(mtime_ns, ctime_ns) < self._at_ns - margin_ns
+
+
+def _saved(body: memoryview) -> dict[str, _Saved]:
+    """What `StatCache.save` packed; nothing where it is of another form."""
+    try:
+        found = unpack(body)
+    except (ValueError, EOFError, TypeError):
+        return {}
+    is_ours = isinstance(found, dict) and all(map(_is_folder, found.items()))
+    return found if is_ours else {}
+
+
+def _is_folder(pair: tuple[object, object]) -> bool:
+    folder, saved = pair
+    is_whole = isinstance(saved, tuple) and [*map(type, saved)] == [bytes, bytes, dict]
+    return isinstance(folder, str) and is_whole
 
 
 def _shares(sizes: Mapping[str, int]) -> tuple[list[str], list[str]]:

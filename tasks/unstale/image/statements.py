@@ -88,6 +88,7 @@ class Statement:
 
 # Lines
 
+_NO_BYTES = re.compile("[\ud800-\udc7f\udd00-\udfff]")
 _LONGEST = 65_535  # bytes of a line, its line feed not counted; one more is an error
 
 
@@ -95,7 +96,9 @@ class Lines:
     """The lines of a text, line ends kept, each read once; it knows the number of the last."""
 
     def __init__(self, text: str, start: int = 0) -> None:
-        self.all: list[str] = re.findall(r"[^\n]*\n|[^\n]+", text.removeprefix("\ufeff"))
+        # What stands for a byte stays; no text that the builder gets holds any other one.
+        text = _NO_BYTES.sub("\ufffd", text.removeprefix("\ufeff"))
+        self.all: list[str] = re.findall(r"[^\n]*\n|[^\n]+", text)
         self.number = start
         self._rest = iter(self.all)
         for number, line in enumerate(self.all, start + 1):
