@@ -73,6 +73,15 @@ class CommandResult:
 class Process(Protocol):
     """Runs commands, each in a session of its own."""
 
+    def announce(self, argv: Sequence[str], *, changes: bool) -> None:
+        """Tell that a command is about to be run, by whatever means.
+
+        Raises:
+            NotDone: it changes something, and this is a dry run.
+
+        """
+        ...
+
     def run(self, command: Command, on_line: Line | None = None) -> CommandResult:
         """Run *command* to its end; each line of both outputs goes to *on_line*.
 
@@ -264,6 +273,8 @@ class RunOptions:
     user: str | None = None
     entrypoint: str = ""
     """In place of the image's, if there is one; for a new container alone."""
+    tail_bytes: int = 0
+    """As of a `Command`."""
 
 
 class Docker(Protocol):

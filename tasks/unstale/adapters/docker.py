@@ -13,9 +13,10 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import deque
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from unstale.adapters.docker_words import (
     ABSENT,
@@ -34,8 +35,10 @@ from unstale.adapters.docker_words import (
     raise_if_no_compose,
     raise_unless_done,
     require_env_files_read,
+    readable,
     translated,
 )
+    unreadable,
 from unstale.adapters.leases import ENDPOINT, Endpoint, Leases
 from unstale.errors import (
     BuildFailed,
@@ -69,14 +72,15 @@ if TYPE_CHECKING:
 __all__ = ["DockerCli"]
 
 _QUICK_S = 20.0
-_REMOVE_S = 60.0
-_CONFIG_S = 30.0
+_REMOVALS = 3.0  # as long as so many answers: the engine stops what it removes
 _PULL_S = 900.0
 # The digest is that of BuildKit: the classic builder reads other things.
 _BUILDKIT = {"DOCKER_BUILDKIT": "1", "COMPOSE_DOCKER_CLI_BUILD": "1"}
 _ARCHIVE_S = 300.0
 _FOREVER_S = 7 * 24 * 3600.0
 _DEFAULT_HOST = "unix:///var/run/docker.sock"
+# Of what is shown as it comes, and then read for the reason it ended.
+_TAIL_BYTES = 1 << 20
 # The same on every machine: a compose file may refer to them, and then a comparison
 # would say on one what it does not say on another.
 _BARE = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/home"}
@@ -161,11 +165,11 @@ class DockerCli:
             result = self._run_beside(argv, self._answer_s, meanwhile)
         except TimedOut as error:
             raise engine_gone(error.what) from error
-        answer = _json(result.stdout) if result.returncode == 0 else [None, None, None]
-        version, errors, plugins = answer
+        answer = _json(result.stdout, list) if result.returncode == 0 else []
+        version, errors, plugins = (*answer, None, None, None)[:3]
         if not version or errors:
-            raise engine_gone("\n".join(errors or ()) or result.stderr)
-        needed = [p for p in plugins or () if p["Name"] in NEEDED]
+            raise engine_gone("\n".join(map(str, errors or ())) or result.stderr)
+        needed = [p for p in _tables(plugins or []) if p.get("Name") in NEEDED]
         check_plugins({p["Name"]: str(p.get("Version", "")) for p in needed})
         if known is not None:
             self._note(known, (str(p.get("Path")) for p in needed))
@@ -217,7 +221,7 @@ class DockerCli:
                 cause=last_words(result.stderr),
                 hint="docker context use default",
             )
-        return str(_json(result.stdout))
+        return str(_json(result.stdout, str))
 
     # Compose
 
@@ -234,10 +238,10 @@ class DockerCli:
         # also runs alone.
         for plugin in (p for p in self._noted(known) if Path(p).name == "docker-compose"):
             argv = (plugin, *argv[2:])
-        result = self._run_beside(argv, _CONFIG_S, meanwhile)
+        result = self._run_beside(argv, self._answer_s, meanwhile)
         if result.returncode != 0:
             raise self._refused(target, result.stderr, self._environ)
-        return cast("Mapping[str, object]", _json(result.stdout))
+        return _model(result.stdout)
 
     def resolved(
         self, target: ComposeTarget, *, raw: bool = False, inherited: Sequence[str] = ()
@@ -247,7 +251,7 @@ class DockerCli:
         environ = self._bare(inherited)
         result = self._config(target, environ, raw=raw)
         if result.returncode == 0:
-            model = _json(result.stdout)
+            model = _model(result.stdout)
             if not raw:
                 require_env_files_read(model)
             return ResolvedModel(model, compose_warnings(result.stderr))
@@ -283,10 +287,10 @@ class DockerCli:
         environ = self._bare()
         stdin = json.dumps(model).encode()
         with _docker_is_there():
-            command = Command(argv, _CONFIG_S, env=environ, inherits=False, stdin=stdin)
+            command = Command(argv, self._answer_s, env=environ, inherits=False, stdin=stdin)
             result = self._process.run(command)
         if result.returncode == 0:
-            return cast("Mapping[str, object]", _json(result.stdout))
+            return _model(result.stdout)
         raise_if_no_compose(result.stderr)
         # For `hazards`, which takes the number of a line from it and a name.
         raise ConfigError("docker compose refuses a file.", cause=compose_words(result.stderr))
@@ -309,7 +313,7 @@ class DockerCli:
         if not good or not all(is_inconsistent(result.stderr) for result in bad):
             return None
         return ResolvedModel(
-            _merged_models([_json(result.stdout) for result in good]),
+            _merged_models([_model(result.stdout) for result in good]),
             compose_warnings("\n".join(result.stderr for result in good)),
             tuple(name for name, result in asked.items() if result.returncode != 0),
         )
@@ -325,7 +329,7 @@ class DockerCli:
         flags = (*flags, *(("--no-interpolate",) if raw else ()), *form)
         argv = (self._command(), *_compose(target, "config", *flags)[1:])
         with _docker_is_there():
-            command = Command(argv, _CONFIG_S, env=environ, inherits=False)
+            command = Command(argv, self._answer_s, env=environ, inherits=False)
             return self._process.run(command)
 
     def _refused(
@@ -336,7 +340,7 @@ class DockerCli:
 
         # Compose does not say which env file of a service it can't read.
         raw = self._config(target, environ, raw=True)
-        services = _json(raw.stdout).get("services") or {} if raw.returncode == 0 else {}
+        services = _model(raw.stdout).get("services") or {} if raw.returncode == 0 else {}
         own = [e for s in services.values() for e in (s or {}).get("env_file") or ()]
         paths = (*target.files, *target.env_files, *(Path(str(e["path"])) for e in own))
         fault = refused_as(words)
@@ -357,7 +361,7 @@ class DockerCli:
         """
         # Over stdin, since it holds every secret of the stack.
         argv = ("docker", "compose", "--file", "-", "--profile", "*", "config", "--hash", "*")
-        result = self._run(argv, _CONFIG_S, stdin=json.dumps(model).encode())
+        result = self._run(argv, self._answer_s, stdin=json.dumps(model).encode())
         if result.returncode != 0:
             raise ConfigError(
                 "docker compose refuses the model that it printed itself.",
@@ -376,9 +380,14 @@ class DockerCli:
         argv = _compose(
             target, "build", *flags, *arguments, *services, options=("--progress", "plain")
         )
-        lines: list[str] = []
+        lines: deque[str] = deque(maxlen=200)
         result = self._run(
-            argv, options.deadline_s, _both(lines.append, on_line), env={**env, **_BUILDKIT}
+            argv,
+            options.deadline_s,
+            _both(lines.append, on_line),
+            env={**env, **_BUILDKIT},
+            changes=True,
+            tail_bytes=_TAIL_BYTES,
         )
         if result.returncode != 0:
             self._raise_if_gone(result.stderr)
@@ -395,7 +404,7 @@ class DockerCli:
         argv = _compose(
             target, "up", "--detach", "--no-deps", "--no-build", "--quiet-pull", *services
         )
-        result = self._run(argv, deadline_s, on_line)
+        result = self._run(argv, deadline_s, on_line, changes=True, tail_bytes=_TAIL_BYTES)
         if result.returncode != 0:
             self._raise_if_gone(result.stderr)
             raise NotReady(
@@ -435,7 +444,7 @@ class DockerCli:
     def follow_logs(self, target: ComposeTarget, services: Sequence[str], on_line: Line) -> None:
         """Print the services' logs until they end or a signal comes."""
         argv = _compose(target, "logs", "--follow", "--tail", "100", *services)
-        result = self._run(argv, _FOREVER_S, on_line)
+        result = self._run(argv, _FOREVER_S, on_line, tail_bytes=_TAIL_BYTES)
         if result.returncode != 0:
             self._raise_if_gone(result.stderr)
             raise Unavailable("The logs can't be read.", cause=compose_words(result.stderr))
@@ -447,7 +456,15 @@ class DockerCli:
         on_line: Line,
         env: Mapping[str, str],
     ) -> CommandResult:
-        result = self._run(argv, options.deadline_s, on_line, env=env, stdin=options.stdin)
+        result = self._run(
+            argv,
+            options.deadline_s,
+            on_line,
+            env=env,
+            stdin=options.stdin,
+            changes=True,
+            tail_bytes=options.tail_bytes,
+        )
         if result.returncode != 0:
             self._raise_if_gone(result.stderr)
         return result
@@ -470,29 +487,32 @@ class DockerCli:
         if answers is not None:
             return {name: image_fact(raw) for name, raw in answers.items()}
         found = self._inspect("image", wanted)
-        if len(found) == len(wanted):
-            return dict(zip(wanted, map(image_fact, found), strict=True))
-        # One is missing, and the answer does not say which name an image answers to.
-        singly = ((name, self._inspect("image", [name])) for name in wanted)
-        return {name: image_fact(one[0]) for name, one in singly if one}
+        with readable():
+            if len(found) == len(wanted):
+                return dict(zip(wanted, map(image_fact, found), strict=True))
+            # One is missing, and the answer does not say which name an image answers to.
+            singly = ((name, self._inspect("image", [name])) for name in wanted)
+            return {name: image_fact(one[0]) for name, one in singly if one}
 
     def images(self, labels: Mapping[str, str]) -> tuple[ImageFact, ...]:
         """Local images that carry all *labels*, dangling ones included."""
         from unstale.adapters.docker_facts import image_fact
 
         ids = self._ids(("image", "ls", "--no-trunc", "--quiet"), labels)
-        facts = map(image_fact, self._inspect("image", tuple(dict.fromkeys(ids))))
-        return tuple(sorted(facts, key=lambda fact: fact.id))
+        with readable():
+            facts = map(image_fact, self._inspect("image", tuple(dict.fromkeys(ids))))
+            return tuple(sorted(facts, key=lambda fact: fact.id))
 
     def tag(self, image: str, name: str) -> None:
         """Give the image with the id *image* the name *name*, which another one loses."""
-        result = self._docker("image", "tag", image, name)
+        result = self._docker("image", "tag", image, name, changes=True)
         raise_unless_done(result, f"{image} can't be called {name}.")
 
     def pull(self, reference: str, platform: str = "") -> bool:
         """Fetch an image from its registry; False if it can't be had."""
         flags = ("--platform", platform) if platform else ()
-        result = self._run(("docker", "pull", "--quiet", *flags, reference), _PULL_S)
+        argv = ("docker", "pull", "--quiet", *flags, reference)
+        result = self._run(argv, _PULL_S, changes=True, tail_bytes=_TAIL_BYTES)
         if result.returncode != 0:
             self._raise_if_gone(result.stderr)
         return result.returncode == 0
@@ -507,13 +527,14 @@ class DockerCli:
         """How each layer of *image* was made, newest first."""
         result = self._docker("history", "--no-trunc", "--format", "{{json .CreatedBy}}", image)
         raise_unless_done(result, f"The history of {image} can't be read.")
-        return tuple(str(_json(line)) for line in result.stdout.splitlines())
+        return tuple(str(_json(line, str)) for line in result.stdout.splitlines())
 
     def remove_images(self, references: Sequence[str]) -> None:
         """Remove images; those in use stay."""
-        with translated(ignore=(ABSENT, IN_USE)):
-            if references:
-                self._client(_REMOVE_S).image.remove(list(references))
+        if references:
+            self._announce_removal("image", references)
+            with translated(ignore=(ABSENT, IN_USE)):
+                self._client().image.remove(list(references))
 
     # Containers, networks, volumes
 
@@ -534,24 +555,30 @@ class DockerCli:
 
     def remove_containers(self, ids: Sequence[str]) -> None:
         """Kill and remove containers and their anonymous volumes."""
-        with translated(ignore=(ABSENT,)):
-            self._client(_REMOVE_S).container.remove(list(ids), force=True, volumes=True)
+        if ids:
+            self._announce_removal("container", ("--force", "--volumes", *ids))
+            with translated(ignore=(ABSENT,)):
+                self._client().container.remove(list(ids), force=True, volumes=True)
 
     def remove_networks(self, names: Sequence[str]) -> None:
         """Remove networks."""
-        with translated(ignore=(ABSENT,)):
-            self._client(_REMOVE_S).network.remove(list(names))
+        if names:
+            self._announce_removal("network", names)
+            with translated(ignore=(ABSENT,)):
+                self._client().network.remove(list(names))
 
     def remove_volumes(self, names: Sequence[str]) -> None:
         """Remove volumes."""
-        with translated(ignore=(ABSENT,)):
-            self._client(_REMOVE_S).volume.remove(list(names))
+        if names:
+            self._announce_removal("volume", names)
+            with translated(ignore=(ABSENT,)):
+                self._client().volume.remove(list(names))
 
     def logs(self, container: str, tail: int) -> tuple[str, ...]:
         """The last *tail* lines of a container, both streams; none if it is gone."""
         lines: list[str] = []
         argv = ("docker", "logs", "--tail", str(tail), container)
-        result = self._run(argv, self._answer_s, lines.append)
+        result = self._run(argv, self._answer_s, lines.append, tail_bytes=_TAIL_BYTES)
         if result.returncode == 0:
             return tuple(lines)
         if not ABSENT.search(result.stderr):
@@ -560,7 +587,8 @@ class DockerCli:
 
     def _labelled(self, kind: str, labels: Mapping[str, str]) -> dict[str, Mapping[str, str]]:
         names = self._ids((kind, "ls", "--quiet"), labels)
-        return {raw["Name"]: raw.get("Labels") or {} for raw in self._inspect(kind, names)}
+        with readable():
+            return {raw["Name"]: raw.get("Labels") or {} for raw in self._inspect(kind, names)}
 
     def _ids(self, argv: Sequence[str], labels: Mapping[str, str]) -> list[str]:
         filters = [w for label in _label_filters(labels) for w in ("--filter", f"label={label}")]
@@ -576,7 +604,7 @@ class DockerCli:
         wrong = [line for line in result.stderr.splitlines() if not ABSENT.search(line)]
         if result.returncode != 0 and any(wrong):
             raise_unless_done(result, f"`docker inspect --type {kind}` failed.")
-        return cast("list[dict[str, Any]]", _json(result.stdout or "[]"))
+        return _tables(_json(result.stdout or "[]", list))
 
     # Files
 
@@ -593,7 +621,7 @@ class DockerCli:
         # The command, which an image need not have, is never run.
         options = ("--pull", "never", "--network", "none", "--name", name, *_label_flags(labels))
         try:
-            result = self._docker("create", *options, image, "-")
+            result = self._docker("create", *options, image, "-", changes=True)
             raise_unless_done(result, f"The files of {image} can't be read.")
             yield from self.files_in_container(name, path)
         finally:
@@ -609,7 +637,11 @@ class DockerCli:
 
     # Commands
 
-    def _client(self, deadline_s: float = _QUICK_S) -> DockerClient:
+    def _announce_removal(self, kind: str, words: Sequence[str]) -> None:
+        """What python-on-whales is about to run, which the gateway does not see."""
+        self._process.announce(("docker", kind, "rm", *words), changes=True)
+
+    def _client(self) -> DockerClient:
         """python-on-whales with our deadline and session in front of docker."""
         from python_on_whales import DockerClient
 
@@ -623,8 +655,12 @@ class DockerCli:
             client_call=[sys.executable, "-I", "-S", launcher, f"{deadline_s:g}", "docker"],
         )
 
-    def _docker(self, *arguments: str) -> CommandResult:
-        return self._run(("docker", *arguments), self._answer_s)
+    def _docker(self, *arguments: str, changes: bool = False) -> CommandResult:
+        """Ask a short question; an engine that hangs is as good as gone."""
+        try:
+            return self._run(("docker", *arguments), self._answer_s, changes=changes)
+        except TimedOut as error:
+            raise engine_gone(error.what) from error
 
     def _run(
         self,
@@ -636,11 +672,17 @@ class DockerCli:
         stdin: bytes = b"",
     ) -> CommandResult:
         command = Command(
-            tuple(argv), deadline_s, env={**self._environ, **(env or {})}, stdin=stdin
+            tuple(argv),
+            deadline_s,
+            env={**self._environ, **(env or {})},
+            stdin=stdin,
+            changes=changes,
+            tail_bytes=tail_bytes,
         )
         with _docker_is_there():
             return self._process.run(command, on_line)
 
+        deadline_s = _REMOVALS * self._answer_s
     def _run_beside(
         self, argv: Sequence[str], deadline_s: float, meanwhile: Meanwhile
     ) -> CommandResult:
@@ -658,6 +700,8 @@ class DockerCli:
         The words alone prove nothing: a program in a container may print them.
         """
         if GONE.search(stderr) and self._docker("version").returncode != 0:
+        changes: bool = False,
+        tail_bytes: int = 0,
             raise engine_gone(stderr)
 
 
@@ -741,15 +785,32 @@ def _label_filters(labels: Mapping[str, str]) -> list[str]:
     return [f"{key}={value}" if value else key for key, value in labels.items()]
 
 
-def _json(text: str) -> Any:  # noqa: ANN401 (JSON is of any shape)
+def _json(text: str, shape: type = object) -> Any:  # noqa: ANN401 (JSON is of any shape)
     try:
-        return json.loads(text)
+        found = json.loads(text)
     except ValueError as error:
-        raise Unavailable(
-            "Docker's answer can't be read.",
-            cause=f"It is not JSON: {error}.",
-            hint="docker version",
-        ) from error
+        raise unreadable(f"It is not JSON: {error}.") from None
+    if not isinstance(found, shape):
+        raise unreadable("It is of another form than docker's.")
+    return found
+
+
+def _tables(found: Any) -> list[dict[str, Any]]:  # noqa: ANN401 (likewise)
+    if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):
+        raise unreadable("It is of another form than docker's.")
+    return found
+
+
+def _model(text: str) -> dict[str, Any]:
+    """A compose model, as far as the rest relies on its form."""
+    found: dict[str, Any] = _json(text, dict)
+    for section in ("services", "networks", "volumes"):
+        table = found.get(section) or {}
+        if not isinstance(table, dict) or not all(
+            one is None or isinstance(one, dict) for one in table.values()
+        ):
+            raise unreadable(f"Its {section} are of another form than compose's.")
+    return found
 
 
 # What the engine is and says

@@ -28,8 +28,10 @@ __all__ = [
     "raise_gone",
     "raise_if_no_compose",
     "raise_unless_done",
+    "readable",
     "require_env_files_read",
     "translated",
+    "unreadable",
 ]
 
 # Compose: the release that knows the override's !reset and !override tags.
@@ -198,6 +200,24 @@ def require_env_files_read(model: Mapping[str, Any]) -> None:
             cause="Release 2.24.7 is known to leave them out of `docker compose config`.",
             hint=f"install a newer docker-compose-plugin, {WITHOUT_DOCKER}",
         )
+
+
+def unreadable(why: str) -> EngineUnavailable:
+    """The error for an answer that is not docker's."""
+    return EngineUnavailable(
+        "Docker's answer can't be read.",
+        cause=f"{why} What is called docker here may be another program.",
+        hint="docker version",
+    )
+
+
+@contextlib.contextmanager
+def readable() -> Iterator[None]:
+    """Turn what reading an answer of another form raises into `EngineUnavailable`."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        raise unreadable(f"It lacks what docker always says ({type(error).__name__}).") from error
 
 
 @contextlib.contextmanager

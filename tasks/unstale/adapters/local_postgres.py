@@ -299,7 +299,9 @@ class LocalPostgres:
             CouldNotTell: that Python gave no answer.
 
         """
-        command = Command((python, "-"), _ASK_S, cwd=cwd, env=env, stdin=_QUESTION.encode())
+        command = Command(
+            (python, "-"), _ASK_S, cwd=cwd, env=env, stdin=_QUESTION.encode(), changes=True
+        )
         result = self._process.run(command)
         lines = [x for x in result.stdout.splitlines() if x.startswith(_SENTINEL)]
         if not lines:
@@ -427,7 +429,7 @@ class LocalPostgres:
             "--no-sync",
         )
         result = self._process.run(
-            Command((*_as(account), *argv), _INITDB_S, cwd=folder, unset=_FOREIGN)
+            Command((*_as(account), *argv), _INITDB_S, cwd=folder, unset=_FOREIGN, changes=True)
         )
         password.unlink()
         if result.returncode != 0:
@@ -475,7 +477,7 @@ class LocalPostgres:
             *(*_as(account), str(cluster.programs.folder / "postgres"), "-D", str(data)),
             *(word for name, value in settings.items() for word in ("-c", f"{name}={value}")),
         )
-        command = Command(argv, _LONGEST_S, cwd=folder, unset=_FOREIGN)
+        command = Command(argv, _LONGEST_S, cwd=folder, unset=_FOREIGN, changes=True)
         with self._process.started(command):
             try:
                 self._wait_until_ready(data, ended, cluster.log)
@@ -509,7 +511,9 @@ class LocalPostgres:
                 *("--maintenance-db", "postgres", "--", name),
             )
             env = {"PGPASSWORD": cluster.password}
-            result = self._process.run(Command(argv, _START_S, env=env, unset=_FOREIGN))
+            result = self._process.run(
+                Command(argv, _START_S, env=env, unset=_FOREIGN, changes=True)
+            )
             if result.returncode != 0:
                 raise Unavailable(
                     f"The database {name!r} could not be created.", cause=result.stderr.strip()

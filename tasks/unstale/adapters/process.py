@@ -14,7 +14,6 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import IO, Self
@@ -55,21 +54,20 @@ class SystemProcess:
     Output is read in the caller's thread: whatever ``on_line`` or a signal
     handler raises leaves `run` at once, after the group was ended. *echo* is told
     each command, masked, before it is run. *dry*: what would change something is
-    told instead, and not run. *scale* multiplies each deadline.
+    not run.
     """
 
-    def __init__(self, *, dry: bool = False, echo: Line | None = None, scale: float = 1.0) -> None:
+    def __init__(self, *, dry: bool = False, echo: Line | None = None) -> None:
         self.is_dry = dry
         self.hide: Callable[[str], str] = lambda text: text
         """Hides secrets in what is told of commands."""
         self.noted: Line = lambda _: None
         """Is told each command and how it ended, for the log of a step."""
         self._echo = echo
-        self._scale = scale
 
     def run(self, command: Command, on_line: Line | None = None) -> CommandResult:
         """Run *command* to its end."""
-        command = self._announced(command)
+        self._announce(command)
         if command.interactive:
             return _lend_terminal(command)
         with _Child(command) as child:
@@ -81,12 +79,13 @@ class SystemProcess:
 
         What it writes waits in its pipes, so no thread is needed.
         """
-        with _Child(self._announced(command)) as child:
+        self._announce(command)
+        with _Child(command) as child:
             yield lambda: self._result(child, None)
 
     def stream(self, command: Command) -> Iterator[bytes]:
         """Yield the command's standard output in chunks."""
-        command = self._announced(command)
+        self._announce(command)
         tail = b""
         with _Child(command) as child:
             for source, chunk in child.chunks():
@@ -117,9 +116,8 @@ class SystemProcess:
         if self._echo is not None:
             self._echo(words)
 
-    def _announced(self, command: Command) -> Command:
+    def _announce(self, command: Command) -> None:
         self.announce(command.argv, changes=command.changes)
-        return replace(command, deadline_s=command.deadline_s * self._scale)
 
     def _result(self, child: _Child, on_line: Line | None) -> CommandResult:
         tail = child.command.tail_bytes

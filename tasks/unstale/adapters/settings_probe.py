@@ -182,7 +182,9 @@ def probe_settings(
     can't be asked is a note.
     """
     argv = (*python, "-c", _QUESTION, target, _HELD_BACK, _SENTINEL)
-    command = Command(argv, deadline_s, cwd=root, env=_environment(root), inherits=False)
+    command = Command(
+        argv, deadline_s, cwd=root, env=_environment(root), inherits=False, changes=True
+    )
     try:
         result = process.run(command)
     except TimedOut:

@@ -253,6 +253,7 @@ def _one_off(
             cwd=site.settings.root,
             env={**dict(site.values), **published(steps.containers(ports, deployment))},
             stdin=_probe(),
+            changes=True,
         )
         return ports.process.run(command, shown)
     service = site.settings.schema.service or site.runner
