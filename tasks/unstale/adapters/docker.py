@@ -12,8 +12,8 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,11 +34,11 @@ from unstale.adapters.docker_words import (
     meaningful,
     raise_if_no_compose,
     raise_unless_done,
-    require_env_files_read,
     readable,
+    require_env_files_read,
     translated,
-)
     unreadable,
+)
 from unstale.adapters.leases import ENDPOINT, Endpoint, Leases
 from unstale.errors import (
     BuildFailed,
@@ -78,9 +78,9 @@ _PULL_S = 900.0
 _BUILDKIT = {"DOCKER_BUILDKIT": "1", "COMPOSE_DOCKER_CLI_BUILD": "1"}
 _ARCHIVE_S = 300.0
 _FOREVER_S = 7 * 24 * 3600.0
-_DEFAULT_HOST = "unix:///var/run/docker.sock"
 # Of what is shown as it comes, and then read for the reason it ended.
 _TAIL_BYTES = 1 << 20
+_DEFAULT_HOST = "unix:///var/run/docker.sock"
 # The same on every machine: a compose file may refer to them, and then a comparison
 # would say on one what it does not say on another.
 _BARE = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/home"}
@@ -649,6 +649,7 @@ class DockerCli:
         os.environ.pop("PYTHON_ON_WHALES_DEBUG", None)
         host = self._environ.get("DOCKER_HOST")
         launcher = str(Path(__file__).with_name("launcher.py"))
+        deadline_s = _REMOVALS * self._answer_s
         return DockerClient(
             host=host or None,
             context=None if host else self._environ.get("DOCKER_CONTEXT") or None,
@@ -670,6 +671,8 @@ class DockerCli:
         *,
         env: Mapping[str, str] | None = None,
         stdin: bytes = b"",
+        changes: bool = False,
+        tail_bytes: int = 0,
     ) -> CommandResult:
         command = Command(
             tuple(argv),
@@ -682,7 +685,6 @@ class DockerCli:
         with _docker_is_there():
             return self._process.run(command, on_line)
 
-        deadline_s = _REMOVALS * self._answer_s
     def _run_beside(
         self, argv: Sequence[str], deadline_s: float, meanwhile: Meanwhile
     ) -> CommandResult:
@@ -700,8 +702,6 @@ class DockerCli:
         The words alone prove nothing: a program in a container may print them.
         """
         if GONE.search(stderr) and self._docker("version").returncode != 0:
-        changes: bool = False,
-        tail_bytes: int = 0,
             raise engine_gone(stderr)
 
 
