@@ -103,6 +103,33 @@ def oracle(
 
 
 @task(
+    help={
+        "kills": "of unstale for each of INT, TERM, HUP and KILL; of others 0.3 times as many",
+        "seed": "where the moments come from; its ledger is gone on with",
+        "only": "a victim, a signal or both (KILL/unstale)",
+        "jobs": "kills at once",
+        "report": "print the tables of docs/reliability.md, and do nothing",
+    }
+)
+def faults(
+    _ctx: Context,
+    kills: int = 100,
+    seed: int = 1,
+    only: str = "",
+    jobs: int = 1,
+    report: bool = False,  # noqa: FBT002 - Invoke reads flags from booleans
+) -> None:
+    """Kill runs at random moments, ours and those of others, and count what is left."""
+    place = _ROOT / "tests" / "suite" / "faults" / "campaign.py"
+    command = [sys.executable, str(place), "--folder", str(_ROOT / ".unstale" / "faults")]
+    command += ["--kills", str(kills), "--seed", str(seed), "--jobs", str(jobs)]
+    command += (["--only", only] if only else []) + (["--report"] if report else [])
+    code = subprocess.run(command, cwd=_ROOT, check=False).returncode
+    if code:
+        raise Exit(f"faults ended with {code}", code=code)
+
+
+@task(
     iterable=["only"],
     help={
         "only": "list, verdict, answer or cold; may be repeated",
