@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import sys
+
+if __name__ == "__main__" and not sys.flags.safe_path:
+    # `python -m unstale` looks for modules in the working folder first: a yaml.py of
+    # the checkout that is looked at would be imported.
+    del sys.path[0]
+
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -46,7 +54,11 @@ def _usage() -> Iterator[None]:
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line; nothing of the folder it looks at is run by that."""
+    os.environ.setdefault("UNSTALE_TRUST", "0")
+    # A relative entry would be looked for there.
+    folders = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    os.environ["PATH"] = os.pathsep.join(f for f in folders if f.startswith(os.sep))
     _Unstale(name="unstale", binary="unstale", namespace=ns).run()
 
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, cast
 
 from unstale import config
 from unstale.adapters.clock import SystemClock
-from unstale.adapters.docker import DockerCli
+from unstale.adapters.docker import REMOTES, DockerCli
 from unstale.adapters.files import DiskFiles
 from unstale.adapters.git import GitCli
 from unstale.adapters.leases import Leases
@@ -42,7 +42,7 @@ from unstale.errors import (
 )
 from unstale.mask import Mask, mask_for
 from unstale.ports import Command, CommandResult, ComposeTarget, Line
-from unstale.stack.names import STANDING, image_project, standing_run
+from unstale.stack.names import STANDING, image_project, run_project, standing_run
 
 if TYPE_CHECKING:
     from unstale import compose
@@ -69,6 +69,7 @@ __all__ = ["Project"]
 
 _MARKS = ("tasks.py", "pyproject.toml", ".git")
 
+_NOT_TRUSTED = "that would run code of this checkout; UNSTALE_TRUST=1 allows it"
 
 @dataclass(frozen=True, slots=True)
 class Project:
@@ -99,6 +100,8 @@ class Project:
         environ = dict(os.environ)
         process, files = SystemProcess(), DiskFiles()
         settings = config.load(folder, files, environ)
+        if not config.trusts_code(environ):
+            environ |= dict.fromkeys(REMOTES, "false")
         leases = Leases(environ)
         return cls(
             settings=settings,
@@ -137,7 +140,7 @@ class Project:
             profiles=("*",),
         )
         values: dict[str, str | None] = {}
-        known = self.settings.state_folder / "docker.json" if is_look else None
+        known = self.leases.folder / "docker.json" if is_look else None
 
         def meanwhile() -> None:
             if environment.env_files:
@@ -392,19 +395,36 @@ class Project:
             NotReady: there is none, and none is to be made.
 
         """
-        record = self._record(site.environment.name)
-        if record.exists():
-            run, project = record.read_text().split()
-            return self._deployment(site, run, project)
+        name = site.environment.name
+        if stands := self._stands(name):
+            return self._deployment(site, *stands)
         if not create:
-            raise NotReady(f"No stack of {site.environment.name!r} is up.", hint="inv stack.up")
-        run = standing_run(self.settings.root, site.environment.name)
-        project = f"{site.target.project}-up"
-        self.files.write_atomic(record, f"{run} {project}\n")
+            raise NotReady(f"No stack of {name!r} is up.", hint="inv stack.up")
+        run, project = self._standing_names(name)
+        self.files.write_atomic(self._record(name), f"{run} {project}\n")
         return self._deployment(site, run, project)
 
     def _deployment(self, site: Site, run: str, project: str) -> Deployment:
         from unstale.pipeline import steps
+    def _standing_names(self, environment: str) -> tuple[str, str]:
+        root = self.settings.root
+        return standing_run(root, environment), f"{image_project(root, environment)}-up"
+
+    def _stands(self, environment: str) -> tuple[str, str] | None:
+        """The run and the compose project of the standing stack, if there is a record of one.
+
+        A record that names another checkout's is none: it came with this checkout, and
+        whoever believed it would look into that stack, and take it down.
+        """
+        try:
+            run, project = self._record(environment).read_text().split()
+        except (OSError, ValueError):
+            return None
+        if (run, project) == self._standing_names(environment):
+            return run, project
+        kept = run.isalnum() and self.leases.is_kept(run)
+        return (run, project) if kept and project == run_project(self.settings.root, run) else None
+
 
         proven = {
             s.name: image.id
@@ -435,14 +455,10 @@ class Project:
         site = self.site(env)
         record = self._record(site.environment.name)
         # Without its record (somebody cleaned the checkout) it still has its name.
-        run = (
-            record.read_text().split()[0]
-            if record.exists()
-            else standing_run(self.settings.root, site.environment.name)
-        )
+        run, _ = self._stands(name) or self._standing_names(name)
         with self.signals.held():
-            count = remove(self.docker, self.clock, {override.LABEL_RUN: run})
-            record.unlink(missing_ok=True)
+            count = remove(self.docker, self.clock, self._labels(run))
+            self._record(name).unlink(missing_ok=True)
             self.leases.forget(run)
         return count
 
@@ -450,7 +466,7 @@ class Project:
         """The standing stack's containers; empty if none is up."""
         from unstale.pipeline import steps
 
-        if not self._record(self.settings.environment(env).name).exists():
+        if not self._stands(self.settings.environment(env).name):
             return ()
         return steps.containers(self.ports, self.standing(self.site(env), create=False))
 
@@ -464,7 +480,7 @@ class Project:
         from unstale.pipeline.containers import StackStatus
 
         site = self.site(env)
-        if not self._record(site.environment.name).exists():
+        if not self._stands(site.environment.name):
             return StackStatus("", (), site.started_services)
         deployment = self.standing(site, create=False)
         return containers.status(self._bench(site), deployment)
@@ -768,7 +784,7 @@ class Project:
         run = os.urandom(4).hex()
 
         def keep(deployment: Deployment) -> None:
-            if self._record(site.environment.name).exists():
+            if self._stands(site.environment.name):
                 self.stack_down(env)
             self.leases.keep(run)
             text = f"{deployment.run} {deployment.target.project}\n"
@@ -798,7 +814,7 @@ class Project:
                 with self.signals.held():
                     remove(self.docker, self.clock, {override.LABEL_RUN: run})
                     record = self._record(site.environment.name)
-                    if record.exists() and record.read_text().split()[0] == run:
+                    if (self._stands(site.environment.name) or ("",))[0] == run:
                         record.unlink()
                     self.leases.forget(run)
                 raise
@@ -994,13 +1010,15 @@ class Project:
         for path in reversed(self.files.glob(self.settings.state_folder / "receipts", "2*.json")):
             try:
                 document = json.loads(self.files.read_text(path))
-                told = document["predicate"]["annotations"]
+                told = dict(document["predicate"]["annotations"])
             except (ValueError, KeyError, TypeError, UnstaleError):
                 continue
             if told.get("environment") == environment and told.get("database_settings"):
                 return cast("Mapping[str, object]", document)
         return None
 
+        if not config.trusts_code(self.environ):
+            return with_asked(found, (), f"{parity.settings} was not asked: {_NOT_TRUSTED}")
 
 def _content(path: Path) -> bytes:
     """The bytes of *path*; none if it may not be read."""

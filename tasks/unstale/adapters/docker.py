@@ -69,7 +69,7 @@ if TYPE_CHECKING:
 
     from unstale.facts import ArchiveMember, ContainerFact, ImageFact
 
-__all__ = ["DockerCli"]
+__all__ = ["REMOTES", "DockerCli"]
 
 _QUICK_S = 20.0
 _REMOVALS = 3.0  # as long as so many answers: the engine stops what it removes
@@ -92,6 +92,11 @@ _MENDING = {
 }
 
 Meanwhile = Callable[[], object]
+
+REMOTES = ("COMPOSE_EXPERIMENTAL_GIT_REMOTE", "COMPOSE_EXPERIMENTAL_OCI_REMOTE")
+"""Whether compose fetches what a file includes from elsewhere, even to resolve it. It
+then starts git, in an environment that the checkout's .env has a part in:
+``GIT_SSH_COMMAND`` in there would be run."""
 
 
 def _nothing() -> None:
@@ -186,7 +191,7 @@ class DockerCli:
 
     def _note(self, known: Path, plugins: Iterable[str]) -> None:
         with contextlib.suppress(OSError):  # a read-only checkout: asked again next time
-            known.parent.mkdir(exist_ok=True)
+            known.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             known.write_text(json.dumps(self._files(plugins)))
 
     def _files(self, plugins: Iterable[str]) -> dict[str, list[int]]:
@@ -268,7 +273,7 @@ class DockerCli:
         """An environment for compose that this shell has no part in, but for *inherited*."""
         # Its plugins may be there, and that is all it needs of a home.
         own = {"DOCKER_CONFIG": str(_docker_folder(self._environ))}
-        kept = {k: v for k, v in self._environ.items() if k in {"TMPDIR", *inherited}}
+        kept = {k: v for k, v in self._environ.items() if k in {"TMPDIR", *REMOTES, *inherited}}
         return {**_BARE, **own, **kept}
 
     def _command(self) -> str:

@@ -1,0 +1,334 @@
+"""F24 and S3 to S11: what is hostile runs nothing, reads nothing and writes nowhere."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from harness import Checkout, environment
+from lightstack import fresh, gone
+
+# --- looking runs nothing --------------------------------------------------------------
+
+LOOKS = (
+    "--list",
+    "image.status",
+    "image.verify --grep serve",
+    "image.timeline",
+    "stack.status",
+    "stack.logs",
+    "env.diff test other",
+    "env.check",
+)
+ALL_LOOKS = (
+    *LOOKS,
+    "--help",
+    "--version",
+    "image.status --json",
+    "image.list --history",
+    "db.status",
+    "env.matrix",
+    "test.integration --help",
+)
+# Proven, a finding, a usage error that the plant itself is, could not tell, not up.
+_ANSWERS = {0, 2, 3, 4, 5}
+
+
+@dataclass(frozen=True)
+class Hostile:
+    """A checkout, and a program that leaves a mark wherever it is run."""
+
+    checkout: Checkout
+    trap: Path
+    mark: Path
+
+    @property
+    def root(self) -> Path:
+        return self.checkout.root
+
+    def write(self, path: str, text: str) -> None:
+        """A file of the checkout; ``TRAP`` and ``MARK`` in it become paths."""
+        file = self.root / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text.replace("TRAP", str(self.trap)).replace("MARK", str(self.mark)))
+
+    def program(self, path: str) -> None:
+        self.write(path, '#!/bin/sh\nexec TRAP "$0" "$@"\n')
+        (self.root / path).chmod(0o755)
+
+    def git(self, *arguments: str) -> None:
+        self.checkout.git(*(a.replace("TRAP", str(self.trap)) for a in arguments))
+
+    def look(self, what: str, *, env: Mapping[str, str], program: tuple[str, ...]) -> int:
+        done = subprocess.run(
+            (*program, *what.split()),
+            cwd=self.root,
+            env={**environment(), **env},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        text = f"{done.stdout}\n{done.stderr}"
+        assert not self.mark.exists(), f"{what}: {self.mark.read_text()}\n{text}"
+        assert "Traceback" not in text, text
+        assert "BUG" not in text, text
+        assert done.returncode in _ANSWERS, f"{what}: {done.returncode}\n{text}"
+        return done.returncode
+
+
+_PYTHON = "import os; os.system('TRAP python')\n"
+_COMMAND = (str(Path(sys.executable).with_name("unstale")),)
+_MODULE = (sys.executable, "-m", "unstale")
+
+
+def _modules(at: Hostile, *names: str) -> None:
+    for name in names:
+        at.write(name, _PYTHON)
+
+
+def _tasks(at: Hostile) -> None:
+    _modules(at, "tasks.py", "tasks/__init__.py", "fabfile.py", "noxfile.py", "invoke.py")
+    at.write("invoke.yaml", "run: {shell: TRAP}\ntasks: {collection_name: tasks}\n")
+    at.write("invoke.json", '{"run": {"shell": "TRAP"}}')
+    at.write("unstale.py", _PYTHON)
+    at.write("unstale.yaml", "run: {shell: TRAP}\n")
+
+
+def _python_starts(at: Hostile) -> None:
+    _modules(at, "conftest.py", "sitecustomize.py", "usercustomize.py", "setup.py")
+    at.write("evil.pth", "import os; os.system('TRAP pth')\n")
+    at.write("pyvenv.cfg", "home = .\ninclude-system-site-packages = true\n")
+
+
+def _shadows(at: Hostile) -> None:
+    """Names of ours and of what we import, where `python -m` looks first."""
+    names = ("yaml", "dotenv", "rich", "invoke", "filelock", "python_on_whales", "alembic")
+    _modules(at, *(f"{name}/__init__.py" for name in names), *(f"{name}.py" for name in names))
+    _modules(at, "tomllib.py", "difflib.py", "json.py", "sqlalchemy.py", "shlex.py", "base64.py")
+
+
+def _settings(at: Hostile) -> None:
+    at.write("evil.py", _PYTHON + "class Settings: pass\n")
+    at.checkout.append("pyproject.toml", '\n[tool.unstale.parity]\nsettings = "evil:Settings"\n')
+
+
+def _plugins(at: Hostile) -> None:
+    """The record of docker's plugins, which names programs, as it once was in a checkout."""
+    at.program("docker-compose")
+    plugin = at.root / "docker-compose"
+    docker = subprocess.run(("which", "docker"), capture_output=True, text=True, check=True)
+    home = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker") / "cli-plugins"
+    seen = {}
+    for path in (docker.stdout.strip(), str(home), str(plugin)):
+        try:
+            s = Path(path).stat()
+            seen[path] = [s.st_dev, s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns]
+        except OSError:
+            seen[path] = []
+    import json
+
+    at.write(".unstale/docker.json", json.dumps(seen))
+
+
+def _records(at: Hostile) -> None:
+    at.write(".unstale/standing/test", "../../../etc $(TRAP)\n")
+    at.write(".unstale/standing/other", "x y z\n")
+    at.write(".unstale/receipts/20990101T000000Z-0.json", '{"predicate": {"annotations": 1}}')
+    at.write(".unstale/builds/test.jsonl", '{"service": "db"}\n[]\nTRAP\n')
+    at.write(".unstale/proofs/x.json", "[]")
+
+
+def _env_files(at: Hostile) -> None:
+    lines = (
+        "PATH=.:TRAP", "LD_PRELOAD=./evil.so", "DOCKER_HOST=tcp://127.0.0.1:9",
+        "DOCKER_CONFIG=./.docker", "DOCKER_CONTEXT=evil", "GIT_SSH_COMMAND=TRAP", "GIT_SSH=TRAP",
+        "GIT_EXEC_PATH=.", "GIT_EXTERNAL_DIFF=TRAP", "GIT_PAGER=TRAP", "PAGER=TRAP",
+        "BASH_ENV=TRAP", "ENV=TRAP", "PYTHONPATH=.", "PYTHONSTARTUP=conftest.py",
+        "COMPOSE_FILE=evil.yml", "COMPOSE_PROFILES=*", "COMPOSE_PROJECT_NAME=evil",
+        "COMPOSE_EXPERIMENTAL_GIT_REMOTE=true", "COMPOSE_EXPERIMENTAL_OCI_REMOTE=true",
+        "UNSTALE_TRUST=1", "BUILDX_CONFIG=.", "BUILDKIT_HOST=tcp://127.0.0.1:9",
+    )  # fmt: skip
+    for name in (".env", ".env.test", ".env.other", ".unstale/images.env"):
+        before = (at.root / name).read_text() if (at.root / name).exists() else ""
+        at.write(name, "\n".join((before, *lines, "")))
+    at.write(".docker/config.json", '{"credsStore": "evil", "currentContext": "evil"}')
+    for name in ("git", "docker", "ssh", "sh", "docker-credential-evil", "python", "grep"):
+        at.program(name)
+
+
+def _substitutions(at: Hostile) -> None:
+    for text in ("A=$(TRAP)", "B=`TRAP`", "C=${D:-$(TRAP)}", "E='$(TRAP)'"):
+        at.checkout.append(".env.test", f"{text.replace('TRAP', str(at.trap))}\n")
+
+
+def _included(what: str) -> Callable[[Hostile], None]:
+    def plant(at: Hostile) -> None:
+        for name in ("docker-compose.test.yml", "docker-compose.other.yml"):
+            old = (at.root / name).read_text()
+            at.write(name, what + old)
+        for name in (".env.test", ".env.other"):
+            at.checkout.append(
+                name,
+                f"GIT_SSH_COMMAND={at.trap}\nCOMPOSE_EXPERIMENTAL_GIT_REMOTE=true\n"
+                "COMPOSE_EXPERIMENTAL_OCI_REMOTE=true\n",
+            )
+
+    return plant
+
+
+def _extended(at: Hostile) -> None:
+    for name in ("docker-compose.test.yml", "docker-compose.other.yml"):
+        at.checkout.replace(
+            name, "  db:\n", "  db:\n    extends: {file: git@localhost:a/b.git, service: x}\n"
+        )
+        at.checkout.append(name.replace("docker-compose", ".env").removesuffix(".yml"),
+                           f"GIT_SSH_COMMAND={at.trap}\n")  # fmt: skip
+
+
+def _git(at: Hostile) -> None:
+    at.write(".gitattributes", "* filter=evil diff=evil\n")
+    keys = (
+        "core.fsmonitor", "core.pager", "core.sshCommand", "core.editor", "core.askPass",
+        "gpg.program", "diff.external", "diff.evil.textconv", "diff.evil.command",
+        "filter.evil.clean", "filter.evil.smudge", "filter.evil.process", "alias.status",
+        "alias.log", "credential.helper",
+    )  # fmt: skip
+    for name in ("post-index-change", "pre-commit", "post-checkout", "reference-transaction"):
+        at.program(f".githooks/{name}")
+    for key in keys:
+        at.git("config", key, "TRAP")
+    at.git("config", "log.showSignature", "true")
+    at.git("config", "core.hooksPath", ".githooks")
+    (at.root / "app" / "serve.py").touch()
+    at.checkout.append("app/check.py", "\n")
+
+
+def _pytest(at: Hostile) -> None:
+    at.write("evil_plugin.py", _PYTHON)
+    at.checkout.append(
+        "pyproject.toml", '\n[tool.pytest.ini_options]\naddopts = "-p evil_plugin"\n'
+    )
+    at.write("pytest.ini", "[pytest]\naddopts = -p evil_plugin\n")
+    at.write(".coveragerc", "[run]\nplugins = evil_plugin\n")
+
+
+def _dockerfile(at: Hostile) -> None:
+    at.write("Dockerfile", "# syntax=example.com/evil\nFROM scratch\nRUN TRAP\nONBUILD RUN TRAP\n")
+
+
+PLANTS: dict[str, Callable[[Hostile], None]] = {
+    "tasks": _tasks,
+    "python-starts": _python_starts,
+    "shadows": _shadows,
+    "settings": _settings,
+    "plugins": _plugins,
+    "records": _records,
+    "env-files": _env_files,
+    "substitutions": _substitutions,
+    "git": _git,
+    "pytest": _pytest,
+    "dockerfile": _dockerfile,
+    "include-git": _included("include: [{path: 'git@localhost:a/b.git'}]\n"),
+    "include-https": _included("include: ['https://localhost:1/a/b.git']\n"),
+    "include-oci": _included("include: ['oci://localhost:1/a/b']\n"),
+    "extends-git": _extended,
+}
+# What makes compose refuse the file would hide what comes later.
+_TOGETHER = [name for name in PLANTS if not name.startswith(("include", "extends"))]
+
+
+@pytest.fixture(scope="module")
+def proven(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
+    """A project while it was still honest: built, and up."""
+    checkout = fresh(tmp_path_factory.mktemp("hostile"))
+    (checkout.root / "docker-compose.other.yml").write_text(
+        (checkout.root / "docker-compose.test.yml").read_text()
+    )
+    (checkout.root / ".env.other").write_text((checkout.root / ".env.test").read_text())
+    (checkout.root / ".gitignore").write_text(".unstale/\n")
+    checkout.git("init", "--quiet", "--initial-branch=main")
+    checkout.git("add", ".")
+    checkout.git("commit", "--quiet", "-m", "Begin")
+    checkout.inv("image.build").must(0)
+    checkout.inv("stack.up").must(0)
+    yield checkout
+    checkout.inv("stack.down").must(0)
+    gone(checkout)
+
+
+@pytest.fixture
+def hostile(proven: Checkout, tmp_path: Path) -> Iterator[Hostile]:
+    """The project in the same folder, as somebody else pushed it."""
+    mark, trap = tmp_path / "mark", tmp_path / "trap"
+    trap.write_text(f"#!/bin/sh\necho \"$0 $*\" >>'{mark}'\ncat\n")
+    trap.chmod(0o755)
+    aside = tmp_path / "aside"
+    subprocess.run(("cp", "-a", str(proven.root), str(aside)), check=True)
+    yield Hostile(proven, trap, mark)
+    subprocess.run(("rm", "-r", str(proven.root)), check=True)
+    subprocess.run(("cp", "-a", str(aside), str(proven.root)), check=True)
+
+
+@pytest.mark.parametrize(
+    ("names", "looks"),
+    [
+        pytest.param(_TOGETHER, LOOKS, id="together"),
+        pytest.param(["include-git"], ("image.status", "env.check"), id="include-git-in-short"),
+        *(pytest.param([n], ALL_LOOKS, id=n, marks=pytest.mark.long) for n in PLANTS),
+    ],
+)
+def test_looking_runs_nothing_of_a_hostile_checkout(
+    names: list[str], looks: tuple[str, ...], hostile: Hostile
+) -> None:
+    for name in names:
+        PLANTS[name](hostile)
+    hostile.mark.unlink(missing_ok=True)  # what the planting itself ran
+    # As many have it; in one of our own it would be the user's.
+    path = {"PATH": f".::bin:{os.environ['PATH']}"}
+
+    codes = {what: hostile.look(what, env=path, program=_COMMAND) for what in looks}
+
+    assert {code for what, code in codes.items() if what.startswith("--")} <= {0}
+    if names in (["tasks"], ["python-starts"], ["shadows"], ["plugins"], ["records"], ["pytest"]):
+        assert codes["image.status"] == 0
+        assert codes["env.diff test other"] == 0
+    if "include" in names[0] or "extends" in names[0]:
+        assert codes["image.status"] == 2
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["shadows", *(pytest.param(n, marks=pytest.mark.long) for n in ("tasks", "python-starts"))],
+)
+def test_python_dash_m_imports_nothing_of_the_folder_either(name: str, hostile: Hostile) -> None:
+    PLANTS[name](hostile)
+    # Python itself imports these before it comes to us: `python -P -m unstale` does not.
+    for module in ("sitecustomize.py", "usercustomize.py", "unstale.py"):
+        (hostile.root / module).unlink(missing_ok=True)
+
+    assert hostile.look("image.status", env={}, program=_MODULE) == 0
+
+
+def test_the_trap_goes_off_where_it_is_trusted(hostile: Hostile) -> None:
+    _settings(hostile)
+
+    with pytest.raises(AssertionError, match="python"):
+        hostile.look("env.check", env={"UNSTALE_TRUST": "1"}, program=_COMMAND)
+
+
+def test_a_planted_record_leads_to_no_other_stack(hostile: Hostile) -> None:
+    """Who believed it would show, and take down, what another checkout has up."""
+    record = hostile.root / ".unstale" / "standing" / "test"
+    run, project = record.read_text().split()
+    hostile.write(".unstale/standing/other", f"{run} {project}\n")
+
+    assert hostile.checkout.inv("stack.status", "--env", "other").must(0).out == "No stack is up.\n"
+    hostile.checkout.inv("stack.down", "--env", "other").must(0)
+    assert len(hostile.checkout.containers("db")) == 1
