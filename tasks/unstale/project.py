@@ -25,12 +25,13 @@ from unstale.adapters.clock import SystemClock
 from unstale.adapters.docker import REMOTES, DockerCli
 from unstale.adapters.files import DiskFiles
 from unstale.adapters.git import GitCli
-from unstale.adapters.leases import Leases
+from unstale.adapters.leases import Endpoint, Leases
 from unstale.adapters.process import SystemProcess
 from unstale.adapters.signals import Signals
 from unstale.errors import (
     ConfigError,
     CouldNotTell,
+    EngineUnavailable,
     Interrupted,
     Mismatch,
     NotReady,
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
     from unstale.pipeline.site import Deployment, Ports, Progress, Site
     from unstale.schema.postgres import Setting
     from unstale.schema.status import SchemaStatus
+    from unstale.stack.lifecycle import Sweep
 
 __all__ = ["Project"]
 
@@ -449,7 +451,6 @@ class Project:
 
     def stack_down(self, env: str | None = None) -> int:
         """Remove the standing stack, volumes and orphans too; counts objects."""
-        from unstale import override
         from unstale.stack.lifecycle import remove
 
         site = self.site(env)
@@ -500,20 +501,53 @@ class Project:
             for text in self.docker.logs(container.id, 100):
                 line(f"{container.service} | {site.mask(text)}")
 
-    def stack_reap(self) -> tuple[str, ...]:
-        """Remove what dead runs of this machine and user left; names the runs."""
-        from unstale import override
-        from unstale.stack.lifecycle import dead_runs, remove
+    def stack_reap(self) -> tuple[Sweep, ...]:
+        """Remove what dead runs of this machine and user left, and only that.
 
-        self.docker.check()
-        owner = {override.LABEL_OWNER: self.leases.owner}
-        dead = dead_runs(self.docker, owner, override.LABEL_RUN, self._lives)
-        for run in dead:
-            remove(self.docker, self.clock, {**owner, override.LABEL_RUN: run})
-        return dead
+        In this engine, which comes first, and in each that the lease of a dead run notes.
+        """
+        here = self.docker.endpoint()
+        dead = self.leases.dead()
+        noted = {tuple(sorted(one.endpoint.items())) for one in dead if one.endpoint}
+        places = (here, *(dict(place) for place in sorted(noted) if dict(place) != here))
+        return tuple(
+            self._sweep(place, [d.run for d in dead if (d.endpoint or here) == place])
+            for place in places
+        )
+
+    def _sweep(self, place: Endpoint, died: Sequence[str]) -> Sweep:
+        from unstale.stack.lifecycle import sweep
+
+        engine = place.get("DOCKER_HOST") or f"context {place.get('DOCKER_CONTEXT')}"
+        docker, owner = self.docker.at(place), self.leases.owner
+        with self.signals.held():
+            found = sweep(docker, self.clock, engine, owner, died, self._lives)
+        if found.error is None:
+            for run in died:
+                self.leases.drop(run)
+        return found
+
+    def _swept(self) -> str:
+        """Sweep before a run: in words what was removed, or could not be.
+
+        Raises:
+            EngineUnavailable: the run's own engine is gone.
+
+        """
+        found = self.stack_reap()
+        if isinstance(found[0].error, EngineUnavailable):
+            raise found[0].error
+        return "; ".join(one.words for one in found if one.words)
+
+    def _labels(self, run: str) -> dict[str, str]:
+        """What all that *run* made carries."""
+        from unstale import override
+
+        return {override.LABEL_RUN: run, override.LABEL_OWNER: self.leases.owner}
 
     def _lives(self, run: str) -> bool:
-        return run.startswith(STANDING) or self.leases.is_kept(run) or self.leases.is_alive(run)
+        # In this order: a run is kept before its lease ends.
+        return run.startswith(STANDING) or self.leases.is_alive(run) or self.leases.is_kept(run)
 
     # --- the database --------------------------------------------------------
 
@@ -776,7 +810,6 @@ class Project:
         *watch* makes the run's watcher, from what it must hide (the secrets of
         the compose files too) and the folder of its evidence.
         """
-        from unstale import override
         from unstale.pipeline.run import Run, walk
         from unstale.stack.lifecycle import remove
 
@@ -802,7 +835,7 @@ class Project:
                         site=site,
                         choices=choices,
                         progress=watch(site.mask, site.state_folder / "runs" / run),
-                        sweep=lambda: len(self.stack_reap()),
+                        sweep=self._swept,
                         compare=lambda: self.env_check(in_shell=site.environment.name),
                         keep=keep,
                         environ=self.environ,
@@ -812,7 +845,7 @@ class Project:
                 # A late signal, a pipe that nobody reads, a bug: whatever ends
                 # the walk, nothing else would take the stack down.
                 with self.signals.held():
-                    remove(self.docker, self.clock, {override.LABEL_RUN: run})
+                    remove(self.docker, self.clock, self._labels(run))
                     record = self._record(site.environment.name)
                     if (self._stands(site.environment.name) or ("",))[0] == run:
                         record.unlink()

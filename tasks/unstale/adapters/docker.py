@@ -72,6 +72,7 @@ if TYPE_CHECKING:
 __all__ = ["REMOTES", "DockerCli"]
 
 _QUICK_S = 20.0
+_ELSEWHERE_S = 5.0  # for an answer of an engine that this process does not need
 _REMOVALS = 3.0  # as long as so many answers: the engine stops what it removes
 _PULL_S = 900.0
 # The digest is that of BuildKit: the classic builder reads other things.
@@ -121,16 +122,23 @@ class DockerCli:
         self._environ = dict(environ)
         self._answer_s = answer_s
         self._leases = leases or Leases(environ)
+        self._pinned: dict[str, str] = {}
 
     # Which engine is it?
 
     def endpoint(self) -> Endpoint:
         """The variables by which this engine is reached, whatever becomes of its context.
 
+        From here on what is there is listed and removed by them.
+
         Raises:
             EngineUnavailable: there is no such context.
 
         """
+        self._pinned = self._pinned or self._reached()
+        return self._pinned
+
+    def _reached(self) -> dict[str, str]:
         own = {name: self._environ[name] for name in ENDPOINT if self._environ.get(name)}
         for name in {"DOCKER_CERT_PATH", "DOCKER_CONFIG"} & own.keys():
             own[name] = str(Path(own[name]).absolute())
@@ -148,7 +156,12 @@ class DockerCli:
         kept = {k: v for k, v in self._environ.items() if k not in ENDPOINT}
         if config := self._environ.get("DOCKER_CONFIG"):
             kept["DOCKER_CONFIG"] = config
-        return DockerCli(self._process, {**kept, **endpoint}, self._answer_s, self._leases)
+        # An empty one is as good as none, and hides what this process inherited.
+        kept |= {k: "" for k in ENDPOINT if k in self._environ and k not in kept}
+        found = DockerCli(self._process, {**kept, **endpoint}, self._answer_s, self._leases)
+        if endpoint != self._pinned:  # nobody waits for an engine that may be gone
+            found._answer_s = min(self._answer_s, _ELSEWHERE_S)
+        return found
 
     # Is there an engine?
 
@@ -212,7 +225,7 @@ class DockerCli:
             )
 
     def _host(self) -> str:
-        if host := self._environ.get("DOCKER_HOST"):
+        if host := self._pinned.get("DOCKER_HOST") or self._environ.get("DOCKER_HOST"):
             return host
         context = self._environ.get("DOCKER_CONTEXT") or _configured_context(self._environ)
         if context in ("", "default"):
@@ -652,7 +665,7 @@ class DockerCli:
 
         # Its debug switch prints the whole environment, secrets included.
         os.environ.pop("PYTHON_ON_WHALES_DEBUG", None)
-        host = self._environ.get("DOCKER_HOST")
+        host = self._pinned.get("DOCKER_HOST") or self._environ.get("DOCKER_HOST")
         launcher = str(Path(__file__).with_name("launcher.py"))
         deadline_s = _REMOVALS * self._answer_s
         return DockerClient(
@@ -664,7 +677,10 @@ class DockerCli:
     def _docker(self, *arguments: str, changes: bool = False) -> CommandResult:
         """Ask a short question; an engine that hangs is as good as gone."""
         try:
-            return self._run(("docker", *arguments), self._answer_s, changes=changes)
+            # buildx has a builder for each context, whatever engine that leads to.
+            env = {} if arguments[0] in ("buildx", "context") else self._pinned
+            argv = ("docker", *arguments)
+            return self._run(argv, self._answer_s, env=env, changes=changes)
         except TimedOut as error:
             raise engine_gone(error.what) from error
 

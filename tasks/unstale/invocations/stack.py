@@ -76,12 +76,19 @@ def logs(
 
 @task(klass=QuietTask)
 def reap(_ctx: Context) -> None:
-    """Remove what dead runs of this machine left behind, and only that."""
+    """Remove what dead runs of this machine left behind, and only that.
+
+    In this engine, and in every other that one of them used.
+    """
     with entry("stack") as project:
         from unstale.render import console
 
-        runs = project.stack_reap()
-        console.print_lines([f"Removed what {len(runs)} dead runs left."])
+        found = project.stack_reap()
+        console.print_lines(
+            [f"{one.engine}: {one.words or 'nothing was left over'}." for one in found]
+        )
+        for error in [one.error for one in found if one.error]:
+            raise error
 
 
 def collection() -> Collection:

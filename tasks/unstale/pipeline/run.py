@@ -72,8 +72,8 @@ class Run:
     site: Site
     choices: Choices
     progress: Progress
-    sweep: Callable[[], int]
-    """Removes what dead runs left; returns how many objects."""
+    sweep: Callable[[], str]
+    """Removes what dead runs left; returns in words what that was."""
     compare: Callable[[], ParityReport]
     """Compares the project's environments, and judges them by the policy."""
     keep: Callable[[Deployment], None]
@@ -136,8 +136,7 @@ Step = Callable[[Run, RunState], tuple[RunState, str]]
 
 
 def _sweep(run: Run, state: RunState) -> tuple[RunState, str]:
-    count = run.sweep()
-    return state, f"{count} leftovers of dead runs removed" if count else "nothing left over"
+    return state, run.sweep() or "nothing left over"
 
 
 def _env_parity(run: Run, state: RunState) -> tuple[RunState, str]:

@@ -216,8 +216,8 @@ def _start(
 
 def down(ports: Ports, site: Site, deployment: Deployment) -> str:
     """Remove the stack's objects, whatever signal comes meanwhile."""
-    labels = {override.LABEL_RUN: deployment.run}
     with ports.held():
+        labels = dict(deployment.labels)
         count = remove(ports.docker, ports.clock, labels, deadline_s=site.settings.deadlines.down)
     return f"{count} objects removed"
 

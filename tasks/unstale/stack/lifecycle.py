@@ -6,11 +6,18 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from unstale.compose import COMPLETED
-from unstale.errors import EngineUnavailable, NotReady, TearDownFailed, Unavailable
+from unstale.errors import (
+    EngineUnavailable,
+    NotReady,
+    TearDownFailed,
+    Unavailable,
+    UnstaleError,
+)
 from unstale.facts import ContainerFact
+from unstale.override import LABEL_OWNER, LABEL_RUN
 from unstale.ports import Clock, Docker
 
-__all__ = ["PROJECT", "dead_runs", "evidence", "remove", "require_sound", "wait_until_up"]
+__all__ = ["PROJECT", "Sweep", "evidence", "remove", "require_sound", "sweep", "wait_until_up"]
 
 PROJECT = "com.docker.compose.project"
 _DEPENDS_ON = "com.docker.compose.depends_on"
@@ -213,6 +220,7 @@ def remove(
 ) -> int:
     """Remove all that carries *labels*, and prove it by two empty listings.
 
+    *labels* are a run's and its owner's: what carries one of them is not ours.
     Requests that the engine had accepted may still land after the first. Only
     labelled volumes go: those of a fixed or external name carry no label.
 
@@ -223,6 +231,10 @@ def remove(
         TearDownFailed: something is still there at the deadline.
 
     """
+    if not (labels.get(LABEL_RUN) and labels.get(LABEL_OWNER)):
+        # Without a value, the engine lists what has any.
+        message = "BUG: a removal without a run or an owner. Please report it."
+        raise AssertionError(message)
     end = clock.monotonic() + deadline_s
     removed: set[str] = set()
     empty = 0
@@ -258,11 +270,60 @@ def remove(
     return len(removed)
 
 
-def dead_runs(
-    docker: Docker, owner: Mapping[str, str], run_label: str, lives: Callable[[str], bool]
-) -> tuple[str, ...]:
-    """Run labels of this owner's objects for which *lives* says no, sorted."""
-    seen = {c.labels.get(run_label, "") for c in docker.containers(owner)}
-    seen |= {labels.get(run_label, "") for labels in docker.networks(owner).values()}
-    seen |= {labels.get(run_label, "") for labels in docker.volumes(owner).values()}
-    return tuple(sorted(run for run in seen if run and not lives(run)))
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """What a sweep of one engine found."""
+
+    engine: str
+    removed: Mapping[str, int]
+    """Dead run to the number of its objects that were removed."""
+    error: UnstaleError | None = None
+    """Why something may still be there: no engine, or what it would not remove."""
+
+    @property
+    def words(self) -> str:
+        """What happened, in a line; empty if nothing did."""
+        count = sum(self.removed.values())
+        runs = sum(bool(number) for number in self.removed.values())
+        done = f"{count} objects of {runs} dead runs removed" if count else ""
+        wrong = f"{self.engine} could not be swept: {self.error.what}" if self.error else ""
+        return "; ".join(part for part in (done, wrong) if part)
+
+
+def sweep(
+    docker: Docker,
+    clock: Clock,
+    engine: str,
+    owner: str,
+    died: Collection[str],
+    lives: Callable[[str], bool],
+) -> Sweep:
+    """Remove what dead runs of *owner* left in the engine that is called *engine*.
+
+    *died* are runs of which that is known; of what else is there, *lives* is asked.
+    """
+    removed: dict[str, int] = {}
+    error: UnstaleError | None = None
+    try:
+        runs = {*died, *_dead_runs(docker, owner, lives)}
+    except Unavailable as failed:
+        return Sweep(engine, removed, failed)
+    for run in sorted(runs):
+        try:
+            removed[run] = remove(docker, clock, {LABEL_RUN: run, LABEL_OWNER: owner})
+        except Unavailable as failed:
+            error = error or failed
+    return Sweep(engine, removed, error)
+
+
+def _dead_runs(docker: Docker, owner: str, lives: Callable[[str], bool]) -> tuple[str, ...]:
+    """The runs of *owner*'s objects for which *lives* says no."""
+    if not owner:
+        message = "BUG: a sweep without an owner. Please report it."
+        raise AssertionError(message)
+    labels = {LABEL_OWNER: owner}
+    # Listed before it is asked who lives: a run has its lease before its first object.
+    seen = {c.labels.get(LABEL_RUN, "") for c in docker.containers(labels)}
+    seen |= {found.get(LABEL_RUN, "") for found in docker.networks(labels).values()}
+    seen |= {found.get(LABEL_RUN, "") for found in docker.volumes(labels).values()}
+    return tuple(run for run in seen if run and not lives(run))

@@ -393,5 +393,9 @@ def container() -> ContainerFact:
         finished_at="0001-01-01T00:00:00Z",
         restart_count=0,
         one_off=False,
-        labels={COMPOSE_PROJECT: "demo", "dev.unstale.run": "r1"},
+        labels={
+            COMPOSE_PROJECT: "demo",
+            "dev.unstale.run": "r1",
+            "dev.unstale.owner": "machine-1000",
+        },
     )

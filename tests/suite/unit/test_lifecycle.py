@@ -11,18 +11,20 @@ import pytest
 from unstale.errors import NotReady, Outcome, TearDownFailed, Unavailable, outcome_of
 from unstale.facts import ContainerFact
 from unstale.stack.lifecycle import (
-    dead_runs,
+    Sweep,
     evidence,
     remove,
     require_sound,
+    sweep,
     wait_until_up,
 )
 
 if TYPE_CHECKING:
     from conftest import FakeClock, FakeDocker
 
-RUN = {"dev.unstale.run": "r1"}
-OTHER = {"dev.unstale.run": "r2"}
+RUN = {"dev.unstale.run": "r1", "dev.unstale.owner": "machine-1000"}
+OTHER = {**RUN, "dev.unstale.run": "r2"}
+FOREIGN = {**RUN, "dev.unstale.owner": "machine-100"}
 
 
 def _wait(docker: FakeDocker, clock: FakeClock, *services: str) -> None:
@@ -372,14 +374,26 @@ def test_all_that_carries_the_label_goes_and_nothing_else(
 ) -> None:
     docker.add(container)
     kept = docker.add(replace(container, id="c-2", labels=OTHER))
-    docker.live_networks = {"demo_default": RUN, "company": {}}
-    docker.live_volumes = {"demo_data": RUN, "seed-data": {}}
+    docker.live_networks = {"demo_default": RUN, "company": {}, "theirs": FOREIGN}
+    docker.live_volumes = {"demo_data": RUN, "seed-data": {}, "theirs": FOREIGN}
 
     assert remove(docker, clock, RUN) == 3
 
     assert docker.live == [kept]
-    assert docker.live_networks == {"company": {}}
-    assert docker.live_volumes == {"seed-data": {}}
+    assert docker.live_networks == {"company": {}, "theirs": FOREIGN}
+    assert docker.live_volumes == {"seed-data": {}, "theirs": FOREIGN}
+
+
+@pytest.mark.parametrize("missing", ["dev.unstale.run", "dev.unstale.owner"])
+def test_a_removal_by_one_label_is_refused(
+    docker: FakeDocker, clock: FakeClock, missing: str
+) -> None:
+    docker.live_volumes = {"demo_data": RUN}
+
+    with pytest.raises(AssertionError, match="BUG"):
+        remove(docker, clock, {**RUN, missing: ""})
+
+    assert docker.live_volumes == {"demo_data": RUN}
 
 
 def test_nothing_to_remove_is_proven_by_two_listings(docker: FakeDocker, clock: FakeClock) -> None:
@@ -436,20 +450,43 @@ def test_what_can_be_removed_only_later_is_tried_again(
 # --- Sweeping ---
 
 
+def _sweep(docker: FakeDocker, clock: FakeClock, *died: str) -> Sweep:
+    return sweep(docker, clock, "here", "me", died, lambda run: run == "alive")
+
+
 def test_dead_runs_are_found_by_any_kind_of_object_that_they_left(
-    docker: FakeDocker, container: ContainerFact
+    docker: FakeDocker, clock: FakeClock, container: ContainerFact
 ) -> None:
     mine = {"dev.unstale.owner": "me"}
-    docker.add(replace(container, labels=mine | {"dev.unstale.run": "alive"}))
-    docker.add(replace(container, labels=mine | {"dev.unstale.run": "r3"}))
-    docker.add(replace(container, labels={"dev.unstale.owner": "you", "dev.unstale.run": "r9"}))
+    alive = docker.add(replace(container, labels=mine | {"dev.unstale.run": "alive"}))
+    docker.add(replace(container, id="c-3", labels=mine | {"dev.unstale.run": "r3"}))
+    theirs = {"dev.unstale.owner": "you", "dev.unstale.run": "r3"}
+    foreign = docker.add(replace(container, id="c-9", labels=theirs))
     docker.live_networks["n"] = mine | {"dev.unstale.run": "r1"}
     docker.live_volumes["v"] = mine | {"dev.unstale.run": "r2"}
     docker.live_volumes["unlabelled"] = mine
 
-    found = dead_runs(docker, mine, "dev.unstale.run", lambda run: run == "alive")
+    found = _sweep(docker, clock, "r4")
 
-    assert found == ("r1", "r2", "r3")
+    assert found.removed == {"r1": 1, "r2": 1, "r3": 1, "r4": 0}
+    assert found.words == "3 objects of 3 dead runs removed"
+    assert docker.live == [alive, foreign]
+    assert docker.live_volumes == {"unlabelled": mine}
+
+
+def test_what_one_dead_run_left_does_not_keep_the_others(
+    docker: FakeDocker, clock: FakeClock
+) -> None:
+    mine = {"dev.unstale.owner": "me"}
+    docker.live_networks["stuck-one"] = mine | {"dev.unstale.run": "r1"}
+    docker.live_networks["other"] = mine | {"dev.unstale.run": "r2"}
+    docker.stuck = {"stuck-one"}
+
+    found = _sweep(docker, clock)
+
+    assert docker.live_networks.keys() == {"stuck-one"}
+    assert isinstance(found.error, TearDownFailed)
+    assert "1 objects of 1 dead runs removed; here could not be swept: " in found.words
 
 
 def test_a_refused_removal_is_tried_again(docker: FakeDocker, clock: FakeClock) -> None:
