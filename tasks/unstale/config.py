@@ -272,6 +272,23 @@ def load(root: Path, files: Files, environ: Mapping[str, str]) -> Settings:
     )
 
 
+def trusts_code(environ: Mapping[str, str]) -> bool:
+    """Whether the checkout's own code may be run on this machine to answer a question.
+
+    ``UNSTALE_TRUST`` says it. `inv` has run a tasks.py by then, and a caller of the API
+    is code itself; the ``unstale`` command says no unless the user says yes.
+    """
+    return environ.get("UNSTALE_TRUST", "1") not in _OFF and not is_untrusted(environ)
+
+
+def is_untrusted(environ: Mapping[str, str]) -> bool:
+    """Whether stacks must not reach out of their containers: ``UNSTALE_UNTRUSTED``."""
+    return environ.get("UNSTALE_UNTRUSTED", "") not in _OFF
+
+
+_OFF = ("", "0")
+
+
 def require_known(settings: Settings) -> None:
     """See that every environment that the policy names is there.
 
@@ -300,23 +317,6 @@ def _require(groups: Iterable[Iterable[str]], known: Iterable[str], where: str) 
                 cause=f"Did you mean {near[0]!r}? {cause}" if near else cause,
                 hint="mend pyproject.toml",
             )
-
-def trusts_code(environ: Mapping[str, str]) -> bool:
-    """Whether the checkout's own code may be run on this machine to answer a question.
-
-    ``UNSTALE_TRUST`` says it. `inv` has run a tasks.py by then, and a caller of the API
-    is code itself; the ``unstale`` command says no unless the user says yes.
-    """
-    return environ.get("UNSTALE_TRUST", "1") not in _OFF and not is_untrusted(environ)
-
-
-def is_untrusted(environ: Mapping[str, str]) -> bool:
-    """Whether stacks must not reach out of their containers: ``UNSTALE_UNTRUSTED``."""
-    return environ.get("UNSTALE_UNTRUSTED", "") not in _OFF
-
-
-_OFF = ("", "0")
-
 
 
 def _pyproject(root: Path, files: Files) -> str:

@@ -69,9 +69,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Project"]
 
+_NOT_TRUSTED = "that would run code of this checkout; UNSTALE_TRUST=1 allows it"
 _MARKS = ("tasks.py", "pyproject.toml", ".git")
 
-_NOT_TRUSTED = "that would run code of this checkout; UNSTALE_TRUST=1 allows it"
 
 @dataclass(frozen=True, slots=True)
 class Project:
@@ -100,10 +100,10 @@ class Project:
         """
         folder = find_root(root or Path.cwd())
         environ = dict(os.environ)
-        process, files = SystemProcess(), DiskFiles()
-        settings = config.load(folder, files, environ)
         if not config.trusts_code(environ):
             environ |= dict.fromkeys(REMOTES, "false")
+        process, files = SystemProcess(), DiskFiles()
+        settings = config.load(folder, files, environ)
         leases = Leases(environ)
         return cls(
             settings=settings,
@@ -406,8 +406,6 @@ class Project:
         self.files.write_atomic(self._record(name), f"{run} {project}\n")
         return self._deployment(site, run, project)
 
-    def _deployment(self, site: Site, run: str, project: str) -> Deployment:
-        from unstale.pipeline import steps
     def _standing_names(self, environment: str) -> tuple[str, str]:
         root = self.settings.root
         return standing_run(root, environment), f"{image_project(root, environment)}-up"
@@ -427,6 +425,8 @@ class Project:
         kept = run.isalnum() and self.leases.is_kept(run)
         return (run, project) if kept and project == run_project(self.settings.root, run) else None
 
+    def _deployment(self, site: Site, run: str, project: str) -> Deployment:
+        from unstale.pipeline import steps
 
         proven = {
             s.name: image.id
@@ -454,7 +454,7 @@ class Project:
         from unstale.stack.lifecycle import remove
 
         site = self.site(env)
-        record = self._record(site.environment.name)
+        name = site.environment.name
         # Without its record (somebody cleaned the checkout) it still has its name.
         run, _ = self._stands(name) or self._standing_names(name)
         with self.signals.held():
@@ -1017,6 +1017,8 @@ class Project:
         found = code_reads((name, text) for name, path in wanted if (text := _content(path)))
         if parity.settings is None:
             return found
+        if not config.trusts_code(self.environ):
+            return with_asked(found, (), f"{parity.settings} was not asked: {_NOT_TRUSTED}")
         from unstale.adapters.settings_probe import probe_settings
         from unstale.parity.asked import asked_reads
 
@@ -1050,8 +1052,6 @@ class Project:
                 return cast("Mapping[str, object]", document)
         return None
 
-        if not config.trusts_code(self.environ):
-            return with_asked(found, (), f"{parity.settings} was not asked: {_NOT_TRUSTED}")
 
 def _content(path: Path) -> bytes:
     """The bytes of *path*; none if it may not be read."""

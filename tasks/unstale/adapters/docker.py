@@ -92,12 +92,12 @@ _MENDING = {
     Fault.MISSING_FILE: "create that file, or correct its name where it is written",
 }
 
-Meanwhile = Callable[[], object]
-
 REMOTES = ("COMPOSE_EXPERIMENTAL_GIT_REMOTE", "COMPOSE_EXPERIMENTAL_OCI_REMOTE")
 """Whether compose fetches what a file includes from elsewhere, even to resolve it. It
 then starts git, in an environment that the checkout's .env has a part in:
 ``GIT_SSH_COMMAND`` in there would be run."""
+
+Meanwhile = Callable[[], object]
 
 
 def _nothing() -> None:
@@ -361,6 +361,12 @@ class DockerCli:
         services = _model(raw.stdout).get("services") or {} if raw.returncode == 0 else {}
         own = [e for s in services.values() for e in (s or {}).get("env_file") or ()]
         paths = (*target.files, *target.env_files, *(Path(str(e["path"])) for e in own))
+        if "remote resource is disabled" in words:
+            return ConfigError(
+                f"What {', '.join(str(f) for f in target.files)} includes is not here.",
+                cause="To fetch it starts git, with what the checkout's .env says to git.",
+                hint="if you trust this checkout: UNSTALE_TRUST=1, and the same again",
+            )
         fault = refused_as(words)
         return ConfigError(
             f"docker compose refuses {', '.join(str(f) for f in target.files)}.",
