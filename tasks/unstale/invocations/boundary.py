@@ -18,7 +18,14 @@ from typing import TYPE_CHECKING, Any
 from invoke import Context, Task
 from invoke.exceptions import Exit
 
-from unstale.errors import Outcome, Unavailable, UnstaleError, exit_code, outcome_of
+from unstale.errors import (
+    Interrupted,
+    Outcome,
+    Unavailable,
+    UnstaleError,
+    exit_code,
+    outcome_of,
+)
 
 if TYPE_CHECKING:
     from unstale.project import Project
@@ -44,6 +51,13 @@ class QuietTask(Task[Any]):
         # Any: Invoke passes its own keyword arguments through.
         kwargs["auto_shortflags"] = False
         super().__init__(*args, **kwargs)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the body; a signal between two lines of `entry` is no traceback either."""
+        try:
+            return super().__call__(*args, **kwargs)
+        except Interrupted as error:
+            raise Exit(str(error), code=exit_code(outcome_of(error))) from error
 
 
 @contextmanager
@@ -74,9 +88,10 @@ def entry(document: str, *, as_json: bool = False) -> Iterator[Project]:
             mask = project.mask
             yield project
         except UnstaleError as error:
-            error.hide(mask)
-            if as_json:
-                _fail_as_json(document, error)
+            with signals.held():
+                error.hide(mask)
+                if as_json:
+                    _fail_as_json(document, error)
             raise Exit(str(error), code=exit_code(outcome_of(error))) from error
         except (Exit, GeneratorExit):
             raise
@@ -91,7 +106,8 @@ def entry(document: str, *, as_json: bool = False) -> Iterator[Project]:
                 hint="the same again with UNSTALE_DEBUG=1, and add what it prints",
             )
             if as_json:
-                _fail_as_json(document, bug)
+                with signals.held():
+                    _fail_as_json(document, bug)
             raise Exit(str(bug), code=exit_code(Outcome.UNAVAILABLE)) from error
 
 

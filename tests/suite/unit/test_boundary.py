@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 _TASKS = """
 from invoke import Collection, task
@@ -34,3 +37,47 @@ def test_a_task_that_is_typed_twice_runs_twice(tmp_path: Path) -> None:
     )
 
     assert answer.stdout.split() == ["a", "b", "a"]
+
+
+_LATE = """
+import os, signal
+from invoke import task
+from unstale.errors import CouldNotTell, UnstaleError
+from unstale.invocations.boundary import QuietTask, entry
+
+class Told(CouldNotTell):
+    def hide(self, mask):
+        os.kill(os.getpid(), signal.SIG{name})
+
+@task(klass=QuietTask)
+def telling(ctx):
+    with entry("telling", as_json=True):
+        raise Told("something else went wrong")
+
+@task(klass=QuietTask)
+def leaving(ctx):
+    with entry("leaving"):
+        pass
+    from unstale.errors import Interrupted
+    raise Interrupted(signal.SIG{name})
+"""
+
+
+@pytest.mark.parametrize(("name", "code"), [("INT", 130), ("TERM", 143), ("HUP", 129)])
+@pytest.mark.parametrize("moment", ["telling", "leaving"])
+def test_a_signal_while_the_task_ends_decides_the_code(
+    moment: str, name: str, code: int, tmp_path: Path
+) -> None:
+    """It came while another error was told, or as the handlers were taken away."""
+    (tmp_path / "tasks.py").write_text(_LATE.replace("{name}", name))
+
+    answer = subprocess.run(
+        (sys.executable, "-m", "invoke", moment),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (answer.returncode, answer.stderr.strip()) == (code, "Stopped by a signal.")
+    assert moment == "leaving" or "something else" in json.loads(answer.stdout)["what"]
