@@ -14,6 +14,7 @@ __all__ = [
     "CommitFact",
     "ContainerConfig",
     "ContainerFact",
+    "Death",
     "ImageFact",
     "MountFact",
     "Placement",
@@ -167,6 +168,35 @@ class ContainerFact:
     """Container port and the host address it is published at."""
     config: ContainerConfig = field(default_factory=ContainerConfig, repr=False)
     """Holds secrets: never printed with the rest."""
+    memory_bytes: int = 0
+    """The limit of its memory; 0: none of its own."""
+    failed_checks: tuple[str, ...] = ()
+    """When each failed health check began, of the last five that the engine keeps."""
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing of it runs, nor will by itself."""
+        return self.status in ("exited", "dead")
+
+    @property
+    def memory_words(self) -> str:
+        """The limit that an OOM killer enforced: ``limit 64 MiB``."""
+        return (
+            f"limit {self.memory_bytes >> 20} MiB" if self.memory_bytes else "no limit of its own"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Death:
+    """An end of a container that the engine still remembers, restarted or not."""
+
+    container: str
+    """Its id."""
+    exit_code: int
+    oom_killed: bool
+    """Whether a process in it was killed for want of memory before that."""
+    at_ns: int
+    """By the engine's clock, in nanoseconds since 1970."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,3 +208,5 @@ class ArchiveMember:
     link: str | None
     """Where a symbolic link points; None for a regular file."""
     content: bytes
+    modified: int | None = None
+    """When it was last written, in seconds since 1970 by the container's clock."""

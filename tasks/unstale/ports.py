@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from unstale.facts import ArchiveMember, CommitFact, ContainerFact, ImageFact
+    from unstale.facts import ArchiveMember, CommitFact, ContainerFact, Death, ImageFact
 
 __all__ = [
     "BuildOptions",
@@ -399,6 +399,18 @@ class Docker(Protocol):
 
     def containers(self, labels: Mapping[str, str]) -> tuple[ContainerFact, ...]:
         """Containers in any state that carry all *labels*; "" matches any value."""
+        ...
+
+    def deaths(self, labels: Mapping[str, str], since: str) -> tuple[Death, ...]:
+        """The ends, since an engine's time, of containers that carry all *labels*; in order.
+
+        The engine forgets all but its last 256 events, health checks among them: some
+        may be missing.
+        """
+        ...
+
+    def platforms(self) -> tuple[str, ...]:
+        """What the engine can run, by emulation as well; empty where it does not say."""
         ...
 
     def networks(self, labels: Mapping[str, str]) -> Mapping[str, Mapping[str, str]]:

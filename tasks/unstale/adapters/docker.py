@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 import sys
 from collections import deque
@@ -67,7 +68,7 @@ if TYPE_CHECKING:
 
     from python_on_whales import DockerClient
 
-    from unstale.facts import ArchiveMember, ContainerFact, ImageFact
+    from unstale.facts import ArchiveMember, ContainerFact, Death, ImageFact
 
 __all__ = ["REMOTES", "DockerCli"]
 
@@ -546,6 +547,13 @@ class DockerCli:
         result = self._docker("version", "--format", "{{.Server.Os}}/{{.Server.Arch}}")
         raise_unless_done(result, "The engine does not say what it builds for.")
         return result.stdout.strip()
+
+    def platforms(self) -> tuple[str, ...]:
+        """What the engine can run, by emulation as well; empty where it does not say."""
+        # BuildKit tries it out, on the engine's machine.
+        result = self._docker("buildx", "inspect")
+        found = re.search(r"^Platforms:\s*(.+)$", result.stdout, re.MULTILINE)
+        return tuple(word.strip(" *") for word in found[1].split(",")) if found else ()
 
     def history(self, image: str) -> tuple[str, ...]:
         """How each layer of *image* was made, newest first."""

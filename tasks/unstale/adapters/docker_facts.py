@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from unstale.facts import ContainerConfig, ContainerFact, ImageFact, MountFact
+from unstale.facts import ContainerConfig, ContainerFact, Death, ImageFact, MountFact
 
-__all__ = ["container_fact", "image_fact"]
+__all__ = ["container_fact", "deaths", "image_fact"]
 
 # Any: what the engine prints is of many shapes; it is narrowed here and nowhere else.
 
@@ -67,7 +67,26 @@ def container_fact(raw: Mapping[str, Any]) -> ContainerFact:
         mounts=_mounts(raw),
         ports=_ports((raw.get("NetworkSettings") or {}).get("Ports") or {}),
         config=_container_config(raw),
+        memory_bytes=int((raw.get("HostConfig") or {}).get("Memory") or 0),
+        failed_checks=tuple(
+            str(check.get("Start")) for check in health.get("Log") or () if check.get("ExitCode")
+        ),
     )
+
+
+def deaths(events: Iterable[Mapping[str, Any]]) -> tuple[Death, ...]:
+    """The ends among *events*, as `docker events` prints them, in order."""
+    starved: set[str] = set()
+    found: list[Death] = []
+    for event in sorted(events, key=lambda one: one["timeNano"]):
+        container = event["Actor"]["ID"]
+        if event["Action"] == "oom":
+            starved.add(container)
+        elif event["Action"] == "die":
+            code = int(event["Actor"]["Attributes"].get("exitCode") or 0)
+            found.append(Death(container, code, container in starved, event["timeNano"]))
+            starved.discard(container)
+    return tuple(found)
 
 
 def _container_config(raw: Mapping[str, Any]) -> ContainerConfig:

@@ -6,6 +6,7 @@ import io
 import tarfile
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing
+from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any, cast
 
@@ -57,7 +58,7 @@ def _hard_links(
                 contents[place] = _member(tar, entry, place)
     for place, (target, mode) in links.items():
         if found := contents.get(target):
-            yield ArchiveMember(place, mode, found.link, found.content)
+            yield replace(found, path=place, mode=mode)
 
 
 def _entries(archive: Archive, path: PurePosixPath) -> Generator[_Entry, None, None]:
@@ -112,7 +113,8 @@ def _member(tar: tarfile.TarFile, entry: tarfile.TarInfo, place: PurePosixPath) 
     if entry.issym():
         return ArchiveMember(place, entry.mode, entry.linkname, b"")
     file = tar.extractfile(entry)
-    return ArchiveMember(place, entry.mode, None, file.read() if file else b"")
+    content = file.read() if file else b""
+    return ArchiveMember(place, entry.mode, None, content, int(entry.mtime))
 
 
 def _is_absent_file(words: str) -> bool:

@@ -19,6 +19,7 @@ from unstale.errors import (
     outcome_of,
     worst,
 )
+from unstale.facts import ContainerFact
 from unstale.image.check import ImageStatus
 from unstale.image.verify import VerifyResult
 from unstale.parity.report import ParityReport
@@ -39,9 +40,21 @@ from unstale.ports import Files
 from unstale.schema import postgres
 from unstale.schema.status import SchemaStatus, require_current
 from unstale.stack.names import run_project
+from unstale.stack.running import Fall
+from unstale.stack.running import state as stack_state
 from unstale.verdict import word
 
-__all__ = ["Choices", "Run", "RunReport", "RunState", "walk"]
+__all__ = [
+    "Choices",
+    "Run",
+    "RunReport",
+    "RunState",
+    "env_parity",
+    "find_receipt",
+    "image_freshness",
+    "walk",
+    "wants_build",
+]
 
 _NO_SUBJECT = reuse.Subject("")
 
@@ -100,6 +113,12 @@ class RunState:
     """The receipt of an earlier run that proves the same."""
     notes: tuple[str, ...] = ()
     """What was remarkable about the builds: old bytes, a new name."""
+    containers: tuple[ContainerFact, ...] = ()
+    """As they were when the tests, or what failed before them, were over."""
+    fallen: tuple[Fall, ...] = ()
+    """Services that did not survive the tests, the first to fall first."""
+    health: tuple[str, ...] = ()
+    """What was remarkable of the health of those that did."""
     verified: tuple[VerifyResult, ...] = ()
     results: tuple[StepResult, ...] = ()
 
@@ -139,7 +158,7 @@ def _sweep(run: Run, state: RunState) -> tuple[RunState, str]:
     return state, run.sweep() or "nothing left over"
 
 
-def _env_parity(run: Run, state: RunState) -> tuple[RunState, str]:
+def env_parity(run: Run, state: RunState) -> tuple[RunState, str]:
     """Hold this environment against the others; it gates once the project has a policy."""
     settings, name = run.site.settings, run.site.environment.name
     if not any(name in pair for pair in settings.pairs):
@@ -165,14 +184,14 @@ def _bench(run: Run) -> images.Bench:
     return images.Bench(run.ports, run.files, run.site, run.environ)
 
 
-def _image_freshness(run: Run, state: RunState) -> tuple[RunState, str]:
+def image_freshness(run: Run, state: RunState) -> tuple[RunState, str]:
     statuses = images.statuses(_bench(run))
     return replace(state, statuses=statuses), images.describe(statuses)
 
 
 def _build_if_needed(run: Run, state: RunState) -> tuple[RunState, str]:
     choices = run.choices
-    wanted = [s.service for s in state.statuses if _wants_build(choices, s)]
+    wanted = [s.service for s in state.statuses if wants_build(choices, s)]
     built: list[str] = []
     # What is built on an image that was just built may be stale only now.
     while wanted:
@@ -196,13 +215,13 @@ def _build_if_needed(run: Run, state: RunState) -> tuple[RunState, str]:
     return state, "; ".join((detail, *state.notes))
 
 
-def _wants_build(choices: Choices, status: ImageStatus) -> bool:
+def wants_build(choices: Choices, status: ImageStatus) -> bool:
     if choices.build or choices.no_cache:
         return True
     return status.image_id is None if choices.allow_stale else images.needs_build(status)
 
 
-def _find_receipt(run: Run, state: RunState) -> tuple[RunState, str]:
+def find_receipt(run: Run, state: RunState) -> tuple[RunState, str]:
     """Look for a run that passed and depended on the very same."""
     if state.stale_allowed:
         return state, "not asked: --allow-stale"
@@ -279,12 +298,19 @@ def _run_tests(run: Run, state: RunState) -> tuple[RunState, str]:
         line=run.progress.log("run_tests"),
         environment=tests.told(state.image_ids.get(run.site.runner), state.schema),
     )
-    state = replace(state, counts=found.counts)
+    state = replace(
+        state,
+        counts=found.counts,
+        containers=found.states,
+        fallen=found.fallen,
+        health=found.notes,
+    )
+    steps.save_states(state.stack, found.states)
     with _reached(state):
         counts = tests.judge(run.ports, found)
         containers.verify_runner(_bench(run), state.stack, found.runner, is_new=True)
     skipped = f", {counts.skipped} skipped" if counts.skipped else ""
-    return state, f"{counts.passed} passed{skipped}"
+    return state, "; ".join((f"{counts.passed} passed{skipped}", *found.notes))
 
 
 def _verify_in_image(run: Run, state: RunState) -> tuple[RunState, str]:
@@ -346,10 +372,10 @@ def _subject_unchanged(bench: images.Bench, run: Run, state: RunState) -> tuple[
 # healthy.
 _STEPS: tuple[tuple[str, Step], ...] = (
     ("sweep", _sweep),
-    ("env_parity", _env_parity),
-    ("image_freshness", _image_freshness),
+    ("env_parity", env_parity),
+    ("image_freshness", image_freshness),
     ("build_if_needed", _build_if_needed),
-    ("find_receipt", _find_receipt),
+    ("find_receipt", find_receipt),
     ("prepare_stack", _prepare_stack),
     ("database_ready", _database_ready),
     ("migrate", _migrate),
@@ -437,19 +463,18 @@ def _timed(run: Run, state: RunState, name: str, step: Step) -> RunState:
 def _finish(
     run: Run, state: RunState, so_far: Sequence[UnstaleError]
 ) -> tuple[RunState, list[UnstaleError], bool]:
-    """Save evidence of a red run; then remove the stack, or keep it as asked."""
+    """Save the evidence, then remove the stack, or keep it as asked.
+
+    Of a green run the states are written already, and after a signal there is no time
+    for more than them.
+    """
     errors: list[UnstaleError] = []
     choices = run.choices
     failed = bool(so_far)
     interrupted = any(isinstance(e, Interrupted) for e in so_far)
-    if failed and not interrupted:
+    if failed:
         try:
-            state = _timed(
-                run,
-                state,
-                "evidence",
-                lambda r, s: (s, steps.save_evidence(r.ports, r.site, s.stack)),
-            )
+            state = _timed(run, state, "evidence", _states if interrupted else _evidence)
         except _StepFailed as error:
             state = error.state
     wants = (
@@ -464,6 +489,23 @@ def _finish(
         state = error.state
         errors.append(error.error)
     return state, errors, False
+
+
+def _evidence(run: Run, state: RunState) -> tuple[RunState, str]:
+    found, where = steps.save_evidence(run.ports, run.site, state.stack)
+    return replace(state, containers=found), where
+
+
+def _states(run: Run, state: RunState) -> tuple[RunState, str]:
+    found = steps.containers(run.ports, state.stack)
+    steps.save_states(state.stack, found)
+    return replace(state, containers=found), f"{len(found)} containers"
+
+
+def _container(container: ContainerFact) -> dict[str, object]:
+    """What the receipt says of a container; containers.json has the rest."""
+    keys = ("service", "status", "exit_code", "oom_killed", "health", "restarts")
+    return {key: stack_state(container)[key] for key in keys}
 
 
 def _verified(result: VerifyResult) -> dict[str, object]:

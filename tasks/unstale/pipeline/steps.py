@@ -10,8 +10,11 @@ from unstale import override
 from unstale.errors import (
     ConfigError,
     CouldNotTell,
+    EngineUnavailable,
+    Fault,
     Mismatch,
     NotReady,
+    Unavailable,
     UnknownName,
 )
 from unstale.facts import ContainerFact
@@ -19,8 +22,10 @@ from unstale.pipeline.site import Deployment, Ports, Site
 from unstale.ports import ComposeTarget, Line, RunOptions
 from unstale.schema import postgres
 from unstale.schema.wait import wait_for_postgres
-from unstale.stack.lifecycle import PROJECT, evidence, remove, require_sound, wait_until_up
+from unstale.stack.autopsy import autopsy, evidence
+from unstale.stack.lifecycle import PROJECT, remove, require_sound, wait_until_up
 from unstale.stack.mounts import is_anonymous
+from unstale.stack.running import state
 
 if TYPE_CHECKING:
     from unstale.ports import Files
@@ -36,7 +41,9 @@ __all__ = [
     "require_running",
     "require_service",
     "save_evidence",
+    "save_states",
     "up",
+    "with_dependencies",
 ]
 
 
@@ -114,7 +121,7 @@ def require_running(ports: Ports, container: ContainerFact) -> None:
     unpause = f"docker unpause {container.name}"
     raise NotReady(
         f"The database {container.service!r} is not running: its container {what}.",
-        cause=evidence(ports.docker, container),
+        cause=autopsy(ports.docker, container).cause,
         hint=unpause if container.status == "paused" else "inv stack.up",
     )
 
@@ -123,7 +130,7 @@ def database_up(ports: Ports, site: Site, deployment: Deployment, line: Line) ->
     """Start the database and what it needs, and wait for the real server."""
     if site.database is None:
         return "not asked: the project has no database"
-    needed = _with_dependencies(site, site.database)
+    needed = with_dependencies(site, site.database)
     _start(ports, site, deployment, needed, line)
     container = database_container(ports, site, deployment)
     if is_postgres(ports, container):
@@ -175,7 +182,8 @@ def is_postgres(ports: Ports, container: ContainerFact) -> bool:
     return ports.docker.execute(container.id, options, lambda _: None).returncode == 0
 
 
-def _with_dependencies(site: Site, name: str) -> tuple[str, ...]:
+def with_dependencies(site: Site, name: str) -> tuple[str, ...]:
+    """*name* and all the services that it needs."""
     found: list[str] = []
     queue = [name]
     while queue:
@@ -201,6 +209,7 @@ def _start(
     ports: Ports, site: Site, deployment: Deployment, services: Sequence[str], line: Line
 ) -> None:
     """Start *services*, and wait until each is ready, or ended as it may."""
+    _require_platform(ports, site, services)
     project, ends = deployment.target.project, site.stack.one_shots
     limits = site.settings.deadlines
     try:
@@ -214,6 +223,28 @@ def _start(
     )
 
 
+def _require_platform(ports: Ports, site: Site, services: Sequence[str]) -> None:
+    """Refuse images for another machine than the engine's, unless it can emulate that.
+
+    What is not here yet is pulled, and fits or is refused by its registry.
+    """
+    wanted = {s.image: s.name for s in site.stack.services if s.name in (*services, site.runner)}
+    images = ports.docker.images_called(sorted(wanted))
+    built_for = {name: f"{one.os}/{one.architecture}" for name, one in images.items()}
+    if len({*built_for.values(), ports.docker.platform()}) == 1:
+        return
+    runs = ports.docker.platforms()
+    for name, platform in sorted(built_for.items()):
+        if runs and not any(f"{one}/".startswith(f"{platform}/") for one in runs):
+            raise Unavailable(
+                f"The image of {wanted[name]!r} is for another machine than the engine's.",
+                cause=f"{name} is for {platform}; the engine runs {', '.join(runs)}.",
+                hint=f"set platform: {runs[0]} in its service, or take an image for {runs[0]},"
+                " then inv image.build",
+                fault=Fault.CONFIGURATION,
+            )
+
+
 def down(ports: Ports, site: Site, deployment: Deployment) -> str:
     """Remove the stack's objects, whatever signal comes meanwhile."""
     with ports.held():
@@ -222,32 +253,31 @@ def down(ports: Ports, site: Site, deployment: Deployment) -> str:
     return f"{count} objects removed"
 
 
-def save_evidence(ports: Ports, site: Site, deployment: Deployment) -> str:
+def save_states(deployment: Deployment, found: Sequence[ContainerFact]) -> None:
+    """Write down what state each container is in."""
+    deployment.folder.mkdir(parents=True, exist_ok=True)
+    text = json.dumps([state(one) for one in found], indent=2)
+    (deployment.folder / "containers.json").write_text(text + "\n")
+
+
+def save_evidence(
+    ports: Ports, site: Site, deployment: Deployment
+) -> tuple[tuple[ContainerFact, ...], str]:
     """Write what a red run looked like: states, logs, tables with row counts.
 
     Best effort by nature: it runs because something is broken already.
     """
     folder = deployment.folder
     (folder / "logs").mkdir(parents=True, exist_ok=True)
-    states = []
-    for container in containers(ports, deployment):
-        states.append(
-            {
-                "service": container.service,
-                "name": container.name,
-                "status": container.status,
-                "exit_code": container.exit_code,
-                "oom_killed": container.oom_killed,
-                "health": container.health,
-            }
-        )
+    found = containers(ports, deployment)
+    save_states(deployment, found)
+    for container in found:
         name = container.service if not container.one_off else container.name
         text = site.mask(evidence(ports.docker, container, tail=200))
         (folder / "logs" / f"service-{name}.log").write_text(text + "\n")
-    (folder / "containers.json").write_text(json.dumps(states, indent=2) + "\n")
     if site.database is not None:
         (folder / "database.txt").write_text(site.mask(_database_text(ports, site, deployment)))
-    return str(folder)
+    return found, str(folder)
 
 
 def _database_text(ports: Ports, site: Site, deployment: Deployment) -> str:
@@ -262,6 +292,8 @@ def _database_text(ports: Ports, site: Site, deployment: Deployment) -> str:
                 ports.docker, container, "SELECT version_num FROM alembic_version"
             )
             version = ", ".join(row[0] for row in found)
-    except (CouldNotTell, NotReady) as error:
+    except EngineUnavailable:
+        raise
+    except (CouldNotTell, Unavailable) as error:
         return f"{error}\n"
     return "\n".join(["table\trows", *lines, "", f"alembic_version: {version or 'none'}"]) + "\n"

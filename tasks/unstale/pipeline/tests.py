@@ -5,25 +5,40 @@ from __future__ import annotations
 import json
 import posixpath
 import shlex
+import signal
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 
-from unstale.errors import CouldNotTell, Fault, NotReady, TestsFailed, Unavailable
-from unstale.facts import ArchiveMember, ContainerFact
+from unstale.errors import (
+    CouldNotTell,
+    EngineUnavailable,
+    Fault,
+    NotReady,
+    TestsFailed,
+    TimedOut,
+    Unavailable,
+)
+from unstale.facts import ArchiveMember, ContainerFact, Death, moment
 from unstale.mask import Mask
 from unstale.pipeline import junit, printed
 from unstale.pipeline.site import Deployment, Ports, Site
 from unstale.ports import Command, CommandResult, Line, RunOptions
 from unstale.schema.status import SchemaStatus
-from unstale.stack.lifecycle import PROJECT, evidence
-from unstale.stack.running import casualties, published
+from unstale.stack.autopsy import autopsy
+from unstale.stack.lifecycle import MAY_END, PROJECT
+from unstale.stack.running import Fall, casualties, missed_checks, published
 
 __all__ = ["TestRun", "arguments_for", "judge", "run_tests", "told"]
 
 _LARGEST_FILE = 100 * 1024 * 1024
 _SHOWN = 10
+# What tests print is in their log; of this much the reason of a red run is read.
+_TAIL_BYTES = 1 << 20
+_LAST = 15  # lines of a runner that hung or was ended
+_SIGNALS = {one.value: one.name for one in signal.Signals}
 _WITH_VALUE = frozenset({"-c", "-k", "-m", "-n", "-o", "-p", "-r", "-W"})
 
 
@@ -35,9 +50,16 @@ class TestRun:
 
     exit_code: int
     counts: junit.Counts | None
-    """None: no JUnit file came out."""
+    """None: no JUnit file came out, or none that can be read."""
     runner: ContainerFact | None
-    fallen: tuple[ContainerFact, ...]
+    fallen: tuple[Fall, ...]
+    """The first to fall first."""
+    states: tuple[ContainerFact, ...] = ()
+    """Every container of the stack, as it was when the tests were over."""
+    notes: tuple[str, ...] = ()
+    """What was remarkable of services that did survive."""
+    damage: str = ""
+    """Why the JUnit file can't be read."""
     output: str = field(default="", repr=False)
     """What the runner printed, masked."""
     again: str = "inv test.run"
@@ -106,13 +128,57 @@ def run_tests(
     that runs them again.
 
     Raises:
-        TimedOut: the deadline passed.
+        TimedOut: the deadline passed; the cause is what the tests printed last.
+        EngineUnavailable: it went away meanwhile.
         Unavailable: the runner is not running, in ``exec`` mode.
 
     """
     again = _again(site, task)
-    if site.runner == "host":
-        return _on_host(ports, site, deployment, arguments, deadline_s, line, environment, again)
+    last: deque[str] = deque(maxlen=_LAST)
+
+    def heard(text: str) -> None:
+        last.append(text)
+        line(text)
+
+    try:
+        if site.runner == "host":
+            return _on_host(
+                ports, site, deployment, arguments, deadline_s, heard, environment, again
+            )
+        return _in_stack(
+            ports, site, deployment, arguments, number, deadline_s, heard, environment, again
+        )
+    except TimedOut as error:
+        # An engine that hangs is the cause then, and this says so.
+        states = _containers(ports, deployment)
+        raise TimedOut(
+            f"The tests (step run_tests) did not end within {deadline_s:g} s.",
+            cause="\n".join(
+                [
+                    *(["The last lines that they printed:"] if last else ["They printed nothing."]),
+                    *(f"  {site.mask(text)}" for text in last),
+                    *(f"{c.name}: {c.status}" + _health(c) for c in states),
+                ]
+            ),
+            hint="mend the test that hangs, or raise tests in [tool.unstale.deadlines]",
+        ) from error
+
+
+def _health(container: ContainerFact) -> str:
+    return f", {container.health}" if container.health else ""
+
+
+def _in_stack(
+    ports: Ports,
+    site: Site,
+    deployment: Deployment,
+    arguments: Sequence[str],
+    number: str,
+    deadline_s: float,
+    line: Line,
+    environment: Mapping[str, str],
+    again: str,
+) -> TestRun:
     report, argv = _command(site, arguments, number)
     before = _containers(ports, deployment)
     options = RunOptions(
@@ -120,40 +186,87 @@ def run_tests(
         deadline_s,
         name=f"{deployment.target.project}-tests-{number}",
         environment=(("UNSTALE_RUN", deployment.run), *environment.items()),
+        tail_bytes=_TAIL_BYTES,
     )
     if site.settings.runner.mode == "exec":
         runner = _running(before, site.runner)
         stale = _fetch(ports, runner, report)
         result = ports.docker.execute(runner.id, options, line)
         code = result.returncode
-        container = next((c for c in _containers(ports, deployment) if c.id == runner.id), None)
+        after = _containers(ports, deployment)
+        container = next((c for c in after if c.id == runner.id), None)
     else:
         stale = ()
         result = ports.docker.run(deployment.target, site.runner, options, line)
         code = result.returncode
-        container = next(
-            (c for c in _containers(ports, deployment) if c.name == options.name), None
-        )
-        dead = casualties(before, _containers(ports, deployment), site.runner)
-        if container is None and not dead:
+        after = _containers(ports, deployment)
+        container = next((c for c in after if c.name == options.name), None)
+        if container is None and not _fallen(ports, site, deployment, before, after):
             raise Unavailable(
                 "The test runner could not be created.",
                 cause=result.stderr.strip()[-1500:],
                 hint="inv test.integration --verbose",
             )
-        code = container.exit_code if container and container.status == "exited" else code
+        code = container.exit_code if container and container.has_ended else code
     members = _fetch(ports, container, report) if container else ()
     document = _keep(deployment.folder, members, report, site.mask)
-    if document is not None and document == _document(stale, report):
+    if _is_older(members, stale, report, container):
         document = None  # an earlier run's file is no evidence of this one
+    counts, damage = _counts(document)
+    # Once more: what died while the files were fetched fell as well.
+    after = _containers(ports, deployment)
     return TestRun(
         exit_code=code,
-        counts=None if document is None else junit.read(document),
+        counts=counts,
         runner=container,
-        fallen=casualties(before, _containers(ports, deployment), site.runner),
+        fallen=_fallen(ports, site, deployment, before, after),
+        states=after,
+        notes=tuple(missed_checks(before, after)),
+        damage=damage,
         output=_output(site, result),
         again=again,
     )
+
+
+def _fallen(
+    ports: Ports,
+    site: Site,
+    deployment: Deployment,
+    before: Sequence[ContainerFact],
+    after: Sequence[ContainerFact],
+) -> tuple[Fall, ...]:
+    def fallen(deaths: Sequence[Death] = ()) -> tuple[Fall, ...]:
+        return casualties(
+            before,
+            after,
+            site.runner,
+            expected=site.started_services,
+            may_end=site.stack.one_shots,
+            deaths=deaths,
+        )
+
+    return fallen() and fallen(_deaths(ports, deployment, before))
+
+
+def _deaths(
+    ports: Ports, deployment: Deployment, before: Sequence[ContainerFact]
+) -> tuple[Death, ...]:
+    """The ends since the last service was started; none where the engine won't say."""
+    since = max((c.started_at for c in before if c.status == "running"), default="")
+    try:
+        return ports.docker.deaths({PROJECT: deployment.target.project}, since) if since else ()
+    except EngineUnavailable:
+        raise
+    except Unavailable:
+        return ()
+
+
+def _counts(document: bytes | None) -> tuple[junit.Counts | None, str]:
+    """What a JUnit file says, and why it can't be read."""
+    try:
+        return (None if document is None else junit.read(document)), ""
+    except CouldNotTell as error:
+        return None, error.cause
 
 
 def judge(ports: Ports, run: TestRun) -> junit.Counts:
@@ -167,32 +280,22 @@ def judge(ports: Ports, run: TestRun) -> junit.Counts:
 
     """
     if run.fallen:
-        first = run.fallen[0]
-        raise NotReady(
-            f"{first.service!r} did not survive the tests: {first.status}, "
-            f"exit code {first.exit_code}" + (", out of memory." if first.oom_killed else "."),
-            cause=evidence(ports.docker, first),
-            hint=f"read logs/service-{first.service}.log of the run's evidence;"
-            " of a stack that stands: inv stack.logs",
-            fault=Fault.OUT_OF_MEMORY if first.oom_killed else Fault.SERVICE_DIED,
-        )
+        raise _void(ports, run)
     if run.runner is not None and run.runner.oom_killed:
-        raise Unavailable(
-            "The test runner ran out of memory.",
-            cause="The engine's OOM killer ended a process in it.",
-            hint="raise its memory limit, or run fewer tests at once",
-            fault=Fault.OUT_OF_MEMORY,
-        )
+        raise _starved(run, run.runner)
     # 125 to 127 are the engine's own, and above are signals.
     if not 0 <= run.exit_code < 125:
-        raise Unavailable(
-            f"The test runner did not end by itself (exit code {run.exit_code}).",
-            cause=run.runner.error if run.runner else "",
-            hint="run again with --verbose",
-        )
+        raise _ended(ports, run)
     counts = run.counts
     if run.exit_code != 0:
         raise _failed(run)
+    if run.damage:
+        raise CouldNotTell(
+            "The runner ended with 0, but its JUnit file can't be read: green without evidence.",
+            cause=run.damage,
+            hint=f"run again, and let nothing end the runner before its time: {run.again}",
+            fault=Fault.NO_EVIDENCE,
+        )
     if counts is None:
         raise CouldNotTell(
             "The runner ended with 0, but left no JUnit file: green without evidence.",
@@ -205,6 +308,56 @@ def judge(ports: Ports, run: TestRun) -> junit.Counts:
     if counts.executed == 0:
         raise _none_ran(run)
     return counts
+
+
+def _void(ports: Ports, run: TestRun) -> NotReady:
+    """A service fell: no result can be believed, whatever it is."""
+    first, *rest = run.fallen
+    found = autopsy(ports.docker, first.now)
+    failed = run.counts.failed if run.counts else 0
+    also = [f"After it, {fall.service!r} {fall.how}" for fall in rest]
+    also += [f"{failed} tests failed meanwhile."] if failed else []
+    hint = (
+        f"read logs/service-{first.service}.log of the run's evidence;"
+        " of a stack that stands: inv stack.logs"
+    )
+    fault = Fault.OUT_OF_MEMORY if first.oom_killed else Fault.SERVICE_DIED
+    return NotReady(
+        f"{first.service!r} did not survive the tests: it {first.how}",
+        cause="\n".join([*also, *([found.cause] if found.cause else [])]),
+        hint=MAY_END if first.is_clean_end else found.hint or hint,
+        fault=fault,
+    )
+
+
+def _starved(run: TestRun, runner: ContainerFact) -> Unavailable:
+    whole = "" if run.exit_code == 137 else ", a child of what ended with {}"
+    return Unavailable(
+        f"The test runner ran out of memory ({runner.memory_words}).",
+        cause="The engine's OOM killer ended a process in it"
+        + whole.format(run.exit_code)
+        + f".\n{_last_lines(run)}",
+        hint="raise its memory limit, or run fewer tests at once",
+        fault=Fault.OUT_OF_MEMORY,
+    )
+
+
+def _ended(ports: Ports, run: TestRun) -> Unavailable:
+    """The runner was ended, or never began."""
+    found = autopsy(ports.docker, run.runner) if run.runner else None
+    signum = -run.exit_code if run.exit_code < 0 else run.exit_code - 128
+    by = f", by {_SIGNALS[signum]}" if signum in _SIGNALS else ""
+    return Unavailable(
+        f"The test runner did not end by itself (exit code {run.exit_code}{by}).",
+        cause=found.cause if found and found.cause else _last_lines(run),
+        hint=(found.hint if found else "") or "run again with --verbose",
+        fault=(found.fault if found else None) or Fault.SERVICE_DIED,
+    )
+
+
+def _last_lines(run: TestRun) -> str:
+    lines = run.output.rstrip().splitlines()[-_LAST:]
+    return "\n".join(["Its last lines:", *(f"  {text}" for text in lines)]) if lines else ""
 
 
 def _failed(run: TestRun) -> TestsFailed:
@@ -321,6 +474,27 @@ def _fetch(ports: Ports, container: ContainerFact, report: str) -> tuple[Archive
     return tuple(ports.docker.files_in_container(container.id, folder))
 
 
+def _is_older(
+    members: Sequence[ArchiveMember],
+    stale: Sequence[ArchiveMember],
+    report: str,
+    runner: ContainerFact | None,
+) -> bool:
+    """Whether the report was there before the tests: from the image, or an earlier run.
+
+    A runner of its own started after whatever is older; in one that goes on, what was
+    there (*stale*) tells. Times are the container's own, in whole seconds.
+    """
+    found = next((m for m in members if str(m.path) == report), None)
+    if found is None or runner is None:
+        return False
+    if earlier := next((m for m in stale if str(m.path) == report), None):
+        return (earlier.content, earlier.modified) == (found.content, found.modified)
+    if not runner.one_off or found.modified is None:
+        return False
+    return found.modified < int(moment(runner.started_at).timestamp())
+
+
 def _document(members: Sequence[ArchiveMember], report: str) -> bytes | None:
     return next((m.content for m in members if str(m.path) == report and m.link is None), None)
 
@@ -365,14 +539,21 @@ def _on_host(
             deadline_s,
             cwd=site.settings.root,
             env={**dict(site.values), **published(before), **environment},
+            changes=True,
+            tail_bytes=_TAIL_BYTES,
         ),
         line,
     )
+    counts, damage = _counts(report.read_bytes() if report.exists() else None)
+    after = _containers(ports, deployment)
     return TestRun(
         exit_code=result.returncode,
-        counts=junit.read(report.read_bytes()) if report.exists() else None,
+        counts=counts,
         runner=None,
-        fallen=casualties(before, _containers(ports, deployment), "host"),
+        fallen=_fallen(ports, site, deployment, before, after),
+        states=after,
+        notes=tuple(missed_checks(before, after)),
+        damage=damage,
         output=_output(site, result),
         again=again,
         keeps_cache=True,

@@ -16,8 +16,9 @@ from unstale.errors import (
 from unstale.facts import ContainerFact
 from unstale.override import LABEL_OWNER, LABEL_RUN
 from unstale.ports import Clock, Docker
+from unstale.stack.autopsy import autopsy, evidence
 
-__all__ = ["PROJECT", "Sweep", "evidence", "remove", "require_sound", "sweep", "wait_until_up"]
+__all__ = ["MAY_END", "PROJECT", "Sweep", "remove", "require_sound", "sweep", "wait_until_up"]
 
 PROJECT = "com.docker.compose.project"
 _DEPENDS_ON = "com.docker.compose.depends_on"
@@ -30,7 +31,7 @@ _LOOP = 7
 _SETTLED_S = 10.0
 
 _LOOK = "inv stack.up, then inv stack.logs"
-_MAY_END = (
+MAY_END = (
     'if it may end, write restart: "no" in its service, or let another one wait for it: '
     "depends_on with condition: service_completed_successfully"
 )
@@ -109,14 +110,10 @@ class _Seen:
         return self.fact.service
 
     @property
-    def ended(self) -> bool:
-        return self.fact.status in ("exited", "dead")
-
-    @property
     def is_up(self) -> bool:
         """Of one that is sound: whether nothing more is to be waited for."""
         if self.fact.status != "running":
-            return self.ended
+            return self.fact.has_ended
         if self.fact.health is not None:
             return self.fact.health == "healthy"
         return self.steady_s > 0 and (not self.restarts or self.steady_s >= _SETTLED_S)
@@ -124,17 +121,23 @@ class _Seen:
     def fault(self, one_shots: Collection[str]) -> str:
         """Why waiting longer would not help; empty if it might."""
         fact = self.fact
-        if fact.oom_killed and (self.ended or fact.status == "restarting"):
-            return f"was killed: out of memory (exit code {fact.exit_code})."
-        if self.ended and (fact.exit_code or fact.error):
-            return f"exited with {fact.exit_code}."
-        if self.ended and fact.service not in {*one_shots, *self.awaited}:
-            return "ended with 0, though nobody waits for its end."
+        if fact.oom_killed and (fact.has_ended or fact.status == "restarting"):
+            return f"ran out of memory ({fact.memory_words}, exit code {fact.exit_code})."
+        if fact.status == "created" and fact.error:
+            return "was created and could not be started."
+        if fact.has_ended:
+            return self._fault_of_end(one_shots)
         if fact.health == "unhealthy":
             return "is unhealthy."
         if self.restarts >= _LOOP:
             return f"restarts in a loop: {self.restarts} times while it was waited for."
         return ""
+
+    def _fault_of_end(self, one_shots: Collection[str]) -> str:
+        if self.fact.exit_code or self.fact.error:
+            return f"exited with {self.fact.exit_code}."
+        may_end = self.fact.service in {*one_shots, *self.awaited}
+        return "" if may_end else "ended with 0, though nobody waits for its end."
 
     @property
     def doing(self) -> str:
@@ -184,12 +187,14 @@ def _require_sound(docker: Docker, seen: Sequence[_Seen], one_shots: Collection[
     if not broken:
         return
     # The first to die: the others may have died of it.
-    first = min(broken, key=lambda c: (not c.ended, c.fact.finished_at))
-    clean = first.ended and not first.fact.exit_code and not first.fact.error
+    first = min(broken, key=lambda c: (not c.fact.has_ended, c.fact.finished_at))
+    clean = first.fact.has_ended and not first.fact.exit_code and not first.fact.error
+    found = autopsy(docker, first.fact)
     raise NotReady(
         f"{first.service!r} {first.fault(one_shots)}",
-        cause=evidence(docker, first.fact),
-        hint=_MAY_END if clean else _LOOK,
+        cause=found.cause,
+        hint=MAY_END if clean else found.hint or _LOOK,
+        fault=found.fault,
     )
 
 
@@ -202,17 +207,6 @@ def _what_they_did(docker: Docker, pending: Sequence[str], late: Sequence[_Seen]
             *(f"{c.service}: {c.doing}.\n{evidence(docker, c.fact)}".rstrip() for c in late),
         ]
     )
-
-
-def evidence(docker: Docker, container: ContainerFact, tail: int = 15) -> str:
-    """What a container says of itself: engine's words, health check, log."""
-    lines = docker.logs(container.id, tail)
-    parts = [
-        container.error,
-        container.health_output and f"Its health check said: {container.health_output}",
-        "Its last log lines:\n" + "\n".join(f"  {line}" for line in lines) if lines else "",
-    ]
-    return "\n".join(part for part in parts if part)
 
 
 def remove(

@@ -18,7 +18,7 @@ from checkout import Checkout
 from workshop import TEXT, Workshop
 
 from unstale.errors import MissingFile
-from unstale.facts import ArchiveMember, CommitFact, ContainerFact, ImageFact
+from unstale.facts import ArchiveMember, CommitFact, ContainerFact, Death, ImageFact
 from unstale.pipeline.site import Ports
 from unstale.ports import (
     BuildOptions,
@@ -183,6 +183,8 @@ class FakeDocker:
     )
     registry: dict[str, ImageFact] = field(default_factory=dict)
     """What can be pulled."""
+    died: tuple[Death, ...] = ()
+    """The ends that the engine remembers."""
     pulled: list[str] = field(default_factory=list)
     """What was asked of the registry."""
 
@@ -287,6 +289,13 @@ class FakeDocker:
         self.listings += 1
         self.clock.sleep(0.01)
         return tuple(c for c in self.live if _carries(c.labels, labels))
+
+    def deaths(self, labels: Mapping[str, str], since: str) -> tuple[Death, ...]:
+        del labels, since
+        return self.died
+
+    def platforms(self) -> tuple[str, ...]:
+        return ("linux/amd64", "linux/386")
 
     def networks(self, labels: Mapping[str, str]) -> Mapping[str, Mapping[str, str]]:
         return {k: v for k, v in self.live_networks.items() if _carries(v, labels)}

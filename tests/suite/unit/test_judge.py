@@ -12,20 +12,31 @@ import pytest
 
 from unstale.compose import Stack
 from unstale.config import Environment, RunnerSettings, SchemaSettings, Settings
-from unstale.errors import CouldNotTell, NotReady, TestsFailed, Unavailable, UnstaleError
-from unstale.facts import ArchiveMember, ContainerFact
+from unstale.errors import (
+    CouldNotTell,
+    Fault,
+    NotReady,
+    TestsFailed,
+    Unavailable,
+    UnstaleError,
+)
+from unstale.facts import ArchiveMember, ContainerFact, Death
 from unstale.mask import Mask
 from unstale.pipeline.junit import Counts
 from unstale.pipeline.site import Deployment, Ports, Site
 from unstale.pipeline.tests import TestRun, arguments_for, judge, run_tests
 from unstale.ports import Command, CommandResult, ComposeTarget, RunOptions
-from unstale.stack.running import casualties
+from unstale.stack.running import Fall, casualties, missed_checks
 
 if TYPE_CHECKING:
     from conftest import FakeDocker, FakeProcess
 
 GREEN = Counts(passed=2, failed=0, skipped=1, passes=("a", "b"))
 RED = Counts(passed=1, failed=1, skipped=0, failures=("tests.test_a::test_bad",))
+AGAIN = (
+    "ended with exit code 137 and was started again by the engine, out of memory"
+    " (no limit of its own)."
+)
 JUNIT = b'<testsuite><testcase name="good"/></testsuite>'
 OLDER = b'<testsuite><testcase name="earlier"/></testsuite>'
 
@@ -233,7 +244,7 @@ def test_a_fallen_database_voids_every_result(
     docker.printed["c-db"] = ("PANIC: could not write",)
 
     with pytest.raises(NotReady, match="'postgres' did not survive the tests") as caught:
-        judge(ports, replace(_run(exit_code), fallen=(database,)))
+        judge(ports, replace(_run(exit_code), fallen=_fell(database)))
 
     assert "exit code 3" in caught.value.what
     assert "PANIC: could not write" in caught.value.cause
@@ -242,35 +253,104 @@ def test_a_fallen_database_voids_every_result(
 
 
 def test_a_service_out_of_memory_is_told_so(ports: Ports, container: ContainerFact) -> None:
-    fallen = replace(container, status="exited", exit_code=137, oom_killed=True)
+    fallen = replace(
+        container, status="exited", exit_code=137, oom_killed=True, memory_bytes=64 << 20
+    )
 
-    with pytest.raises(NotReady, match="out of memory"):
-        judge(ports, replace(_run(), fallen=(fallen,)))
+    with pytest.raises(NotReady, match=r"out of memory \(limit 64 MiB\)") as caught:
+        judge(ports, replace(_run(), fallen=_fell(fallen)))
+
+    assert caught.value.fault is Fault.OUT_OF_MEMORY
+
+
+def test_who_fell_later_and_what_failed_meanwhile_is_the_cause(
+    ports: Ports, container: ContainerFact
+) -> None:
+    database = replace(container, service="postgres")
+
+    with pytest.raises(NotReady, match="'postgres' did not survive") as caught:
+        judge(
+            ports,
+            replace(
+                _run(1, RED),
+                fallen=(
+                    Fall(database, "is unhealthy."),
+                    Fall(container, "ended with exit code 1."),
+                ),
+            ),
+        )
+
+    assert caught.value.cause.splitlines() == [
+        "After it, 'app' ended with exit code 1.",
+        "1 tests failed meanwhile.",
+    ]
+
+
+def test_a_service_that_ended_with_0_is_told_how_it_may(
+    ports: Ports, container: ContainerFact
+) -> None:
+    ended = replace(container, status="exited")
+
+    with pytest.raises(NotReady) as caught:
+        judge(ports, replace(_run(), fallen=_fell(ended)))
+
+    assert 'restart: "no"' in caught.value.hint
+
+
+def test_half_a_junit_file_is_no_evidence_and_a_failed_run_stays_red(ports: Ports) -> None:
+    half = replace(_run(0, None), damage="It is cut off or no XML: line 3.")
+
+    with pytest.raises(CouldNotTell, match="can't be read") as caught:
+        judge(ports, half)
+    with pytest.raises(TestsFailed):
+        judge(ports, replace(half, exit_code=1))
+
+    assert caught.value.fault is Fault.NO_EVIDENCE
 
 
 # --- Which services fell ---
 
 
+def _fell(*after: ContainerFact) -> tuple[Fall, ...]:
+    before = [replace(c, status="running", health=None, oom_killed=False) for c in after]
+    return casualties(before, after, "test-runner")
+
+
+def _hows(fallen: tuple[Fall, ...]) -> list[tuple[str, str]]:
+    return [(fall.service, fall.how) for fall in fallen]
+
+
 @pytest.mark.parametrize(
-    "change",
+    ("change", "how"),
     [
-        {"status": "exited"},
-        {"status": "restarting"},
-        {"restart_count": 1},
-        {"started_at": "2026-01-01T00:01:00Z"},
-        {"health": "unhealthy"},
+        ({"status": "exited", "exit_code": 3}, "ended with exit code 3."),
+        ({"status": "restarting"}, "ended and was started again by the engine."),
+        ({"restart_count": 1}, "ended and was started again by the engine."),
+        (
+            {"started_at": "2026-01-01T00:01:00Z"},
+            "ended and was started again by the engine.",
+        ),
+        ({"health": "unhealthy"}, "is unhealthy."),
+        ({"status": "paused"}, "is paused."),
+        ({"oom_killed": True}, "lost a process, out of memory (no limit of its own)."),
+        (
+            {"health": "unhealthy", "oom_killed": True, "memory_bytes": 64 << 20},
+            "is unhealthy, out of memory (limit 64 MiB).",
+        ),
     ],
 )
 def test_a_service_that_is_not_what_it_was_has_fallen(
-    container: ContainerFact, change: dict[str, Any]
+    container: ContainerFact, change: dict[str, Any], how: str
 ) -> None:
     after = replace(container, **change)
 
-    assert casualties([container], [after], "test-runner") == (after,)
+    assert _hows(casualties([container], [after], "test-runner")) == [("app", how)]
 
 
 def test_a_service_whose_container_is_gone_has_fallen(container: ContainerFact) -> None:
-    assert casualties([container], [], "test-runner") == (container,)
+    (fall,) = casualties([container], [], "test-runner")
+
+    assert fall.how == "is gone: its container was removed."
 
 
 def test_a_service_that_did_not_run_before_can_not_fall(container: ContainerFact) -> None:
@@ -279,18 +359,99 @@ def test_a_service_that_did_not_run_before_can_not_fall(container: ContainerFact
     assert casualties([one_shot], [one_shot], "test-runner") == ()
 
 
+def test_a_service_that_ended_between_its_start_and_the_tests_has_fallen(
+    container: ContainerFact,
+) -> None:
+    ended = replace(container, status="exited")
+
+    found = casualties([ended], [ended], "test-runner", expected=["app"])
+
+    assert _hows(found) == [("app", "ended with exit code 0.")]
+    assert casualties([ended], [ended], "test-runner", expected=["app"], may_end=["app"]) == ()
+
+
+@pytest.mark.parametrize(("code", "falls"), [(0, False), (1, True)])
+def test_a_one_shot_may_end_under_the_tests_but_not_fail(
+    container: ContainerFact, code: int, falls: bool
+) -> None:
+    after = replace(container, status="exited", exit_code=code)
+
+    found = casualties([container], [after], "test-runner", may_end=["app"])
+
+    assert bool(found) is falls
+
+
+def test_what_started_after_the_tests_began_can_not_fall(container: ContainerFact) -> None:
+    later = replace(container, id="c-later", service="later", status="exited", exit_code=1)
+
+    assert casualties([container], [container, later], "test-runner") == ()
+
+
 def test_the_runner_itself_may_end(container: ContainerFact) -> None:
     assert casualties([container], [], runner="app") == ()
 
 
-def test_the_first_to_die_comes_first(container: ContainerFact) -> None:
-    before = [container, replace(container, id="c-db", service="postgres")]
-    app, database = (
-        replace(c, status="exited", finished_at=f"2026-01-01T00:00:0{second}Z")
-        for c, second in zip(before, (5, 4), strict=True)
-    )
+def test_somebodys_one_off_may_end(container: ContainerFact) -> None:
+    assert casualties([replace(container, one_off=True)], [], "test-runner") == ()
 
-    assert casualties(before, [app, database], "test-runner") == (database, app)
+
+@pytest.fixture
+def two(container: ContainerFact) -> list[ContainerFact]:
+    return [container, replace(container, id="c-db", service="postgres")]
+
+
+def test_the_first_to_die_comes_first(two: list[ContainerFact]) -> None:
+    after = [
+        replace(c, status="exited", finished_at=f"2026-01-01T00:00:0{second}Z")
+        for c, second in zip(two, ("5.5", "5.25"), strict=True)
+    ]
+
+    assert [f.service for f in casualties(two, after, "test-runner")] == ["postgres", "app"]
+
+
+def test_a_restarted_database_fell_before_what_died_of_it(two: list[ContainerFact]) -> None:
+    app, database = two
+    after = [
+        replace(app, status="exited", exit_code=1, finished_at="2026-01-01T00:00:06Z"),
+        replace(database, restart_count=1, finished_at="2026-01-01T00:00:05Z"),
+    ]
+
+    assert [f.service for f in casualties(two, after, "test-runner")] == ["postgres", "app"]
+
+
+def test_what_the_engine_remembers_of_ends_is_told(two: list[ContainerFact]) -> None:
+    app, database = two
+    # It died twice; of its state only the second end is left.
+    after = [
+        replace(app, status="exited", exit_code=1, finished_at="2026-01-01T00:00:06Z"),
+        replace(database, restart_count=2, finished_at="2026-01-01T00:00:09Z"),
+    ]
+    deaths = [
+        Death("c-db", 137, oom_killed=True, at_ns=5),
+        Death("c-app", 1, oom_killed=False, at_ns=6),
+        Death("c-db", 0, oom_killed=False, at_ns=9),
+    ]
+
+    found = casualties(two, after, "test-runner", deaths=deaths)
+
+    assert _hows(found) == [
+        (
+            "postgres",
+            AGAIN,
+        ),
+        ("app", "ended with exit code 1."),
+    ]
+
+
+def test_a_health_check_that_failed_and_is_good_again_is_noted(container: ContainerFact) -> None:
+    before = replace(container, health="healthy", failed_checks=("12:00:00",))
+    after = replace(before, failed_checks=("12:00:00", "12:00:05", "12:00:06"))
+
+    assert casualties([before], [after], "test-runner") == ()
+    assert missed_checks([before], [after]) == [
+        "app: 2 health checks or more failed meanwhile, and it is healthy again"
+    ]
+    assert missed_checks([before], [before]) == []
 
 
 # --- Which tests run ---
@@ -451,6 +612,33 @@ def test_an_earlier_runs_file_is_no_evidence_of_this_one(
     assert found.counts is None
     with pytest.raises(CouldNotTell):
         judge(ports, found)
+
+
+@pytest.mark.parametrize(("modified", "is_evidence"), [(1767225599, False), (1767225600, True)])
+def test_a_file_that_the_image_brought_is_no_evidence(
+    ports: Ports,
+    docker: FakeDocker,
+    container: ContainerFact,
+    site: Sites,
+    deployment: Deployment,
+    modified: int,
+    is_evidence: bool,
+) -> None:
+    def run(service: str, options: RunOptions) -> CommandResult:
+        runner = replace(
+            container, id="c-run", name=options.name, service=service, status="exited", one_off=True
+        )
+        docker.add(runner)
+        docker.archives["c-run"] = [
+            replace(_file("/r/junit-1.xml", JUNIT), modified=modified),
+        ]
+        return CommandResult(0, "", "", 1.0)
+
+    docker.on_run = run
+
+    found = _start(ports, site(), deployment)
+
+    assert (found.counts is not None) is is_evidence
 
 
 def test_exec_mode_reads_what_the_running_runner_wrote(

@@ -10,9 +10,9 @@ import pytest
 
 from unstale.errors import NotReady, Outcome, TearDownFailed, Unavailable, outcome_of
 from unstale.facts import ContainerFact
+from unstale.stack.autopsy import evidence
 from unstale.stack.lifecycle import (
     Sweep,
-    evidence,
     remove,
     require_sound,
     sweep,
