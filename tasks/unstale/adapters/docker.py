@@ -577,6 +577,17 @@ class DockerCli:
         ids = self._ids(("ps", "--all", "--no-trunc", "--quiet"), labels)
         return tuple(container_fact(raw) for raw in self._inspect("container", ids))
 
+    def deaths(self, labels: Mapping[str, str], since: str) -> tuple[Death, ...]:
+        """The ends, since an engine's time, of containers that carry all *labels*; in order."""
+        from unstale.adapters.docker_facts import deaths
+
+        kinds = ("--filter", "event=die", "--filter", "event=oom", "--format", "{{json .}}")
+        filters = [w for label in _label_filters(labels) for w in ("--filter", f"label={label}")]
+        result = self._docker("events", "--since", since, "--until", "0s", *kinds, *filters)
+        raise_unless_done(result, "`docker events` failed.")
+        with readable():
+            return deaths([_json(line, dict) for line in result.stdout.splitlines()])
+
     def networks(self, labels: Mapping[str, str]) -> Mapping[str, Mapping[str, str]]:
         """Networks that carry all *labels*: name to its labels."""
         return self._labelled("network", labels)
