@@ -80,7 +80,16 @@ def entry(document: str, *, as_json: bool = False) -> Iterator[Project]:
 
     signals = Signals()
     mask = Mask()
-    with signals.handled():
+
+    def last_words(error: Interrupted) -> None:
+        error.cause = "It was told to three times, and did not wait for its own clean-up."
+        error.hint = "nothing, if its watchdog lives; inv stack.reap, if not"
+        os.write(2, f"{error}\n".encode())
+        if as_json:
+            _fail_as_json(document, error)
+
+    signals.last_words = last_words
+    with signals.handled(is_last=True):
         try:
             from unstale.project import Project
 
