@@ -12,13 +12,14 @@ call it, and so may you::
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar, cast
 
 from unstale import config
 from unstale.adapters.clock import SystemClock
@@ -71,6 +72,28 @@ __all__ = ["Project"]
 
 _NOT_TRUSTED = "that would run code of this checkout; UNSTALE_TRUST=1 allows it"
 _MARKS = ("tasks.py", "pyproject.toml", ".git")
+# For those who start or migrate the standing stack: one after the other.
+_CHANGE_S = 120.0
+_SERVER_S = 60.0
+# For those who look into it; who tests in it is not waited for.
+_END_S = 5.0
+
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+
+def _leased(
+    method: Callable[Concatenate[Project, _P], _R],
+) -> Callable[Concatenate[Project, _P], _R]:
+    """Run a method under a lease: what it starts ends with this process, however that ends."""
+
+    @functools.wraps(method)
+    def leased(self: Project, /, *args: _P.args, **kwargs: _P.kwargs) -> _R:
+        with self.leases.ours(self.docker.endpoint):
+            return method(self, *args, **kwargs)
+
+    return leased
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,6 +261,7 @@ class Project:
 
         return Bench(self.ports, self.files, site, self.environ)
 
+    @_leased
     def image_build(
         self,
         line: Line,
@@ -438,11 +462,50 @@ class Project:
     def _record(self, environment: str) -> Path:
         return self.settings.state_folder / "standing" / environment
 
+    @contextmanager
+    def _used(self, environment: str) -> Iterator[None]:
+        """Nobody ends the standing stack meanwhile; others may use it, too."""
+        with self.leases.locked(self._lock(environment, "use"), shared=True, patience_s=_CHANGE_S):
+            yield
+
+    @contextmanager
+    def _changed(self, environment: str) -> Iterator[None]:
+        """Nobody else changes the standing stack meanwhile.
+
+        Raises:
+            Unavailable: somebody does.
+
+        """
+        with self.leases.locked(self._lock(environment, "change"), patience_s=_CHANGE_S):
+            yield
+
+    @contextmanager
+    def _ended(self, environment: str) -> Iterator[None]:
+        """Nobody uses the standing stack meanwhile.
+
+        Raises:
+            Unavailable: somebody does: tests, or a migration.
+
+        """
+        with (
+            self._changed(environment),
+            self.leases.locked(self._lock(environment, "use"), patience_s=_END_S),
+        ):
+            yield
+
+    def _lock(self, environment: str, kind: str) -> str:
+        return f"{standing_run(self.settings.root, environment)}.{kind}"
+
+    @_leased
     def stack_up(self, line: Line, env: str | None = None) -> Deployment:
         """Start the standing stack and wait until it is ready."""
+        site = self.site(env)
+        with self._changed(site.environment.name):
+            return self._up(site, line)
+
+    def _up(self, site: Site, line: Line) -> Deployment:
         from unstale.pipeline import images, steps
 
-        site = self.site(env)
         images.require_present(self.ports, site)
         deployment = self.standing(site, create=True)
         steps.database_up(self.ports, site, deployment, line)
@@ -450,10 +513,21 @@ class Project:
         return deployment
 
     def stack_down(self, env: str | None = None) -> int:
-        """Remove the standing stack, volumes and orphans too; counts objects."""
+        """Remove the standing stack, volumes and orphans too; counts objects.
+
+        Raises:
+            Unavailable: somebody uses it: tests, or a migration.
+
+        """
+        site = self.site(env)
+        with self._ended(site.environment.name):
+            # A container of a test run that died would keep its network.
+            self._sweep(self.docker.endpoint(), [])
+            return self._down(site)
+
+    def _down(self, site: Site) -> int:
         from unstale.stack.lifecycle import remove
 
-        site = self.site(env)
         name = site.environment.name
         # Without its record (somebody cleaned the checkout) it still has its name.
         run, _ = self._stands(name) or self._standing_names(name)
@@ -520,8 +594,7 @@ class Project:
 
         engine = place.get("DOCKER_HOST") or f"context {place.get('DOCKER_CONTEXT')}"
         docker, owner = self.docker.at(place), self.leases.owner
-        with self.signals.held():
-            found = sweep(docker, self.clock, engine, owner, died, self._lives)
+        found = sweep(docker, self.clock, engine, owner, died, self._lives)
         if found.error is None:
             for run in died:
                 self.leases.drop(run)
@@ -551,8 +624,9 @@ class Project:
 
     # --- the database --------------------------------------------------------
 
+    @_leased
     def db_migrate(
-        self, line: Line, env: str | None = None, *, deadline_s: float = 60.0
+        self, line: Line, env: str | None = None, *, deadline_s: float = _SERVER_S
     ) -> SchemaStatus | None:
         """Wait for the standing stack's database, upgrade it, and say what it is then.
 
@@ -564,21 +638,28 @@ class Project:
             MigrationFailed: a migration failed.
 
         """
+        site = self.site(env)
+        name = site.environment.name
+        with self._used(name), self._changed(name):
+            return self._migrate(site, line, deadline_s)
+
+    def _migrate(self, site: Site, line: Line, deadline_s: float) -> SchemaStatus | None:
         from unstale.pipeline import images, schema, steps
 
-        site = self.site(env)
         images.require_present(self.ports, site)
         deployment = self.standing(site, create=True)
         steps.database_up(self.ports, site, deployment, line)
         return schema.migrate(self._bench(site), deployment, line, deadline_s=deadline_s)
 
+    @_leased
     def db_preview(self, line: Line, env: str | None = None) -> str:
         """The SQL that `db_migrate` would run; runs none of it."""
         from unstale.pipeline import schema
 
-        site, deployment = self._with_database(env)
-        return schema.preview(self._bench(site), deployment, line)
+        with self._database_in_use(env) as (site, deployment):
+            return schema.preview(self._bench(site), deployment, line)
 
+    @_leased
     def db_status(self, line: Line, env: str | None = None) -> SchemaStatus:
         """Hear witnesses 0 to 2 on the standing stack's database; never writes to it.
 
@@ -588,9 +669,10 @@ class Project:
         """
         from unstale.pipeline import schema
 
-        site, deployment = self._with_database(env)
-        return self._asked(schema.look(self._bench(site), deployment, line))
+        with self._database_in_use(env) as (site, deployment):
+            return self._asked(schema.look(self._bench(site), deployment, line))
 
+    @_leased
     def db_check(self, line: Line, env: str | None = None) -> SchemaStatus:
         """Hear all four witnesses.
 
@@ -599,15 +681,16 @@ class Project:
         """
         from unstale.pipeline import schema
 
-        site, deployment = self._with_database(env)
-        return self._asked(schema.check(self._bench(site), deployment, line))
+        with self._database_in_use(env) as (site, deployment):
+            return self._asked(schema.check(self._bench(site), deployment, line))
 
+    @_leased
     def db_history(self, line: Line, env: str | None = None) -> tuple[tuple[str, str, str], ...]:
         """Lint the migrations: rule, revision and words of each finding."""
         from unstale.pipeline import schema
 
-        site, deployment = self._with_database(env)
-        return schema.history(self._bench(site), deployment, line)
+        with self._database_in_use(env) as (site, deployment):
+            return schema.history(self._bench(site), deployment, line)
 
     def _asked(self, found: SchemaStatus | None) -> SchemaStatus:
         if found is None:
@@ -618,13 +701,18 @@ class Project:
             )
         return found
 
-    def _with_database(self, env: str | None) -> tuple[Site, Deployment]:
+    @contextmanager
+    def _database_in_use(self, env: str | None) -> Iterator[tuple[Site, Deployment]]:
+        site = self.site(env)
+        with self._used(site.environment.name):
+            yield site, self._with_database(site)
+
+    def _with_database(self, site: Site) -> Deployment:
         from unstale.pipeline import steps
 
-        site = self.site(env)
         deployment = self.standing(site, create=False)
         steps.database_container(self.ports, site, deployment)
-        return site, deployment
+        return deployment
 
     def db_settings(self, env: str | None = None) -> tuple[Setting, ...]:
         """The server's settings that are not by default, each with its source."""
@@ -632,6 +720,7 @@ class Project:
 
         return postgres.settings(self.docker, self._database(env))
 
+    @_leased
     def db_reset(self, line: Line, env: str | None = None) -> SchemaStatus | None:
         """Remove the standing stack's database with its data, and make it anew, migrated.
 
@@ -641,10 +730,12 @@ class Project:
         """
         from unstale.pipeline import steps
 
-        site, deployment = self._with_database(env)
-        with self.signals.held():
-            steps.remove_database(self.ports, site, deployment)
-        return self.db_migrate(line, env)
+        site = self.site(env)
+        with self._ended(site.environment.name):
+            deployment = self._with_database(site)
+            with self.signals.held():
+                steps.remove_database(self.ports, site, deployment)
+            return self._migrate(site, line, _SERVER_S)
 
     def db_tables(self, env: str | None = None) -> tuple[tuple[str, int], ...]:
         """Each table of the standing stack's database with its number of rows."""
@@ -670,6 +761,7 @@ class Project:
 
     # --- tests -----------------------------------------------------------------
 
+    @_leased
     def test_run(
         self,
         line: Line,
@@ -699,21 +791,39 @@ class Project:
                 cause="These tests would run on other code than this.",
                 hint="inv image.build, then the same again",
             )
-        schema = self._require_schema(site, line)
-        # What an earlier build made stale is created anew; what is up stays.
-        deployment = self.stack_up(line, env)
-        containers.verify_running(self._bench(site), deployment, is_new=False)
+        name = site.environment.name
+        with self._used(name):
+            with self._changed(name):
+                schema = self._require_schema(site, line)
+                # What an earlier build made stale is created anew; what is up stays.
+                deployment = self._up(site, line)
+            containers.verify_running(self._bench(site), deployment, is_new=False)
+            told = tests.told(ids.get(site.runner), schema)
+            return self._tested(
+                site, deployment, tests.arguments_for(paths, arguments), told, line
+            )
+
+    def _tested(
+        self,
+        site: Site,
+        deployment: Deployment,
+        arguments: Sequence[str],
+        told: Mapping[str, str],
+        line: Line,
+    ) -> Counts:
+        from unstale.pipeline import containers, tests
+
         number = os.urandom(4).hex()
         try:
             found = tests.run_tests(
                 self.ports,
                 site,
                 deployment,
-                tests.arguments_for(paths, arguments),
+                arguments,
                 number=number,
                 deadline_s=self.settings.deadlines.tests,
                 line=line,
-                environment=tests.told(ids.get(site.runner), schema),
+                environment=told,
             )
             counts = tests.judge(self.ports, found)
             containers.verify_runner(self._bench(site), deployment, found.runner, is_new=False)
@@ -729,9 +839,11 @@ class Project:
 
         deployment = self.standing(site, create=True)
         steps.database_up(self.ports, site, deployment, line)
+        if not schema.is_asked(site):
+            return None
         found = schema.check(self._bench(site), deployment, lambda _: None)
         if found is not None and found.state in ("empty", "behind", "downgraded"):
-            found = self.db_migrate(line, site.environment.name)
+            found = self._migrate(site, line, _SERVER_S)
         if found is not None:
             require_current(found)
         return found
@@ -817,11 +929,14 @@ class Project:
         run = os.urandom(4).hex()
 
         def keep(deployment: Deployment) -> None:
-            if self._stands(site.environment.name):
-                self.stack_down(env)
-            self.leases.keep(run)
-            text = f"{deployment.run} {deployment.target.project}\n"
-            self.files.write_atomic(self._record(site.environment.name), text)
+            name = site.environment.name
+            with self._ended(name):
+                if self._stands(name):
+                    self._down(site)
+                # In this order: a record of a run that is not kept is none.
+                text = f"{deployment.run} {deployment.target.project}\n"
+                self.files.write_atomic(self._record(name), text)
+                self.leases.keep(run)
 
         # As it is now: its context may be gone when the stack is to go.
         engine = self.docker.endpoint()

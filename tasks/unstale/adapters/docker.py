@@ -443,17 +443,20 @@ class DockerCli:
     ) -> CommandResult:
         """Run a command in a new, named container of *service*, which stays.
 
-        Without ``--rm``: its files and its state are evidence.
+        Without ``--rm``: its files and its state are evidence. It is of this process,
+        whatever stack it is in: a sweep finds it if this process dies.
         """
         variables, env = _pass_on("--env", options.environment)
-        flags = [
-            *(["--name", options.name] if options.name else []),
-            *(["--user", options.user] if options.user else []),
-            *(["--entrypoint", options.entrypoint] if options.entrypoint else []),
-            *variables,
-        ]
-        argv = _compose(target, "run", "-T", "--no-deps", *flags, service, *options.argv)
-        return self._in_container(argv, options, on_line, env)
+        with self._leases.ours(self.endpoint) as labels:
+            flags = [
+                *(["--name", options.name] if options.name else []),
+                *(["--user", options.user] if options.user else []),
+                *(["--entrypoint", options.entrypoint] if options.entrypoint else []),
+                *_label_flags(labels),
+                *variables,
+            ]
+            argv = _compose(target, "run", "-T", "--no-deps", *flags, service, *options.argv)
+            return self._in_container(argv, options, on_line, env)
 
     def execute(self, container: str, options: RunOptions, on_line: Line) -> CommandResult:
         """Run a command in a running container."""

@@ -13,6 +13,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -40,6 +41,7 @@ ENDPOINT = (
 _SCHEMA = "unstale/lease@1"
 _MACHINE = re.compile(r"[0-9a-f]{16}")
 _PASSWORD = re.compile(r"(?<=//)([^/@:]*):[^/@]*@")
+_LOOK_S = 0.05
 _OTHERS_WRITE, _OTHERS_READ = 0o022, 0o044
 _MENDABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ELOOP}
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM}
@@ -146,6 +148,24 @@ class Leases:
             return
         with self.held(os.urandom(4).hex(), endpoint()):
             yield self._labels()
+
+    @contextmanager
+    def locked(self, name: str, *, shared: bool = False, patience_s: float = 0.0) -> Iterator[None]:
+        """Hold the lock *name*, alone or beside others that share it.
+
+        Raises:
+            Unavailable: somebody had it for more than *patience_s* seconds.
+
+        """
+        path = self._made() / f"{name}.lock"
+        with _told(path):
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+        try:
+            kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+            _lock(descriptor, path, kind, time.monotonic() + patience_s)
+            yield
+        finally:
+            os.close(descriptor)
 
     def is_alive(self, run: str) -> bool:
         """Whether somebody holds the lease of *run*."""
@@ -349,6 +369,23 @@ def _write_first(path: Path, text: str) -> None:
         pass
     finally:
         new.unlink()
+
+
+def _lock(descriptor: int, path: Path, kind: int, deadline: float) -> None:
+    while True:
+        try:
+            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                raise Unavailable(
+                    "Another command is using the standing stack.",
+                    cause=f"It holds {path}, and has not ended yet.",
+                    hint="the same again when it has; `inv stack.status` tells what is up",
+                    fault=Fault.BUSY,
+                ) from None
+            time.sleep(_LOOK_S)
+        else:
+            return
 
 
 def _is_locked(path: Path) -> bool:
