@@ -11,12 +11,15 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+from unstale.errors import ConfigError, Fault
 
 __all__ = [
     "COMPLETED",
     "PROXIES",
     "BuildSpec",
+    "External",
     "Mount",
     "Port",
     "Service",
@@ -35,6 +38,11 @@ gives them to containers, and BuildKit to every RUN, outside of its cache's keys
 
 COMPLETED = "service_completed_successfully"
 """The condition of ``depends_on`` that makes a service a one-shot."""
+
+_LAST_PORT = 65535
+_DRIVE = re.compile(r"[A-Za-z]:")
+# An empty variable leaves its separator: "app:", "/app", "example.com//app".
+_NO_IMAGE = re.compile(r"^[:@/]|[:@/]$|//|\s")
 
 # Compose's model is JSON of many shapes; it is narrowed here and nowhere else.
 Json = Mapping[str, Any]
@@ -114,6 +122,12 @@ class Service:
     """Each of *depends_on* with what is waited for, like ``service_healthy``."""
     restart: str = ""
     """As written; empty where the file leaves it to the default, which is no."""
+    platform: str = ""
+    """``linux/arm64``, if the file asks for one."""
+    network_mode: str = ""
+    """``host`` and the like; empty for networks of the project."""
+    exposed: tuple[int, ...] = ()
+    """The ports that it listens on, as far as the file says so; sorted."""
 
     @property
     def says_it_ends(self) -> bool:
@@ -129,6 +143,17 @@ class Service:
 
 
 @dataclass(frozen=True, slots=True)
+class External:
+    """A network or a volume that must be there before compose begins."""
+
+    kind: Literal["network", "volume"]
+    name: str
+    """As the engine knows it."""
+    services: tuple[str, ...]
+    """Who uses it, sorted."""
+
+
+@dataclass(frozen=True, slots=True)
 class Stack:
     """A compose project."""
 
@@ -137,6 +162,7 @@ class Stack:
     own_volumes: tuple[str, ...]
     """Keys of volumes named after the project: no external or fixed name."""
     own_networks: tuple[str, ...]
+    external: tuple[External, ...] = ()
 
     def service(self, name: str) -> Service | None:
         """The service called *name*."""
@@ -160,7 +186,12 @@ class Stack:
 
 
 def parse(model: Json) -> Stack:
-    """Read the model that ``docker compose config --format json`` prints."""
+    """Read the model that ``docker compose config --format json`` prints.
+
+    Raises:
+        ConfigError: compose lets something pass that no engine will take.
+
+    """
     model = unescaped(model)
     name = str(model["name"])
     services = model.get("services") or {}
@@ -170,6 +201,7 @@ def parse(model: Json) -> Stack:
         services=tuple(_service(key, services[key], images) for key in sorted(services)),
         own_volumes=_own(name, model.get("volumes") or {}),
         own_networks=_own(name, model.get("networks") or {}),
+        external=(*_external("network", model, services), *_external("volume", model, services)),
     )
 
 
@@ -184,8 +216,31 @@ def _own(project: str, entries: Json) -> tuple[str, ...]:
     )
 
 
+def _external(
+    kind: Literal["network", "volume"], model: Json, services: Json
+) -> Iterator[External]:
+    for key, value in sorted((model.get(f"{kind}s") or {}).items()):
+        if (value or {}).get("external"):
+            users = tuple(sorted(name for name, raw in services.items() if key in _uses(kind, raw)))
+            yield External(kind, str(value.get("name") or key), users)
+
+
+def _uses(kind: Literal["network", "volume"], raw: Json) -> Iterable[str]:
+    if kind == "network":
+        return raw.get("networks") or ()
+    return [v.get("source") for v in raw.get("volumes") or () if v.get("type") == "volume"]
+
+
 def _image(project: str, name: str, raw: Json) -> str:
-    return str(raw.get("image") or f"{project}-{name}")
+    image = str(raw.get("image") or f"{project}-{name}")
+    if _NO_IMAGE.search(image):
+        raise ConfigError(
+            f"The image of {name!r} is {image!r}, which is no image's name.",
+            cause="A variable in it may be empty, or not set.",
+            hint=f"mend image: of {name} in the compose file, or set its variable",
+            fault=Fault.CONTENT,
+        )
+    return image
 
 
 def _service(name: str, raw: Json, images: Mapping[str, str]) -> Service:
@@ -196,8 +251,8 @@ def _service(name: str, raw: Json, images: Mapping[str, str]) -> Service:
         build=_build(raw["build"], raw.get("platform"), images) if raw.get("build") else None,
         container_name=raw.get("container_name"),
         environment=tuple(sorted((k, _text(v)) for k, v in (raw.get("environment") or {}).items())),
-        ports=tuple(_port(p) for p in raw.get("ports") or ()),
-        mounts=tuple(_mount(v) for v in raw.get("volumes") or ()),
+        ports=tuple(_port(name, p) for p in raw.get("ports") or ()),
+        mounts=tuple(_mount(name, v) for v in raw.get("volumes") or ()),
         profiles=tuple(raw.get("profiles") or ()),
         depends_on=tuple(sorted(raw.get("depends_on") or ())),
         has_healthcheck=bool(health.get("test")) and health["test"] != ["NONE"],
@@ -206,7 +261,16 @@ def _service(name: str, raw: Json, images: Mapping[str, str]) -> Service:
         has_volumes_from=bool(raw.get("volumes_from")),
         conditions=_conditions(raw.get("depends_on") or {}),
         restart=str(raw.get("restart") or ""),
+        platform=str(raw.get("platform") or ""),
+        network_mode=str(raw.get("network_mode") or ""),
+        exposed=tuple(sorted(_exposed(raw))),
     )
+
+
+def _exposed(raw: Json) -> set[int]:
+    written = [str(one).partition("/")[0] for one in raw.get("expose") or ()]
+    ports = {int(one["target"]) for one in raw.get("ports") or ()}
+    return ports | {int(one) for one in written if one.isdigit()}
 
 
 def _conditions(raw: Json) -> tuple[tuple[str, str], ...]:
@@ -277,7 +341,16 @@ def _host_names(hosts: Iterable[str] | Json) -> list[str]:
     return sorted(re.split("[=:]", str(host))[0] for host in hosts)
 
 
-def _port(raw: Json) -> Port:
+def _port(service: str, raw: Json) -> Port:
+    numbers = (str(raw["target"]), *str(raw.get("published") or "").split("-"))
+    for number in filter(None, numbers):
+        if not number.isdigit() or int(number) > _LAST_PORT:
+            raise ConfigError(
+                f"The service {service!r} has a port that there is not.",
+                cause=f"Ports go from 1 to {_LAST_PORT}.",
+                hint=f"mend ports: of {service} in the compose file",
+                fault=Fault.CONTENT,
+            )
     return Port(
         target=int(raw["target"]),
         published=str(raw.get("published") or ""),
@@ -286,7 +359,16 @@ def _port(raw: Json) -> Port:
     )
 
 
-def _mount(raw: Json) -> Mount:
+def _mount(service: str, raw: Json) -> Mount:
+    target = str(raw["target"])
+    if not raw.get("source") and _DRIVE.match(target):
+        # Not in the words of a value: the whole entry is the target now.
+        raise ConfigError(
+            f"The service {service!r} has a volume whose name is one letter.",
+            cause=f"Compose takes it for a drive of Windows, and {target[0]!r} for no volume.",
+            hint="give the volume a name of two letters or more",
+            fault=Fault.CONTENT,
+        )
     return Mount(
         kind=str(raw["type"]),
         source=str(raw.get("source") or ""),

@@ -400,6 +400,7 @@ def _environment(root: Path, files: Files, name: str, table: Table) -> Environme
         if not files.exists(path):
             raise MissingFile(
                 f"The compose file {_shown(path, root)} of {name!r} does not exist.",
+                cause=f"[{where}] of pyproject.toml names it.",
                 hint=f"mend compose-files in [{where}] of pyproject.toml",
             )
     env_written = _one_or_more(table, "env-file", where)

@@ -33,6 +33,7 @@ from unstale.errors import (
     ConfigError,
     CouldNotTell,
     EngineUnavailable,
+    Fault,
     Interrupted,
     Mismatch,
     NotReady,
@@ -183,8 +184,11 @@ class Project:
         if not stack.services:
             raise ConfigError(
                 f"The stack of {environment.name!r} has no service.",
+                cause=f"There is none in {', '.join(str(f) for f in environment.compose_files)}.",
                 hint="look at compose-files in [tool.unstale]",
+                fault=Fault.CONTENT,
             )
+        _require_profiles(environment, stack)
         passed = [pair for s in stack.services for pair in (*s.environment, *_arguments(s))]
         given = [(k, self.environ.get(k) if v is None else v) for k, v in passed]
         secrets = [*values.items(), *given]
@@ -1203,6 +1207,15 @@ def find_root(start: Path) -> Path:
         if any((folder / mark).exists() for mark in _MARKS):
             return folder
     return start
+
+
+def _require_profiles(environment: config.Environment, stack: compose.Stack) -> None:
+    """Refuse a profile that no service has: compose starts nothing for it, in silence."""
+    known = {profile for service in stack.services for profile in service.profiles}
+    for name in environment.profiles:
+        if name not in (*known, "*"):
+            where = f"[tool.unstale.environments.{environment.name}]"
+            raise UnknownName("profile", name, known, hint=f"mend profiles in {where}")
 
 
 def _runner(environment: config.Environment, stack: compose.Stack) -> str:

@@ -25,6 +25,7 @@ from unstale.adapters.docker_words import (
     IN_USE,
     NEEDED,
     WITHOUT_DOCKER,
+    absent_base,
     check_plugins,
     check_socket,
     compose_warnings,
@@ -79,6 +80,7 @@ _PULL_S = 900.0
 # The digest is that of BuildKit: the classic builder reads other things.
 _BUILDKIT = {"DOCKER_BUILDKIT": "1", "COMPOSE_DOCKER_CLI_BUILD": "1"}
 _ARCHIVE_S = 300.0
+_BUILD_LINES = 20
 _FOREVER_S = 7 * 24 * 3600.0
 # Of what is shown as it comes, and then read for the reason it ended.
 _TAIL_BYTES = 1 << 20
@@ -183,7 +185,9 @@ class DockerCli:
         try:
             result = self._run_beside(argv, self._answer_s, meanwhile)
         except TimedOut as error:
-            raise engine_gone(error.what) from error
+            gone = engine_gone(error.what)
+            gone.fault = Fault.TIMED_OUT
+            raise gone from error
         answer = _json(result.stdout, list) if result.returncode == 0 else []
         version, errors, plugins = (*answer, None, None, None)[:3]
         if not version or errors:
@@ -239,6 +243,7 @@ class DockerCli:
                 f"There is no docker context called {context!r}.",
                 cause=last_words(result.stderr),
                 hint="docker context use default",
+                fault=Fault.CONFIGURATION,
             )
         return str(_json(result.stdout, str))
 
@@ -416,11 +421,7 @@ class DockerCli:
         )
         if result.returncode != 0:
             self._raise_if_gone(result.stderr)
-            raise BuildFailed(
-                f"Building {', '.join(services) or 'the images'} failed.",
-                cause="\n".join(meaningful(lines)[-20:]),
-                hint="correct the Dockerfile or what it copies, then build again",
-            )
+            raise _build_failed(services, meaningful(lines)[-_BUILD_LINES:])
 
     def up(
         self, target: ComposeTarget, services: Sequence[str], on_line: Line, *, deadline_s: float
@@ -799,6 +800,22 @@ def _texts(paths: Iterable[Path]) -> dict[str, str]:
         with contextlib.suppress(OSError):
             found[str(path)] = path.read_text(encoding="utf-8", errors="replace")
     return found
+
+
+def _build_failed(services: Sequence[str], lines: Sequence[str]) -> BuildFailed:
+    """The error for a build, from its last *lines*."""
+    what = f"Building {', '.join(services) or 'the images'} failed"
+    cause = "\n".join(lines)
+    if base := absent_base(cause):
+        name, host = base
+        return BuildFailed(
+            f"{what}: {host} does not give the base image {name}.",
+            cause=cause,
+            hint=f"docker pull {name}",
+        )
+    return BuildFailed(
+        f"{what}.", cause=cause, hint="correct the Dockerfile or what it copies, then build again"
+    )
 
 
 def _both(first: Callable[[str], object], second: Line) -> Line:

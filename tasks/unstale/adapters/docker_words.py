@@ -8,7 +8,7 @@ import socket
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
-from unstale.errors import EngineUnavailable, TimedOut, Unavailable, UnstaleError
+from unstale.errors import EngineUnavailable, Fault, TimedOut, Unavailable, UnstaleError
 from unstale.ports import CommandResult, ComposeWarning
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "IN_USE",
     "NEEDED",
     "WITHOUT_DOCKER",
+    "absent_base",
     "check_plugins",
     "check_socket",
     "compose_warnings",
@@ -60,6 +61,12 @@ _QUOTED_FILE = re.compile(
 )
 _WARNING = re.compile(r"level=warning msg=\"(?P<words>.*)\"\s*$")
 _UNSET = re.compile(r"The \\\"(?P<name>.*)\\\" variable is not set")
+# A host that is none, as against one that does not answer.
+_NO_HOST = re.compile(
+    r"no such host|unable to parse docker host|invalid (?:bind )?address|could not resolve host",
+    re.IGNORECASE,
+)
+_NO_BASE = re.compile(r"failed to resolve source metadata for (?P<name>[^\s:]+(?::\S+?)?): ")
 # Without the plugin, docker takes compose's options for its own.
 _NO_COMPOSE = re.compile(
     r"is not a docker command|unknown (?:shorthand )?flag|unknown docker command", re.IGNORECASE
@@ -93,6 +100,7 @@ def check_plugins(versions: Mapping[str, str]) -> None:
                 f"docker has no {plugin} plugin.",
                 cause=f"`docker {plugin} version` is not known to it.",
                 hint=f"install docker-{plugin}-plugin, or ./bootstrap --with-docker",
+                fault=Fault.CONFIGURATION,
             )
         found = versions[plugin]
         numbers = re.search(r"(\d+)\.(\d+)", found)
@@ -102,6 +110,7 @@ def check_plugins(versions: Mapping[str, str]) -> None:
                 f"docker {plugin} is too old.",
                 cause=f"Found {found}; {needed[0]}.{needed[1]} or newer is needed.",
                 hint=f"install a newer docker-{plugin}-plugin",
+                fault=Fault.CONFIGURATION,
             )
 
 
@@ -110,6 +119,7 @@ def _no_permission(where: str) -> EngineUnavailable:
         "The Docker engine may not be used by this user.",
         cause=f"No permission on {where}.",
         hint="join the group of the socket (usermod -aG docker USER), then log in again",
+        fault=Fault.PERMISSION,
     )
 
 
@@ -117,11 +127,29 @@ def engine_gone(words: str) -> EngineUnavailable:
     """The error for *words* of an engine that does not answer."""
     if "permission denied" in words.lower():
         return _no_permission("its socket")
+    if _NO_HOST.search(words):
+        return EngineUnavailable(
+            "There is no Docker engine where DOCKER_HOST or the context says.",
+            cause=last_words(words, 1),
+            hint="unset DOCKER_HOST, or docker context ls",
+            fault=Fault.CONFIGURATION,
+        )
     return EngineUnavailable(
         "The Docker engine does not answer.",
         cause=last_words(words, 1),
         hint="start it (systemctl start docker, Docker Desktop or ./bootstrap --with-docker)",
     )
+
+
+def absent_base(words: str) -> tuple[str, str] | None:
+    """The base image that a build could not get, and the registry that it is asked of."""
+    found = _NO_BASE.search(words)
+    if found is None:
+        return None
+    name = found["name"]
+    host, slash, _ = name.partition("/")
+    is_host = slash and (host == "localhost" or "." in host or ":" in host)
+    return name, host if is_host else "docker.io"
 
 
 def raise_gone(words: str, cause: BaseException | None = None) -> None:
@@ -186,6 +214,7 @@ def raise_if_no_compose(stderr: str) -> None:
             "docker has no compose plugin, or too old a one.",
             cause="`docker compose config` is not known to it.",
             hint=f"install docker-compose-plugin, or ./bootstrap --with-docker, {WITHOUT_DOCKER}",
+            fault=Fault.CONFIGURATION,
         )
 
 
@@ -199,6 +228,7 @@ def require_env_files_read(model: Mapping[str, Any]) -> None:
             "This docker compose does not say what env files give to a container.",
             cause="Release 2.24.7 is known to leave them out of `docker compose config`.",
             hint=f"install a newer docker-compose-plugin, {WITHOUT_DOCKER}",
+            fault=Fault.CONFIGURATION,
         )
 
 

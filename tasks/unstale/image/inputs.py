@@ -195,6 +195,7 @@ def _text(build: BuildSpec) -> str:
     except OSError as error:
         raise MissingFile(
             f"The Dockerfile {build.dockerfile_path} can't be read.",
+            cause=f"{error.strerror}.",
             hint="see `build:` in the compose file",
         ) from error
     return content.decode(errors="surrogateescape")

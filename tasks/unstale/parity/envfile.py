@@ -265,7 +265,11 @@ def _missing(path: Path) -> MissingFile:
             cause=f"Only its example is there: {example}.",
             hint=f"cp {example} {path}, and fill it in",
         )
-    return MissingFile(f"There is no env file {path}.", hint="create it, or mend env-file")
+    return MissingFile(
+        f"There is no env file {path}.",
+        cause="It is named, and it has no example beside it.",
+        hint="create it, or mend env-file",
+    )
 
 
 def _decode(path: Path, raw: bytes) -> str:
@@ -275,6 +279,7 @@ def _decode(path: Path, raw: bytes) -> str:
         line = raw.count(b"\n", 0, error.start) + 1
         raise ConfigError(
             f"{path}, line {line}: not UTF-8.",
+            cause="An editor of Windows, or a redirection there, may have saved it as UTF-16.",
             hint="save the file as UTF-8",
             fault=Fault.CONTENT,
         ) from error

@@ -56,7 +56,7 @@ def require_service(site: Site, name: str, *, built: bool = False) -> None:
     """
     known = [s.name for s in (site.stack.built if built else site.stack.services)]
     if name not in known:
-        raise UnknownName("service", name, known)
+        raise UnknownName("service", name, known, hint=f"--service {' or '.join(sorted(known))}")
 
 
 def deploy(

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from unstale.compose import BuildSpec, Mount, Port, Service, parse
+from unstale.compose import BuildSpec, External, Mount, Port, Service, parse
+from unstale.errors import ConfigError, Fault
 
 # What compose 2.26 printed for a small stack, without two volume mounts.
 RECORDED = json.loads(r"""
@@ -283,3 +284,47 @@ def test_a_service_whose_file_says_that_it_may_end_is_a_one_shot(restart: str) -
 @pytest.mark.parametrize("restart", ["always", "unless-stopped", ""])
 def test_a_service_that_is_to_go_on_is_no_one_shot(restart: str) -> None:
     assert _one_shots(app={"restart": restart}, db={}) == frozenset()
+
+
+def test_what_must_be_there_already_is_named_with_who_uses_it() -> None:
+    assert parse(RECORDED).external == (
+        External("network", "company", ("worker",)),
+        External("volume", "demo_given", ()),
+    )
+
+
+def test_the_ports_that_a_service_listens_on_are_those_that_the_file_names() -> None:
+    raw = {"image": "x", "expose": ["8000", "9000/udp"], "ports": [{"target": 80}]}
+
+    assert parse({"name": "demo", "services": {"a": raw}}).services[0].exposed == (80, 8000, 9000)
+
+
+@pytest.mark.parametrize(
+    ("raw", "words"),
+    [
+        ({"volumes": [{"type": "volume", "target": "d:/d"}]}, "one letter"),
+        ({"ports": [{"target": 80, "published": "99999"}]}, "a port that there is not"),
+        ({"ports": [{"target": 80, "published": "8000-99999"}]}, "a port that there is not"),
+        ({"ports": [{"target": 99999}]}, "a port that there is not"),
+        ({"image": "app:"}, "'app:', which is no image's name"),
+        ({"image": "/app"}, "'/app', which is no image's name"),
+        ({"image": "example.com//app"}, "no image's name"),
+    ],
+)
+def test_what_compose_lets_pass_and_no_engine_takes_is_refused(
+    raw: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse({"name": "demo", "services": {"heron": {"image": "x", **raw}}})
+
+    assert words in caught.value.what
+    assert "'heron'" in caught.value.what
+    assert caught.value.fault is Fault.CONTENT
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "image", ["x", "app:1", "example.com:5000/a/app:1", f"a@sha256:{'0' * 64}"]
+)
+def test_an_image_with_a_good_name_is_taken(image: str) -> None:
+    assert parse({"name": "demo", "services": {"a": {"image": image}}}).services[0].image == image

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from unstale.adapters.docker_words import (
+    absent_base,
     compose_warnings,
+    engine_gone,
     raise_if_no_compose,
     require_env_files_read,
 )
@@ -409,3 +411,37 @@ def test_a_compose_that_leaves_env_files_out_can_compare_no_containers() -> None
 
     assert "2.24.7" in caught.value.cause
     assert "--files-only" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("words", "fault"),
+    [
+        ("Cannot connect to the Docker daemon at tcp://127.0.0.1:1.", Fault.ENGINE),
+        ("error during connect: dial tcp: lookup heron: no such host", Fault.CONFIGURATION),
+        ("unable to parse docker host `a:b:c`", Fault.CONFIGURATION),
+        ("permission denied while trying to connect", Fault.PERMISSION),
+    ],
+)
+def test_an_engine_that_is_not_reached_is_a_fault_of_its_kind(words: str, fault: Fault) -> None:
+    error = engine_gone(words)
+
+    assert error.fault is fault
+    assert exit_code(outcome_of(error)) == 5
+    assert error.hint
+
+
+@pytest.mark.parametrize(
+    ("name", "host"),
+    [
+        ("heron", "docker.io"),
+        ("birds/heron:1", "docker.io"),
+        ("example.com/heron:1", "example.com"),
+        ("localhost:5000/heron", "localhost:5000"),
+        (f"example.com/heron@sha256:{'0' * 64}", "example.com"),
+    ],
+)
+def test_a_base_image_is_named_with_its_registry(name: str, host: str) -> None:
+    words = f"failed to solve: {name}: failed to resolve source metadata for {name}: not found"
+
+    assert absent_base(words) == (name, host)
+    assert absent_base("failed to solve: process did not complete") is None
