@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from unstale.facts import ArchiveMember, CommitFact, ContainerFact, Death, ImageFact
 
 __all__ = [
+    "ANYTHING",
+    "Allowance",
     "BuildOptions",
     "Clock",
     "Command",
@@ -277,6 +279,20 @@ class RunOptions:
     """As of a `Command`."""
 
 
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """How much of a container's files is read, at most."""
+
+    size_bytes: int = 1 << 30
+    """Of all together, as they are unpacked."""
+    entries: int = 200_000
+    """Files, folders and whatever else is listed."""
+
+
+ANYTHING = Allowance()
+"""Enough for any folder that is compared, too little to hurt the machine."""
+
+
 class Docker(Protocol):
     """The engine, through its command line.
 
@@ -453,6 +469,12 @@ class Docker(Protocol):
         """
         ...
 
-    def files_in_container(self, container: str, path: PurePosixPath) -> Iterator[ArchiveMember]:
-        """The files at or under *path* in a container, running or not."""
+    def files_in_container(
+        self, container: str, path: PurePosixPath, allowance: Allowance = ANYTHING
+    ) -> Iterator[ArchiveMember]:
+        """The files at or under *path* in a container, running or not.
+
+        Nothing of it is written anywhere. Raises `Unavailable` where it is more
+        than *allowance*.
+        """
         ...

@@ -27,6 +27,7 @@ from unstale.adapters.docker import REMOTES, DockerCli
 from unstale.adapters.files import DiskFiles
 from unstale.adapters.git import GitCli
 from unstale.adapters.leases import Endpoint, Leases
+from unstale.adapters.places import refuse_links
 from unstale.adapters.process import SystemProcess
 from unstale.adapters.signals import Signals
 from unstale.errors import (
@@ -120,9 +121,11 @@ class Project:
 
         Raises:
             UsageError: its settings are wrong.
+            Unavailable: what is written to is a link.
 
         """
         folder = find_root(root or Path.cwd())
+        refuse_links(folder / config.STATE_FOLDER)
         environ = dict(os.environ)
         if not config.trusts_code(environ):
             environ |= dict.fromkeys(REMOTES, "false")

@@ -54,6 +54,8 @@ from unstale.errors import (
 from unstale.jsontext import read_json
 from unstale.mask import is_secret
 from unstale.ports import (
+    ANYTHING,
+    Allowance,
     BuildOptions,
     Command,
     CommandResult,
@@ -674,13 +676,15 @@ class DockerCli:
         finally:
             self.remove_containers([name])
 
-    def files_in_container(self, container: str, path: PurePosixPath) -> Iterator[ArchiveMember]:
+    def files_in_container(
+        self, container: str, path: PurePosixPath, allowance: Allowance = ANYTHING
+    ) -> Iterator[ArchiveMember]:
         """The files at or under *path* in a container, running or not."""
         from unstale.adapters.docker_files import files
 
         argv = ("docker", "cp", "--follow-link", f"{container}:{path}", "-")
         command = Command(argv, _ARCHIVE_S, env=self._environ)
-        return files(lambda: self._process.stream(command), path)
+        return files(lambda: self._process.stream(command), path, allowance)
 
     # Commands
 

@@ -11,14 +11,14 @@ from pathlib import PurePosixPath
 from typing import Any, cast
 
 from unstale.adapters.docker_words import raise_gone
-from unstale.errors import EngineUnavailable, Unavailable
+from unstale.errors import EngineUnavailable, Fault, Unavailable
 from unstale.facts import ArchiveMember
+from unstale.ports import ANYTHING, Allowance
 
 __all__ = ["files"]
 
-# Enough for any folder that is compared, too little to hurt the machine.
-_MAX_BYTES = 1 << 30
-_MAX_MEMBERS = 200_000
+# What the heads, paddings and long names of an archive may add to its files, each.
+_HEAD_BYTES = 16 << 10
 
 Archive = Callable[[], Iterator[bytes]]
 """Opens the archive of one path anew: its bytes in chunks."""
@@ -26,33 +26,39 @@ Archive = Callable[[], Iterator[bytes]]
 _Entry = tuple[tarfile.TarFile, tarfile.TarInfo, PurePosixPath]
 
 
-def files(archive: Archive, path: PurePosixPath) -> Iterator[ArchiveMember]:
+def files(
+    archive: Archive, path: PurePosixPath, allowance: Allowance = ANYTHING
+) -> Iterator[ArchiveMember]:
     """The files at or under *path*, whose *archive* `docker cp` makes.
 
+    Regular files and links alone, read in memory; nothing is unpacked. A size is
+    believed before the bytes come, so that a file with holes counts as a whole.
+
     Raises:
-        Unavailable: the archive is damaged, or too large.
+        Unavailable: the archive is damaged, or more than *allowance*.
 
     """
     links: dict[PurePosixPath, tuple[PurePosixPath, int]] = {}
-    with closing(_entries(archive, path)) as entries:
+    with closing(_entries(archive, path, allowance)) as entries:
         for tar, entry, place in entries:
             if entry.islnk():
                 links[place] = (_place(path, entry.linkname), entry.mode)
             else:
                 yield _member(tar, entry, place)
     if links:
-        yield from _hard_links(archive, path, links)
+        yield from _hard_links(archive, path, links, allowance)
 
 
 def _hard_links(
     archive: Archive,
     path: PurePosixPath,
     links: Mapping[PurePosixPath, tuple[PurePosixPath, int]],
+    allowance: Allowance,
 ) -> Iterator[ArchiveMember]:
     # A second pass, so that the first need not hold every file in memory.
     wanted = {target for target, _ in links.values()}
     contents: dict[PurePosixPath, ArchiveMember] = {}
-    with closing(_entries(archive, path)) as entries:
+    with closing(_entries(archive, path, allowance)) as entries:
         for tar, entry, place in entries:
             if place in wanted and not entry.islnk():
                 contents[place] = _member(tar, entry, place)
@@ -61,24 +67,28 @@ def _hard_links(
             yield replace(found, path=place, mode=mode)
 
 
-def _entries(archive: Archive, path: PurePosixPath) -> Generator[_Entry, None, None]:
+def _entries(
+    archive: Archive, path: PurePosixPath, allowance: Allowance
+) -> Generator[_Entry, None, None]:
     size = count = 0
     # Any: the protocol promises an iterator; a generator ends its command when closed.
     with closing(cast("Any", archive())) as chunks:
         try:
-            with tarfile.open(fileobj=_Chunks(chunks), mode="r|") as tar:
+            with tarfile.open(fileobj=_Chunks(chunks, path, allowance), mode="r|") as tar:
                 for entry in tar:
                     size, count = size + entry.size, count + 1
-                    if size > _MAX_BYTES or count > _MAX_MEMBERS:
-                        raise _too_much(path)
+                    if size > allowance.size_bytes or count > allowance.entries:
+                        raise _too_much(path, allowance)
                     if entry.isreg() or entry.issym() or entry.islnk():
                         yield tar, entry, _place(path, entry.name)
                     # tarfile would keep a record of every member it has seen.
                     cast("Any", tar).members = []
             for _ in chunks:  # what pads the archive, then the exit code
                 pass
-        except tarfile.TarError as error:
-            raise Unavailable(f"The archive of {path} can't be read.", cause=str(error)) from error
+        except (tarfile.TarError, ValueError, OverflowError, EOFError) as error:
+            raise Unavailable(
+                f"The archive of {path} can't be read.", cause=str(error), fault=Fault.ARTIFACTS
+            ) from error
         except EngineUnavailable:
             raise
         except Unavailable as error:
@@ -90,12 +100,20 @@ def _entries(archive: Archive, path: PurePosixPath) -> Generator[_Entry, None, N
 class _Chunks(io.RawIOBase):
     """An iterator of bytes as the file object that tarfile streams from."""
 
-    def __init__(self, chunks: Iterator[bytes]) -> None:
+    def __init__(self, chunks: Iterator[bytes], path: PurePosixPath, allowance: Allowance) -> None:
         self._chunks = chunks
+        self._path = path
+        self._allowance = allowance
+        # A head may announce a name of any length, which tarfile reads as a whole.
+        self._left = allowance.size_bytes + allowance.entries * _HEAD_BYTES
 
     def read(self, _size: int = -1) -> bytes:
         """The next chunk, of any size: tarfile keeps what it does not need yet."""
-        return next(self._chunks, b"")
+        chunk = next(self._chunks, b"")
+        self._left -= len(chunk)
+        if self._left < 0:
+            raise _too_much(self._path, self._allowance)
+        return chunk
 
 
 def _place(path: PurePosixPath, name: str) -> PurePosixPath:
@@ -121,9 +139,10 @@ def _is_absent_file(words: str) -> bool:
     return "could not find the file" in words.lower() or "no such file" in words.lower()
 
 
-def _too_much(path: PurePosixPath) -> Unavailable:
+def _too_much(path: PurePosixPath, allowance: Allowance) -> Unavailable:
     return Unavailable(
         f"There is too much under {path} to read.",
-        cause=f"More than {_MAX_BYTES >> 20} MiB or {_MAX_MEMBERS:,} entries.",
-        hint="name a folder further down",
+        cause=f"More than {allowance.size_bytes >> 20} MiB or {allowance.entries:,} entries.",
+        hint="name a folder further down, or write less into it",
+        fault=Fault.ARTIFACTS,
     )

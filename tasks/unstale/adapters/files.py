@@ -5,16 +5,24 @@ from __future__ import annotations
 import fcntl
 import os
 import stat
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
-from unstale.errors import ConfigError, Fault, MissingFile, Unavailable
+from unstale.adapters.places import opened
+from unstale.config import STATE_FOLDER
+from unstale.errors import ConfigError, Fault, MissingFile, TimedOut, Unavailable
 
-__all__ = ["DiskFiles"]
+__all__ = ["DiskFiles", "DryFiles"]
 
 _MODE = 0o644
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_MORE = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+# Longer than a build may take, with pulling what it is built on.
+_LOCK_S = 3600.0
+_LOOK_S = 0.05
 
 
 class DiskFiles:
@@ -23,7 +31,20 @@ class DiskFiles:
     def read_text(self, path: Path) -> str:
         """The text of *path*, without a byte order mark."""
         try:
-            return path.read_bytes().decode("utf-8-sig")
+            return self.read_bytes(path).decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            # The error's own text quotes the bytes, which may be a secret.
+            raise ConfigError(
+                f"{path} is not UTF-8.",
+                cause=f"Byte {error.start} does not begin a character.",
+                hint="save the file as UTF-8",
+                fault=Fault.CONTENT,
+            ) from None
+
+    def read_bytes(self, path: Path) -> bytes:
+        """What is in *path*, to the byte."""
+        try:
+            return path.read_bytes()
         except (FileNotFoundError, NotADirectoryError) as error:
             raise MissingFile(f"There is no file {path}.") from error
         except OSError as error:
@@ -33,14 +54,6 @@ class DiskFiles:
                 hint=f"ls -ld {path}",
                 fault=Fault.PERMISSION if isinstance(error, PermissionError) else Fault.CONTENT,
             ) from error
-        except UnicodeDecodeError as error:
-            # The error's own text quotes the bytes, which may be a secret.
-            raise ConfigError(
-                f"{path} is not UTF-8.",
-                cause=f"Byte {error.start} does not begin a character.",
-                hint="save the file as UTF-8",
-                fault=Fault.CONTENT,
-            ) from None
 
     def exists(self, path: Path) -> bool:
         """Whether *path* exists."""
@@ -53,54 +66,123 @@ class DiskFiles:
     def write_atomic(self, path: Path, text: str) -> None:
         """Write *text* beside *path*, then rename it over *path*.
 
-        A file that is there keeps its mode, and a link goes on leading to it.
+        A file that is there keeps its mode, and a link goes on leading to it; but
+        none is followed from a state folder on, see `places`.
         """
         with _told(path):
-            path = path.resolve()
-            mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else _MODE
-            path.parent.mkdir(parents=True, exist_ok=True)
-            descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-            try:
-                with os.fdopen(
-                    descriptor, "w", encoding="utf-8", errors="surrogateescape", newline=""
-                ) as file:
-                    file.write(text)
-                    # mkstemp makes a file that only its owner reads.
-                    os.fchmod(file.fileno(), mode)
-                Path(name).replace(path)
-            except BaseException:
-                Path(name).unlink(missing_ok=True)
-                raise
+            path = path if STATE_FOLDER in path.parts else path.resolve()
+            with opened(path) as (folder, name):
+                fresh = f".{name}.{os.urandom(16).hex()}"
+                try:
+                    descriptor = os.open(fresh, _NEW, 0o600, dir_fd=folder)
+                    with os.fdopen(
+                        descriptor, "w", encoding="utf-8", errors="surrogateescape", newline=""
+                    ) as file:
+                        file.write(text)
+                        os.fchmod(file.fileno(), _mode(folder, name))
+                    os.rename(fresh, name, src_dir_fd=folder, dst_dir_fd=folder)
+                except BaseException:
+                    with suppress(FileNotFoundError):
+                        os.unlink(fresh, dir_fd=folder)
+                    raise
 
     def append(self, path: Path, text: str) -> None:
         """Write *text* at the end of *path*, in one write."""
-        with _told(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("a", encoding="utf-8", newline="") as file:
+        with _told(path), opened(path) as (folder, name):
+            descriptor = os.open(name, _MORE, _MODE, dir_fd=folder)
+            with os.fdopen(descriptor, "a", encoding="utf-8", newline="") as file:
                 file.write(text)
 
     @contextmanager
-    def locked(self, path: Path) -> Iterator[None]:
+    def locked(self, path: Path, deadline_s: float = _LOCK_S) -> Iterator[None]:
         """Hold a lock on the file *path*, which the kernel frees on any death."""
-        with _told(path):
-            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            file = path.open("w")
+        with _told(path), opened(path) as (folder, name):
+            file = os.fdopen(os.open(name, _MORE, 0o600, dir_fd=folder), "a")
         with file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+            _lock(file, path, deadline_s)
             yield
 
     def remove(self, path: Path) -> None:
         """Remove the file or link *path*; nothing happens if there is none."""
-        with _told(path):
-            path.unlink(missing_ok=True)
+        if not os.path.lexists(path):
+            return
+        with _told(path), opened(path) as (folder, name), suppress(FileNotFoundError):
+            os.unlink(name, dir_fd=folder)
 
     def link(self, path: Path, target: Path) -> None:
         """Make *path* a symbolic link to *target*, in place of an earlier link."""
-        with _told(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            fresh = path.with_name(f".{path.name}.{os.urandom(16).hex()}")
-            fresh.symlink_to(target)
-            fresh.replace(path)
+        with _told(path), opened(path) as (folder, name):
+            fresh = f".{name}.{os.urandom(16).hex()}"
+            os.symlink(target, fresh, dir_fd=folder)
+            os.rename(fresh, name, src_dir_fd=folder, dst_dir_fd=folder)
+
+
+class DryFiles(DiskFiles):
+    """The same, where nothing is written; *tell* hears of what would be.
+
+    What is below *own* is unstale's, and no change that a person asked for.
+    """
+
+    def __init__(self, tell: Callable[[str], None], own: Sequence[Path] = ()) -> None:
+        self._tell = tell
+        self._own = tuple(own)
+
+    def write_atomic(self, path: Path, text: str) -> None:
+        """Write nothing."""
+        del text
+        self._would("write", path)
+
+    def append(self, path: Path, text: str) -> None:
+        """Write nothing."""
+        del text
+        self._would("write", path)
+
+    @contextmanager
+    def locked(self, path: Path, deadline_s: float = _LOCK_S) -> Iterator[None]:
+        """Hold no lock: nothing is changed under it."""
+        del path, deadline_s
+        yield
+
+    def remove(self, path: Path) -> None:
+        """Remove nothing."""
+        if os.path.lexists(path):
+            self._would("remove", path)
+
+    def link(self, path: Path, target: Path) -> None:
+        """Make no link."""
+        del target
+        self._would("write", path)
+
+    def _would(self, verb: str, path: Path) -> None:
+        if not any(path.is_relative_to(folder) for folder in self._own):
+            self._tell(f"would {verb} {path}")
+
+
+def _lock(file: IO[str], path: Path, deadline_s: float) -> None:
+    """Wait for a lock: a handler's exception or the deadline ends that."""
+    end = time.monotonic() + deadline_s
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > end:
+                raise TimedOut(
+                    f"Another command holds {path} for more than {deadline_s:g} s.",
+                    cause="It builds the same images of this checkout, or it hangs.",
+                    hint=f"fuser {path} tells who it is",
+                ) from None
+            time.sleep(_LOOK_S)
+        else:
+            return
+
+
+def _mode(folder: int, name: str) -> int:
+    """The mode of the file that is there, or what a new one gets."""
+    try:
+        seen = os.lstat(name, dir_fd=folder)
+    except FileNotFoundError:
+        return _MODE
+    return stat.S_IMODE(seen.st_mode) if stat.S_ISREG(seen.st_mode) else _MODE
 
 
 @contextmanager

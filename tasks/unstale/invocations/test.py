@@ -62,7 +62,7 @@ def integration(
         )
         for line in project.header(env):
             console.note(line)
-        watch = partial(console.ConsoleProgress, verbose=verbose)
+        watch = partial(console.ConsoleProgress, append=project.files.append, verbose=verbose)
         found = project.integration(choices, watch, env)
         if json:
             document.write("run", document.run(found, project.mask))
@@ -99,7 +99,7 @@ def matrix(
 
         arguments = project.integration_arguments(remainder(ctx))
         choices = Choices(build=build or no_cache, no_cache=no_cache, arguments=arguments)
-        watch = partial(console.ConsoleProgress, verbose=verbose)
+        watch = partial(console.ConsoleProgress, append=project.files.append, verbose=verbose)
         found = project.test_matrix(
             names(envs), choices, watch, lambda env: console.note(f"--- {env}")
         )
@@ -136,7 +136,7 @@ def local(ctx: Context, env: str | None = None, json: bool = False) -> None:
     with entry("run", as_json=json) as project:
         from unstale.render import console, document
 
-        watch = partial(console.ConsoleProgress, verbose=True)
+        watch = partial(console.ConsoleProgress, append=project.files.append, verbose=True)
         found = project.test_local(remainder(ctx), watch, env)
         if json:
             document.write("run", document.run(found, project.mask))

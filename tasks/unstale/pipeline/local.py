@@ -255,7 +255,7 @@ def _prove(plan: _Plan, diary: _Diary, stack: ExitStack) -> None:
         told.append(f"PostgreSQL {answer.version}, {origin}")
         told.append(_compared(answer.major, plan.stack_major))
     site = _site(plan, run, env)
-    deployment = Deployment(run.id, site.target, (), run.folder)
+    deployment = Deployment(run.id, site.target, (), run.folder, run.files.write_atomic)
     ports = replace(run.ports, docker=cast("Docker", _Beside(run, server)))
     with diary.step("migrate") as told:
         bench = Bench(ports, run.files, _where_migrations_are(plan, site), run.environ)
@@ -449,10 +449,3 @@ def _report(
             "not_asked": ["image", "stack", "parity"],
         },
     )
-    text = plan.mask(json.dumps(document, indent=2)) + "\n"
-    folder = run.settings.state_folder / "receipts"
-    path = folder / f"{started:%Y%m%dT%H%M%SZ}-{run.id}.json"
-    run.files.write_atomic(path, text)
-    run.files.write_atomic(folder / "latest.json", text)
-    state = RunState(schema=diary.schema, counts=diary.counts, results=tuple(diary.results))
-    return RunReport(outcome, tuple(errors), state, path, run.folder)

@@ -77,6 +77,8 @@ class Deployment:
     labels: tuple[tuple[str, str], ...]
     folder: Path
     """Where its evidence is written."""
+    write: Callable[[Path, str], None] = field(repr=False, compare=False)
+    """How: a container may see the folder, and put links into it."""
 
 
 @dataclass(frozen=True, slots=True)

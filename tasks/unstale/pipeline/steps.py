@@ -73,7 +73,7 @@ def deploy(
         env_files=site.target.env_files,
         profiles=site.environment.profiles,
     )
-    return Deployment(run, target, tuple(labels.items()), folder)
+    return Deployment(run, target, tuple(labels.items()), folder, files.write_atomic)
 
 
 def containers(ports: Ports, deployment: Deployment) -> tuple[ContainerFact, ...]:
@@ -255,9 +255,8 @@ def down(ports: Ports, site: Site, deployment: Deployment) -> str:
 
 def save_states(deployment: Deployment, found: Sequence[ContainerFact]) -> None:
     """Write down what state each container is in."""
-    deployment.folder.mkdir(parents=True, exist_ok=True)
     text = json.dumps([state(one) for one in found], indent=2)
-    (deployment.folder / "containers.json").write_text(text + "\n")
+    deployment.write(deployment.folder / "containers.json", text + "\n")
 
 
 def save_evidence(
@@ -267,16 +266,15 @@ def save_evidence(
 
     Best effort by nature: it runs because something is broken already.
     """
-    folder = deployment.folder
-    (folder / "logs").mkdir(parents=True, exist_ok=True)
+    folder, write = deployment.folder, deployment.write
     found = containers(ports, deployment)
     save_states(deployment, found)
     for container in found:
         name = container.service if not container.one_off else container.name
         text = site.mask(evidence(ports.docker, container, tail=200))
-        (folder / "logs" / f"service-{name}.log").write_text(text + "\n")
+        write(folder / "logs" / f"service-{name}.log", text + "\n")
     if site.database is not None:
-        (folder / "database.txt").write_text(site.mask(_database_text(ports, site, deployment)))
+        write(folder / "database.txt", site.mask(_database_text(ports, site, deployment)))
     return found, str(folder)
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import posixpath
+import re
 import shlex
 import signal
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from types import MappingProxyType
 
 from unstale.errors import (
@@ -25,7 +26,7 @@ from unstale.facts import ArchiveMember, ContainerFact, Death, moment
 from unstale.mask import Mask
 from unstale.pipeline import junit, printed
 from unstale.pipeline.site import Deployment, Ports, Site
-from unstale.ports import Command, CommandResult, Line, RunOptions
+from unstale.ports import Allowance, Command, CommandResult, Line, RunOptions
 from unstale.schema.status import SchemaStatus
 from unstale.stack.autopsy import autopsy
 from unstale.stack.lifecycle import MAY_END, PROJECT
@@ -33,7 +34,10 @@ from unstale.stack.running import Fall, casualties, missed_checks, published
 
 __all__ = ["TestRun", "arguments_for", "judge", "run_tests", "told"]
 
-_LARGEST_FILE = 100 * 1024 * 1024
+# A JUnit file of 50 MiB passes; what would fill memory or disk does not.
+_ALLOWANCE = Allowance(size_bytes=128 << 20, entries=10_000)
+# The names that coverage gives to what it writes. No other is made here.
+_COVERAGE = r"\.coverage(?:\.[\w.-]{1,200})?|coverage\.(?:xml|json|lcov)"
 _SHOWN = 10
 # What tests print is in their log; of this much the reason of a red run is read.
 _TAIL_BYTES = 1 << 20
@@ -209,7 +213,7 @@ def _in_stack(
             )
         code = container.exit_code if container and container.has_ended else code
     members = _fetch(ports, container, report) if container else ()
-    document = _keep(deployment.folder, members, report, site.mask)
+    document = _keep(deployment, members, report, site.mask)
     if _is_older(members, stale, report, container):
         document = None  # an earlier run's file is no evidence of this one
     counts, damage = _counts(document)
@@ -470,8 +474,20 @@ def _running(containers: Sequence[ContainerFact], service: str) -> ContainerFact
 
 
 def _fetch(ports: Ports, container: ContainerFact, report: str) -> tuple[ArchiveMember, ...]:
+    """The runner's report and coverage.
+
+    Raises:
+        Unavailable: there is more beside them than anybody should read.
+
+    """
     folder = PurePosixPath(report).parent
-    return tuple(ports.docker.files_in_container(container.id, folder))
+    members = ports.docker.files_in_container(container.id, folder, _ALLOWANCE)
+    return tuple(m for m in members if str(m.path) == report or _is_coverage(m, folder))
+
+
+def _is_coverage(member: ArchiveMember, folder: PurePosixPath) -> bool:
+    is_ours = member.path.parent == folder and member.link is None
+    return is_ours and re.fullmatch(_COVERAGE, member.path.name) is not None
 
 
 def _is_older(
@@ -499,20 +515,19 @@ def _document(members: Sequence[ArchiveMember], report: str) -> bytes | None:
     return next((m.content for m in members if str(m.path) == report and m.link is None), None)
 
 
-def _keep(folder: Path, members: Sequence[ArchiveMember], report: str, mask: Mask) -> bytes | None:
+def _keep(
+    deployment: Deployment, members: Sequence[ArchiveMember], report: str, mask: Mask
+) -> bytes | None:
     """Write the evidence under names of our own; return the JUnit document."""
     document = _document(members, report)
     if document is not None:
-        folder.mkdir(parents=True, exist_ok=True)
         # A failure's text may quote a variable; the file is made to be shown.
         text = mask(document.decode("utf-8", "replace"))
-        (folder / "junit.xml").write_text(text, encoding="utf-8")
+        deployment.write(deployment.folder / "junit.xml", text)
     for member in members:
-        name = member.path.name
-        is_plain = member.link is None and len(member.content) <= _LARGEST_FILE
-        if is_plain and "coverage" in name and "/" not in name:
-            (folder / "coverage").mkdir(parents=True, exist_ok=True)
-            (folder / "coverage" / name).write_bytes(member.content)
+        if str(member.path) != report:
+            text = member.content.decode("utf-8", "surrogateescape")
+            deployment.write(deployment.folder / "coverage" / member.path.name, text)
     return document
 
 

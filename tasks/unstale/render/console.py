@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -76,10 +76,13 @@ class ConsoleProgress:
     The output of a step that fails is shown in any case.
     """
 
-    def __init__(self, mask: Mask, folder: Path, *, verbose: bool) -> None:
+    def __init__(
+        self, mask: Mask, folder: Path, *, append: Callable[[Path, str], None], verbose: bool
+    ) -> None:
         self._mask = mask
         self._verbose = verbose
         self._logs = folder / "logs"
+        self._append = append
         self._tail: dict[str, list[str]] = {}
 
     def begin(self, step: str) -> None:
@@ -102,15 +105,13 @@ class ConsoleProgress:
     def log(self, step: str) -> Line:
         """Write the step's lines to its log file."""
         tail = self._tail.setdefault(step, [])
-        self._logs.mkdir(parents=True, exist_ok=True)
         path = self._logs / f"{step}.log"
 
         def line(text: str) -> None:
             masked = self._mask(text)
             tail.append(masked)
             del tail[:-200]
-            with path.open("a", encoding="utf-8") as file:
-                file.write(masked + "\n")
+            self._append(path, masked + "\n")
             if self._is_streamed(step):
                 note(f"    {masked}")
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from unstale.adapters.files import DiskFiles
 from unstale.errors import Outcome, UsageError
 from unstale.mask import Mask
 from unstale.pipeline.site import StepResult
@@ -25,7 +26,7 @@ def end(progress: ConsoleProgress, step: str, outcome: Outcome = Outcome.PROVEN)
 def test_what_a_green_migration_says_is_for_the_log_alone(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    progress = ConsoleProgress(Mask(), tmp_path, verbose=True)
+    progress = ConsoleProgress(Mask(), tmp_path, append=DiskFiles().append, verbose=True)
     progress.begin("migrate")
     progress.log("migrate")(INFO)
 
@@ -39,7 +40,7 @@ def test_what_a_green_migration_says_is_for_the_log_alone(
 def test_what_a_red_migration_says_is_shown_once(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], verbose: bool
 ) -> None:
-    progress = ConsoleProgress(Mask(), tmp_path, verbose=verbose)
+    progress = ConsoleProgress(Mask(), tmp_path, append=DiskFiles().append, verbose=verbose)
     progress.log("migrate")(INFO)
 
     end(progress, "migrate", Outcome.UNAVAILABLE)
@@ -51,7 +52,7 @@ def test_what_a_red_migration_says_is_shown_once(
 def test_what_tests_say_is_streamed_and_not_shown_again(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], outcome: Outcome
 ) -> None:
-    progress = ConsoleProgress(Mask(), tmp_path, verbose=True)
+    progress = ConsoleProgress(Mask(), tmp_path, append=DiskFiles().append, verbose=True)
     progress.log("run_tests")("1 passed")
     assert "1 passed" in capsys.readouterr().err
 

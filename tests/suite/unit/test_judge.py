@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from unstale.adapters.files import DiskFiles
 from unstale.compose import Stack
 from unstale.config import Environment, RunnerSettings, SchemaSettings, Settings
 from unstale.errors import (
@@ -529,7 +530,9 @@ def site(tmp_path: Path) -> Sites:
 
 @pytest.fixture
 def deployment(tmp_path: Path) -> Deployment:
-    return Deployment("r1", ComposeTarget("demo", ()), (), tmp_path / "evidence")
+    return Deployment(
+        "r1", ComposeTarget("demo", ()), (), tmp_path / "evidence", DiskFiles().write_atomic
+    )
 
 
 def _start(ports: Ports, site: Site, deployment: Deployment) -> TestRun:

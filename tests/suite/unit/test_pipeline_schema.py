@@ -56,7 +56,7 @@ def ask(shop: Workshop) -> Callable[..., tuple[Bench, Deployment]]:
             schema=replace(old.schema, migrate_command=command or old.schema.migrate_command),
         )
         site = replace(bench.site, settings=settings, database="db")
-        deployment = Deployment("r", ComposeTarget("demo", ()), (), site.state_folder)
+        deployment = Deployment("r", ComposeTarget("demo", ()), (), site.state_folder, print)
         return Bench(bench.ports, bench.files, site, {}), deployment
 
     return made
