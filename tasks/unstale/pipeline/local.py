@@ -449,3 +449,10 @@ def _report(
             "not_asked": ["image", "stack", "parity"],
         },
     )
+    text = plan.mask(json.dumps(document, indent=2)) + "\n"
+    folder = run.settings.state_folder / "receipts"
+    path = folder / f"{started:%Y%m%dT%H%M%SZ}-{run.id}.json"
+    run.files.write_atomic(path, text)
+    run.files.write_atomic(folder / "latest.json", text)
+    state = RunState(schema=diary.schema, counts=diary.counts, results=tuple(diary.results))
+    return RunReport(outcome, tuple(errors), state, path, run.folder)
