@@ -190,7 +190,12 @@ class Files(Protocol):
         ...
 
     def locked(self, path: Path) -> AbstractContextManager[None]:
-        """Hold a lock that *path* stands for; wait for whoever has it."""
+        """Hold a lock that *path* stands for; wait for whoever has it, an hour at most.
+
+        Raises:
+            TimedOut: somebody has it still.
+
+        """
         ...
 
     def remove(self, path: Path) -> None:

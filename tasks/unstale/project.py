@@ -117,7 +117,9 @@ class Project:
         """Open the project that *root*, by default the working folder, is in.
 
         The project's folder is the nearest one upwards with a ``pyproject.toml``,
-        ``tasks.py`` or ``.git``.
+        ``tasks.py`` or ``.git``. *echo* is told each command before it is run, without
+        secrets. *dry*: nothing is changed; *tell* hears what would be, and then a
+        method raises `NotDone`.
 
         Raises:
             UsageError: its settings are wrong.
@@ -129,10 +131,10 @@ class Project:
         environ = dict(os.environ)
         if not config.trusts_code(environ):
             environ |= dict.fromkeys(REMOTES, "false")
-        process, files = SystemProcess(), DiskFiles()
+        process, files = SystemProcess(dry=dry, echo=echo), DiskFiles()
         settings = config.load(folder, files, environ)
         leases = Leases(environ)
-        return cls(
+        project = cls(
             settings=settings,
             docker=DockerCli(process, environ, settings.deadlines.engine, leases),
             git=GitCli(process, folder),
@@ -143,6 +145,18 @@ class Project:
             signals=signals or Signals(),
             environ=environ,
         )
+        if dry or echo:
+            process.hide = project.mask
+        if not dry:
+            return project
+        from unstale.dry import dried
+
+        return dried(project, lambda text: tell(process.hide(text)))
+
+    @property
+    def is_dry(self) -> bool:
+        """Whether nothing is changed."""
+        return self.process.is_dry
 
     # --- what a project is -------------------------------------------------
 
@@ -169,7 +183,7 @@ class Project:
             profiles=("*",),
         )
         values: dict[str, str | None] = {}
-        known = self.leases.folder / "docker.json" if is_look else None
+        known = self.leases.folder / "docker.json" if is_look and not self.is_dry else None
 
         def meanwhile() -> None:
             if environment.env_files:
@@ -194,7 +208,9 @@ class Project:
         _require_profiles(environment, stack)
         passed = [pair for s in stack.services for pair in (*s.environment, *_arguments(s))]
         given = [(k, self.environ.get(k) if v is None else v) for k, v in passed]
-        secrets = [*values.items(), *given]
+        mask = mask_for((*values.items(), *given))
+        # A command may have secrets of each environment that was looked at.
+        self.process.hide = Mask((*self.process.hide.secrets, *mask.secrets))
         return Site(
             settings=self.settings,
             environment=environment,
@@ -203,7 +219,7 @@ class Project:
             runner=_runner(environment, stack),
             database=_database(environment, stack),
             values=tuple((k, v) for k, v in values.items() if v is not None),
-            mask=mask_for(secrets),
+            mask=mask,
             owner=self.leases.owner,
             machine_folder=self.leases.folder,
             model=model,
@@ -758,7 +774,7 @@ class Project:
         if arguments:
             return postgres.psql(self.docker, container, arguments)
         argv = ("docker", "exec", "-it", container.id, *postgres.interactive())
-        return self.process.run(Command(argv, deadline_s=86400.0, interactive=True))
+        return self.process.run(Command(argv, deadline_s=86400.0, interactive=True, changes=True))
 
     def _database(self, env: str | None) -> ContainerFact:
         from unstale.pipeline import steps
@@ -866,9 +882,9 @@ class Project:
 
         paths = self._suite("unit")
         argv = (sys.executable, "-m", "pytest", *tests.arguments_for(paths, arguments))
-        code = self.process.run(
-            Command(argv, self.settings.deadlines.tests, cwd=self.settings.root), line
-        ).returncode
+        deadline_s, root = self.settings.deadlines.tests, self.settings.root
+        command = Command(argv, deadline_s, cwd=root, changes=True, tail_bytes=1)
+        code = self.process.run(command, line).returncode
         if code != 0:
             raise TestsFailed(
                 "No test ran." if code == 5 else f"Unit tests failed (exit code {code})."
@@ -1139,6 +1155,8 @@ class Project:
         found = code_reads((name, text) for name, path in wanted if (text := _content(path)))
         if parity.settings is None:
             return found
+        if self.is_dry:
+            return with_asked(found, (), f"{parity.settings} was not asked: this is a dry run")
         if not config.trusts_code(self.environ):
             return with_asked(found, (), f"{parity.settings} was not asked: {_NOT_TRUSTED}")
         from unstale.adapters.settings_probe import probe_settings

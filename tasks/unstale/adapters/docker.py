@@ -400,7 +400,8 @@ class DockerCli:
                 cause=compose_words(result.stderr),
                 hint="docker compose version",
             )
-        return dict(line.split() for line in result.stdout.splitlines() if line.strip())
+        with readable():
+            return dict(line.split() for line in result.stdout.splitlines() if line.strip())
 
     def build(
         self, target: ComposeTarget, services: Sequence[str], options: BuildOptions, on_line: Line
@@ -581,7 +582,8 @@ class DockerCli:
         from unstale.adapters.docker_facts import container_fact
 
         ids = self._ids(("ps", "--all", "--no-trunc", "--quiet"), labels)
-        return tuple(container_fact(raw) for raw in self._inspect("container", ids))
+        with readable():
+            return tuple(container_fact(raw) for raw in self._inspect("container", ids))
 
     def deaths(self, labels: Mapping[str, str], since: str) -> tuple[Death, ...]:
         """The ends, since an engine's time, of containers that carry all *labels*; in order."""

@@ -20,6 +20,7 @@ from typing import IO, Self
 
 from unstale.adapters.output import MOST_BYTES, Output, TooMuch
 from unstale.errors import NotDone, TimedOut, Unavailable
+from unstale.mask import Mask
 from unstale.ports import Command, CommandResult, Line
 
 __all__ = ["SystemProcess", "as_typed"]
@@ -59,9 +60,9 @@ class SystemProcess:
 
     def __init__(self, *, dry: bool = False, echo: Line | None = None) -> None:
         self.is_dry = dry
-        self.hide: Callable[[str], str] = lambda text: text
+        self.hide = Mask()
         """Hides secrets in what is told of commands."""
-        self.noted: Line = lambda _: None
+        self.noted: Line | None = None
         """Is told each command and how it ended, for the log of a step."""
         self._echo = echo
 
@@ -108,11 +109,15 @@ class SystemProcess:
             NotDone: it changes something, and this is a dry run.
 
         """
+        is_refused = changes and self.is_dry
+        if not (is_refused or self._echo or self.noted):
+            return
         # Each word by itself, too: a quote may stand in the midst of a secret.
         words = self.hide(as_typed([self.hide(word) for word in argv]))
-        self.noted(f"$ {words}")
-        if changes and self.is_dry:
+        if is_refused:
             raise NotDone(f"would run: {words}")
+        if self.noted is not None:
+            self.noted(f"$ {words}")
         if self._echo is not None:
             self._echo(words)
 
@@ -134,7 +139,8 @@ class SystemProcess:
         for output in outputs.values():
             output.close()
         code = child.wait()
-        self.noted(f"-> {code} after {child.seconds:.1f} s")
+        if self.noted is not None:
+            self.noted(f"# ended with {code} after {child.seconds:.1f} s")
         return CommandResult(code, outputs["stdout"].text, outputs["stderr"].text, child.seconds)
 
 

@@ -22,11 +22,15 @@ class Contexts:
 
     *state* is the folder of the stat caches; None keeps them in memory. *hidden*
     is a folder that is left out of every build context: what unstale writes
-    itself, which would make each image stale that copies the whole checkout.
+    itself, which would make each image stale that copies the whole checkout. Not
+    *keeps*: the caches in *state* are only read.
     """
 
-    def __init__(self, state: Path | None = None, hidden: Path | None = None) -> None:
+    def __init__(
+        self, state: Path | None = None, hidden: Path | None = None, *, keeps: bool = True
+    ) -> None:
         self._state = state
+        self._keeps = keeps
         self._hidden = hidden
         self._caches: dict[Path, StatCache] = {}
         self._trees: dict[tuple[Path, Rules], ContextTree] = {}
@@ -79,7 +83,9 @@ class Contexts:
         if root not in self._caches:
             name = hashlib.sha256(os.fsencode(root)).hexdigest()[:16]
             path = None if self._state is None else self._state / f"{name}.cache"
-            self._caches[root] = StatCache() if path is None else StatCache.load(path)
+            self._caches[root] = (
+                StatCache() if path is None else StatCache.load(path, keeps=self._keeps)
+            )
         return self._caches[root]
 
     def rescan(self) -> None:

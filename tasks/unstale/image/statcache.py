@@ -156,9 +156,12 @@ class StatCache:
         self._learnt = False
 
     @classmethod
-    def load(cls, path: Path) -> StatCache:
-        """The cache in the file *path*; one that can't be used is an empty cache."""
-        cache = cls(path)
+    def load(cls, path: Path, *, keeps: bool = True) -> StatCache:
+        """The cache in the file *path*; one that can't be used is an empty cache.
+
+        Not *keeps*: it is only read, and nothing is written beside it.
+        """
+        cache = cls(path if keeps else None)
         try:
             content = path.read_bytes()
         except OSError:

@@ -13,6 +13,7 @@ import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from invoke import Context, Task
@@ -20,17 +21,24 @@ from invoke.exceptions import Exit
 
 from unstale.errors import (
     Interrupted,
+    NotDone,
     Outcome,
     Unavailable,
     UnstaleError,
     exit_code,
     outcome_of,
 )
+from unstale.invocations.streams import guard
 
 if TYPE_CHECKING:
+    from unstale.adapters.signals import Signals
     from unstale.project import Project
 
 __all__ = ["QuietTask", "entry", "finish", "names", "remainder"]
+
+
+# Whether --dry and --echo were given, which Invoke itself heeds in `ctx.run` alone.
+_core: ContextVar[tuple[bool, bool]] = ContextVar("core", default=(False, False))
 
 
 class QuietTask(Task[Any]):
@@ -54,6 +62,8 @@ class QuietTask(Task[Any]):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the body; a signal between two lines of `entry` is no traceback either."""
+        if args and isinstance(args[0], Context):
+            _core.set((bool(args[0].config.run.dry), bool(args[0].config.run.echo)))
         try:
             return super().__call__(*args, **kwargs)
         except Interrupted as error:
@@ -75,6 +85,7 @@ def entry(document: str, *, as_json: bool = False) -> Iterator[Project]:
     # through all that is about to go: measured at a tenth of the processor time.
     gc.set_threshold(100_000)
     atexit.register(gc.freeze)
+    guard()
     from unstale.adapters.signals import Signals
     from unstale.mask import Mask
 
@@ -91,33 +102,59 @@ def entry(document: str, *, as_json: bool = False) -> Iterator[Project]:
     signals.last_words = last_words
     with signals.handled(is_last=True):
         try:
-            from unstale.project import Project
-
-            project = Project.open(signals=signals)
-            mask = project.mask
-            yield project
-        except UnstaleError as error:
-            with signals.held():
-                error.hide(mask)
-                if as_json:
-                    _fail_as_json(document, error)
-            raise Exit(str(error), code=exit_code(outcome_of(error))) from error
+            with _opened(signals, document, as_json=as_json) as project:
+                mask = project.mask
+                yield project
         except (Exit, GeneratorExit):
             raise
         except KeyboardInterrupt as error:
             raise Exit("Stopped by a signal.", code=130) from error
         except Exception as error:
-            if os.environ.get("UNSTALE_DEBUG"):
+            if os.environ.get("UNSTALE_DEBUG") and not isinstance(error, UnstaleError):
                 raise
-            bug = Unavailable(
-                mask(f"BUG: {type(error).__name__}: {error}"),
-                cause="This should not happen. Please report it.",
-                hint="the same again with UNSTALE_DEBUG=1, and add what it prints",
-            )
-            if as_json:
-                with signals.held():
-                    _fail_as_json(document, bug)
-            raise Exit(str(bug), code=exit_code(Outcome.UNAVAILABLE)) from error
+            known = error if isinstance(error, UnstaleError) else _bug(error)
+            with signals.held():
+                known.hide(mask)
+                if as_json:
+                    _fail_as_json(document, known)
+            raise Exit(str(known), code=exit_code(outcome_of(known))) from error
+
+
+@contextmanager
+def _opened(signals: Signals, document: str, *, as_json: bool) -> Iterator[Project]:
+    """Open the project as ``--dry`` and ``--echo`` want it; the end of a dry run is no error."""
+    from unstale.project import Project
+
+    is_dry, is_echoed = _core.get()
+    told: list[str] = []
+
+    def tell(text: str) -> None:
+        told.append(text)
+        print(text, file=sys.stderr if as_json else sys.stdout, flush=True)
+
+    echo = _note if is_echoed else None
+    try:
+        yield Project.open(signals=signals, dry=is_dry, echo=echo, tell=tell)
+    except NotDone as stop:
+        if stop.what:
+            tell(stop.what)
+        if as_json:
+            from unstale.render.document import write
+
+            write(document, {"dry": True, "would": told})
+
+
+def _note(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
+
+
+def _bug(error: Exception) -> UnstaleError:
+    return Unavailable(
+        f"BUG: {type(error).__name__}: {error}",
+        cause="This should not happen. Please report it.",
+        hint="the same again with UNSTALE_DEBUG=1, and add what it prints",
+    )
 
 
 def _fail_as_json(document: str, error: UnstaleError) -> None:

@@ -140,7 +140,8 @@ def matrix(
         found = project.env_matrix(names(envs), files_only=files_only)
         if html is not None:
             project.files.write_atomic(Path(html), matrix_page(found, values_shown=show_values))
-            console.note(f"written: {html}")
+            if not project.is_dry:
+                console.note(f"written: {html}")
         if json:
             document.print_document(matrix_document(found, values_shown=show_values))
         elif html is None:
@@ -178,6 +179,7 @@ def sync(
         from unstale.render import console, document
         from unstale.render.parity import sync_document, sync_text
 
+        write = write and not project.is_dry
         found = project.env_sync(names(envs), write=write)
         rows = [row for one in found for row in sync_rows(one.name, one.text, one.plan)]
         if json:

@@ -189,7 +189,7 @@ def timeline(
         else:
             width = max(60, shutil.get_terminal_size((80, 24)).columns)
             console.print_lines(drawing.timeline(shown, width))
-        if html:
+        if html and not project.is_dry:
             console.note(f"Written: {html}")
 
 
@@ -214,6 +214,7 @@ def clean(
     with entry("image-clean") as project:
         from unstale.render import console, text
 
+        dry_run = dry_run or project.is_dry
         if not (yes or dry_run):
             console.require_answerable(
                 "Removing images", "inv image.clean --dry-run to see which, --yes to remove them"

@@ -12,10 +12,10 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from unstale.compose import Service
-from unstale.errors import CouldNotTell, Mismatch, NotReady, UnstaleError, UsageError
+from unstale.errors import CouldNotTell, Mismatch, NotDone, NotReady, UnstaleError, UsageError
 from unstale.facts import BuildRecord, ImageFact, MountFact, Placement
 from unstale.image import explain
-from unstale.image.check import LABEL_INPUTS, LABEL_MANIFEST, ImageStatus, judge
+from unstale.image.check import LABEL_INPUTS, LABEL_MANIFEST, ImageStatus, Judgement, judge
 from unstale.image.contexts import Contexts
 from unstale.image.inputs import BuildInputs, build_inputs
 from unstale.image.program import familiar
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Bench",
     "describe",
+    "is_not_compared",
     "needs_build",
     "placed",
     "require_fresh",
@@ -42,6 +43,9 @@ __all__ = [
     "with_bases",
 ]
 
+_NOT_COMPARED = Unknown(
+    "its bytes were not compared: a dry run makes no container to read them from"
+)
 # More than any list of commits a person reads; beyond it the count stays there.
 _MOST_COMMITS = 1000
 
@@ -57,7 +61,9 @@ class Bench:
         self.files = files
         self.site = site
         self.environ = environ
-        self.contexts = Contexts(site.state_folder / "stat", hidden=site.state_folder)
+        self.contexts = Contexts(
+            site.state_folder / "stat", hidden=site.state_folder, keeps=not ports.is_dry
+        )
         self.proofs = Proofs(files, site.state_folder / "proofs")
         self._images: dict[str, ImageFact | None] = {}
         self._manifests: dict[str, Manifest | None] = {}
@@ -166,7 +172,10 @@ def _status(bench: Bench, service: Service) -> ImageStatus:
     # What a stamp was made of is read only where it differs.
     is_claimed = fact is not None and fact.labels.get(LABEL_INPUTS) == inputs.digest
     stamped = None if is_claimed else bench.stamped(service)
-    judged = judge(bench.ports.docker, fact, inputs, stamped, bench.proofs, root)
+    try:
+        judged = judge(bench.ports.docker, fact, inputs, stamped, bench.proofs, root)
+    except NotDone:
+        judged = Judgement(_NOT_COMPARED, "content")
     is_maskable = isinstance(judged.verdict, Stale) and judged.method == "digest"
     one = _through_mounts(judged.verdict, service, inputs, stamped, root) if is_maskable else None
     return ImageStatus(
@@ -288,6 +297,11 @@ def _behind(built_at: datetime | None, committed: Sequence[datetime]) -> dict[st
 def needs_build(status: ImageStatus) -> bool:
     """Whether anything but a build can make *status* green."""
     return not isinstance(status.verdict, Fresh)
+
+
+def is_not_compared(status: ImageStatus) -> bool:
+    """Whether only a dry run can't tell what *status* is."""
+    return status.verdict == _NOT_COMPARED
 
 
 def describe(found: Sequence[ImageStatus]) -> str:

@@ -185,6 +185,7 @@ def _bench(run: Run) -> images.Bench:
 
 
 def image_freshness(run: Run, state: RunState) -> tuple[RunState, str]:
+    """Judge every image that is built here."""
     statuses = images.statuses(_bench(run))
     return replace(state, statuses=statuses), images.describe(statuses)
 
@@ -216,6 +217,7 @@ def _build_if_needed(run: Run, state: RunState) -> tuple[RunState, str]:
 
 
 def wants_build(choices: Choices, status: ImageStatus) -> bool:
+    """Whether a run would build the image."""
     if choices.build or choices.no_cache:
         return True
     return status.image_id is None if choices.allow_stale else images.needs_build(status)

@@ -27,6 +27,8 @@ class Ports:
     process: Process
     held: Callable[[], AbstractContextManager[None]]
     """Lets a block run to its end whatever signal comes."""
+    is_dry: bool = False
+    """Whatever changes something only raises `NotDone`."""
 
 
 @dataclass(frozen=True, slots=True)

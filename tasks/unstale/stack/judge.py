@@ -358,7 +358,10 @@ def _ask_inside(
     if container.status != "running" or any("\n" in p or "\\" in p for p in paths):
         return None
     options = RunOptions((*program, *paths), _LOOK_S, user="0")
-    result = docker.execute(container.id, options, lambda _: None)
+    try:
+        result = docker.execute(container.id, options, lambda _: None)
+    except NotDone:  # a dry run starts no process in a container
+        return None
     ends = {line.partition(" /")[2].strip(): line for line in result.stdout.splitlines()}
     found = {path: ends[path[1:]] for path in paths if path[1:] in ends}
     errors = [e for e in result.stderr.splitlines() if "no such file" in e.lower()]

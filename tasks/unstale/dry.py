@@ -1,0 +1,309 @@
+"""A project in which nothing is changed: what would be is told instead.
+
+Each method that would change something tells it all and then raises `NotDone`; what
+only asks (compose, git, the engine's lists, files) is asked. Code of the checkout is
+not run.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from unstale.adapters.docker import DockerCli
+from unstale.adapters.files import DryFiles
+from unstale.adapters.leases import Dead, Endpoint, Lease, Leases
+from unstale.config import STATE_FOLDER
+from unstale.errors import Mismatch, NotDone, UnstaleError, outcome_of, worst
+from unstale.mask import Mask
+from unstale.ports import Command, Line
+from unstale.project import Project
+
+if TYPE_CHECKING:
+    from unstale.image.check import ImageStatus
+    from unstale.image.local import Cleaning
+    from unstale.parity.report import ParityReport
+    from unstale.pipeline.envsync import Synced
+    from unstale.pipeline.junit import Counts
+    from unstale.pipeline.run import Choices, RunReport
+    from unstale.pipeline.site import Deployment, Progress, StepResult
+    from unstale.schema.status import SchemaStatus
+    from unstale.stack.lifecycle import Sweep
+
+__all__ = ["DryProject", "dried"]
+
+
+class _Leases(Leases):
+    """The leases of this machine, which are only read."""
+
+    @property
+    def owner(self) -> str:
+        if (self.folder / "machine").exists():
+            return super().owner
+        return f"{'0' * 16}-{os.getuid()}"  # nothing was ever made here
+
+    @contextmanager
+    def held(self, run: str, endpoint: Endpoint | None = None) -> Iterator[Lease]:
+        del endpoint
+        before, self._held = self._held, run
+        try:
+            yield Lease(run)
+        finally:
+            self._held = before
+
+    @contextmanager
+    def locked(self, name: str, *, shared: bool = False, patience_s: float = 0.0) -> Iterator[None]:
+        del name, shared, patience_s
+        yield
+
+    def dead(self) -> tuple[Dead, ...]:
+        runs = sorted(path.stem for path in self.folder.glob("*.lease"))
+        gone = (run for run in runs if not self.is_alive(run) and not self.is_kept(run))
+        return tuple(Dead(run, self._endpoint(run)) for run in gone)
+
+
+class _Unseen:
+    """Watches a run that is not made."""
+
+    def begin(self, step: str) -> None:
+        del step
+
+    def end(self, result: StepResult) -> None:
+        del result
+
+    def log(self, step: str) -> Line:
+        del step
+        return lambda _: None
+
+
+@dataclass(frozen=True, slots=True)
+class DryProject(Project):
+    """A `Project` that tells what it would do."""
+
+    tell: Line
+
+    def image_build(
+        self,
+        line: Line,
+        *,
+        env: str | None = None,
+        services: Sequence[str] = (),
+        everything: bool = False,
+        no_cache: bool = False,
+        pull: bool = False,
+        arguments: Sequence[str] = (),
+    ) -> tuple[ImageStatus, ...]:
+        """Tell which images would be built."""
+        from unstale.pipeline import images, rehearsal, steps
+
+        del line
+        site = self.site(env)
+        for service in services:
+            steps.require_service(site, service, built=True)
+        chosen = images.statuses(self._bench(site), services or None)
+        forced = everything or no_cache or pull or bool(arguments)
+        wanted = [s for s in chosen if forced or images.needs_build(s)]
+        rehearsal.build(self.ports, site, wanted, self.tell, no_cache=no_cache)
+        self._end()
+
+    def image_clean(
+        self,
+        env: str | None = None,
+        *,
+        dry_run: bool = False,
+        confirm: Callable[[Cleaning], bool] = lambda _: True,
+    ) -> Cleaning:
+        """What would be removed."""
+        del dry_run
+        return Project.image_clean(self, env, dry_run=True, confirm=confirm)
+
+    def stack_up(self, line: Line, env: str | None = None) -> Deployment:
+        """Tell what would be started."""
+        from unstale.pipeline import images, rehearsal
+
+        del line
+        site = self.site(env)
+        images.require_present(self.ports, site)
+        rehearsal.start(self.ports, site, self.standing(site, create=True), self.tell)
+        self._end()
+
+    def stack_down(self, env: str | None = None) -> int:
+        """Tell what would be removed."""
+        name = self.site(env).environment.name
+        run, _ = self._stands(name) or self._standing_names(name)
+        self._end(*(self._left(run) or ("nothing to remove",)))
+
+    def stack_reap(self) -> tuple[Sweep, ...]:
+        """Tell what dead runs left in this engine."""
+        self.docker.check()
+        self._end(*(self._dead_leave() or ("nothing is left over",)))
+
+    def _dead_leave(self) -> tuple[str, ...]:
+        from unstale import override
+
+        labels = {override.LABEL_OWNER: self.leases.owner}
+        seen = {c.labels.get(override.LABEL_RUN, "") for c in self.docker.containers(labels)}
+        for listed in (self.docker.networks(labels), self.docker.volumes(labels)):
+            seen |= {found.get(override.LABEL_RUN, "") for found in listed.values()}
+        dead = sorted(run for run in seen if run and not self._lives(run))
+        return tuple(text for run in dead for text in self._left(run))
+
+    def _left(self, run: str) -> tuple[str, ...]:
+        from unstale.pipeline import rehearsal
+
+        return rehearsal.left(self.ports, self._labels(run))
+
+    def db_migrate(
+        self, line: Line, env: str | None = None, *, deadline_s: float = 60.0
+    ) -> SchemaStatus | None:
+        """Tell what would be started and run."""
+        del deadline_s
+        self.stack_up(line, env)
+        return None
+
+    def db_reset(self, line: Line, env: str | None = None) -> SchemaStatus | None:
+        """Tell what would be removed, and made anew."""
+        from unstale import override
+        from unstale.pipeline import steps
+
+        site = self.site(env)
+        deployment = self._with_database(site)
+        container = steps.database_container(self.ports, site, deployment)
+        ours = self.docker.volumes({override.LABEL_RUN: deployment.run})
+        named = [m.name for m in container.mounts if m.name in ours]
+        self.tell(f"would remove container {container.name} and its data")
+        for name in named:
+            self.tell(f"would remove volume {name}")
+        return self.db_migrate(line, env)
+
+    def test_run(
+        self,
+        line: Line,
+        arguments: Sequence[str],
+        *,
+        env: str | None = None,
+        suite: str | None = None,
+    ) -> Counts:
+        """Tell what would be started, and how the tests would be run."""
+        from unstale.pipeline import images, rehearsal, tests
+
+        del line
+        site = self.site(env)
+        paths = self._suite(suite)
+        old = [s.service for s in images.statuses(self._bench(site)) if images.needs_build(s)]
+        if old:
+            raise Mismatch(
+                f"Not built from what is here: {', '.join(old)}.",
+                cause="The tests would not be run.",
+                hint="inv image.build, then the same again",
+            )
+        deployment = self.standing(site, create=True)
+        rehearsal.start(self.ports, site, deployment, self.tell)
+        words = tests.arguments_for(paths, arguments)
+        rehearsal.tested(self.ports, site, deployment, words, self.tell)
+        self._end()
+
+    def test_local(
+        self,
+        arguments: Sequence[str],
+        watch: Callable[[Mask, Path], Progress],
+        env: str | None = None,
+    ) -> RunReport:
+        """Tell on which server the tests would be run, and how."""
+        from unstale.pipeline import tests
+        from unstale.pipeline.local_environment import URL, python_of
+
+        del watch
+        settings, suites = self.settings, self.settings.suites
+        if env is not None and env not in settings.environments:
+            settings.environment(env)
+        theirs = bool(self.environ.get(URL))
+        self.tell(
+            f"would use the server at {URL}" if theirs else "would start a PostgreSQL of its own"
+        )
+        self.tell(f"would migrate it: {' '.join(settings.schema.migrate_command)}")
+        paths = suites.get("local", suites.get("integration", ()))
+        words = tests.arguments_for(paths, arguments)
+        argv = (python_of(settings.root, self.environ), "-m", "pytest", *words)
+        self.process.run(Command(argv, settings.deadlines.tests, changes=True))
+        raise AssertionError("BUG: a dry run ran something. Please report it.")
+
+    def integration(
+        self, choices: Choices, watch: Callable[[Mask, Path], Progress], env: str | None = None
+    ) -> RunReport:
+        """Tell each step of a run."""
+        from unstale.pipeline import rehearsal
+        from unstale.pipeline.run import Run
+
+        del watch
+        site = self.site(env)
+        wanted = Run(
+            id=os.urandom(4).hex(),
+            ports=self.ports,
+            files=self.files,
+            site=site,
+            choices=choices,
+            progress=_Unseen(),
+            sweep=lambda: "",
+            compare=lambda: self.env_check(in_shell=site.environment.name),
+            keep=lambda _: None,
+            environ=self.environ,
+        )
+        with self.leases.held(wanted.id):
+            rehearsal.rehearse(wanted, self._dead_leave(), self.tell)
+        self._end()
+
+    def test_matrix(
+        self,
+        envs: Sequence[str],
+        choices: Choices,
+        watch: Callable[[Mask, Path], Progress],
+        begin: Line = lambda _: None,
+    ) -> tuple[tuple[str, RunReport | UnstaleError], ...]:
+        """Tell each step of each run; what is wrong in one does not hide the others."""
+        found = Project.test_matrix(self, envs, choices, watch, begin)
+        errors = [error for _, error in found if isinstance(error, UnstaleError)]
+        decisive = worst(outcome_of(error) for error in errors)
+        for error in errors:
+            if not isinstance(error, NotDone) and outcome_of(error) is decisive:
+                raise error
+        self._end()
+
+    def env_baseline(self, report: ParityReport) -> int:
+        """Tell that pyproject.toml would be written."""
+        count = Project.env_baseline(self, report)
+        self._end(f"would add {count} permissions to pyproject.toml")
+
+    def env_sync(self, names: Sequence[str] = (), *, write: bool = False) -> tuple[Synced, ...]:
+        """What would be added."""
+        del write
+        return Project.env_sync(self, names, write=False)
+
+    def _end(self, *texts: str) -> NoReturn:
+        for text in texts:
+            self.tell(text)
+        raise NotDone("")
+
+
+def dried(project: Project, tell: Line) -> DryProject:
+    """*project*, in which nothing is changed.
+
+    Raises:
+        UsageError: there is no home folder.
+
+    """
+    leases = _Leases(project.environ)
+    own = (project.settings.root / STATE_FOLDER, leases.folder)
+    parts = {one.name: getattr(project, one.name) for one in fields(Project)}
+    parts |= {
+        "leases": leases,
+        "files": DryFiles(tell, own),
+        "docker": DockerCli(
+            project.process, project.environ, project.settings.deadlines.engine, leases
+        ),
+    }
+    return DryProject(**parts, tell=tell)
