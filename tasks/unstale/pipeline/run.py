@@ -552,6 +552,9 @@ def _report(
             "database_settings": [one.to_json() for one in state.database_settings],
             "not_covered": {s.service: list(s.not_covered) for s in state.statuses},
             "verified": [_verified(result) for result in state.verified],
+            "containers": [_container(one) for one in state.containers],
+            "fallen": [{"service": f.service, "how": f.how} for f in state.fallen],
+            "health": list(state.health),
         },
     )
     text = run.site.mask(json.dumps(document, indent=2)) + "\n"
