@@ -21,9 +21,11 @@ __all__ = [
     "AllowRule",
     "Deadlines",
     "Environment",
+    "KeepSettings",
     "LocalSettings",
     "Pair",
     "ParitySettings",
+    "ReceiptSettings",
     "Relation",
     "RunnerSettings",
     "SchemaSettings",
@@ -56,7 +58,7 @@ _RELATIONS: Mapping[str, Relation] = {
 }
 _SECTIONS = (
     *("default-env", "environments", "runner", "suites", "schema", "verify", "parity", "local"),
-    "deadlines",
+    *("deadlines", "receipts", "keep"),
 )
 _PARITY = "tool.unstale.parity"
 _ALLOW_HEADER = re.compile(
@@ -133,6 +135,29 @@ class Deadlines:
 
 
 @dataclass(frozen=True, slots=True)
+class ReceiptSettings:
+    """Whether receipts are signed, and by which key: where it is, never what it is."""
+
+    sign: Literal["ssh", "hmac"] | None = None
+    key: Path | None = None
+    """The file of the key."""
+    key_env: str | None = None
+    """The environment variable that holds the key."""
+    allowed_signers: Path | None = None
+    """Whose ssh signatures count: a file as ``ssh-keygen -Y verify`` reads it."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeepSettings:
+    """How much of the past is kept; more of it is removed at the end of a run."""
+
+    runs: int = 50
+    """Receipts with their evidence."""
+    images: int = 3
+    """Earlier images of each service, which have no name any more."""
+
+
+@dataclass(frozen=True, slots=True)
 class VerifyRule:
     """A text that must be in a file of an image."""
 
@@ -196,6 +221,8 @@ class Settings:
     local: LocalSettings = LocalSettings()
     parity: ParitySettings = ParitySettings()
     deadlines: Deadlines = Deadlines()
+    receipts: ReceiptSettings = ReceiptSettings()
+    keep: KeepSettings = KeepSettings()
 
     @property
     def pairs(self) -> tuple[Pair, ...]:
@@ -269,6 +296,8 @@ def load(root: Path, files: Files, environ: Mapping[str, str]) -> Settings:
         local=_local(_table(table, "local", "tool.unstale")),
         parity=parity,
         deadlines=_deadlines(_table(table, "deadlines", "tool.unstale")),
+        receipts=_receipts(root, _table(table, "receipts", "tool.unstale")),
+        keep=_keep(_table(table, "keep", "tool.unstale")),
     )
 
 
@@ -343,8 +372,11 @@ def _overridden(table: Table, environ: Mapping[str, str]) -> Table:
         merged["schema"] = {"setup": merged["schema"]}
     if name := environ.get("UNSTALE_DEFAULT_ENV"):
         merged["default-env"] = name
-    for section, key in (("runner", "mode"), ("runner", "junit"), ("schema", "setup")):
-        if value := environ.get(f"UNSTALE_{section}_{key}".upper()):
+    for section, key in (
+        *(("runner", "mode"), ("runner", "junit"), ("schema", "setup"), ("receipts", "sign")),
+        *(("receipts", "key"), ("receipts", "key-env"), ("receipts", "allowed-signers")),
+    ):
+        if value := environ.get(f"UNSTALE_{section}_{key}".upper().replace("-", "_")):
             merged[section] = {**_table(merged, section, "tool.unstale"), key: value}
     for section, key in (("runner", "command"), ("schema", "migrate-command")):
         variable = f"UNSTALE_{section}_{key}".upper().replace("-", "_")
@@ -468,6 +500,49 @@ def _schema(raw: object) -> SchemaSettings:
         service=_string(table, "service", where),
         seeds=_strings(table, "seeds", where),
     )
+
+
+def _receipts(root: Path, table: Table) -> ReceiptSettings:
+    where = "tool.unstale.receipts"
+    _known(table, where, ("sign", "key", "key-env", "allowed-signers"))
+    sign = _string(table, "sign", where)
+    if sign not in (None, "ssh", "hmac"):
+        raise _bad(where, "sign", sign, ("ssh", "hmac"))
+    key, key_env = _string(table, "key", where), _string(table, "key-env", where)
+    if (sign and bool(key) == bool(key_env)) or (sign == "ssh" and not key):
+        one = "'key', a file" if sign == "ssh" else "'key', a file, or 'key-env', a variable"
+        raise ConfigError(
+            f"[{where}] says how to sign, and not by which key.",
+            cause=f"sign = {sign!r} needs {one}.",
+            hint="mend pyproject.toml",
+        )
+    allowed = _string(table, "allowed-signers", where)
+    return ReceiptSettings(
+        sign="ssh" if sign == "ssh" else "hmac" if sign else None,
+        key=_place(root, key),
+        key_env=key_env,
+        allowed_signers=_place(root, allowed),
+    )
+
+
+def _place(root: Path, written: str | None) -> Path | None:
+    return root / Path(written).expanduser() if written else None
+
+
+def _keep(table: Table) -> KeepSettings:
+    where, default = "tool.unstale.keep", KeepSettings()
+    _known(table, where, ("runs", "images"))
+    return KeepSettings(
+        runs=_count(table, "runs", where, default.runs, least=1),
+        images=_count(table, "images", where, default.images, least=0),
+    )
+
+
+def _count(table: Table, key: str, where: str, default: int, *, least: int) -> int:
+    value = table.get(key, default)
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise ConfigError(f"'{key}' of [{where}] must be a whole number, {least} or more.")
+    return value
 
 
 def _local(table: Table) -> LocalSettings:

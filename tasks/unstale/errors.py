@@ -14,7 +14,8 @@ UnstaleError
 │   ├── MigrationFailed
 │   ├── NotReady             a service exited or never became ready
 │   ├── TimedOut             a step went past its deadline
-│   └── TearDownFailed       objects of the run are still there
+│   ├── TearDownFailed       objects of the run are still there
+│   └── ReceiptFailed        the receipt could not be signed or written
 ├── Interrupted              SIGINT, SIGTERM or SIGHUP
 └── NotDone                  a dry run came to what it would change
 """
@@ -39,6 +40,7 @@ __all__ = [
     "NotDone",
     "NotReady",
     "Outcome",
+    "ReceiptFailed",
     "TearDownFailed",
     "TestsFailed",
     "TimedOut",
@@ -65,6 +67,7 @@ class Outcome(Enum):
     MISMATCH = "mismatch"
     UNKNOWN = "unknown"
     TEAR_DOWN_FAILED = "tear-down failed"
+    RECEIPT_FAILED = "receipt failed"
     PROVEN = "proven"
 
 
@@ -108,6 +111,8 @@ class Fault(Enum):
     NO_EVIDENCE = "no evidence"
     """Green, and nothing shows that a test ran."""
     TEAR_DOWN_FAILED = "tear-down failed"
+    RECEIPT_FAILED = "receipt failed"
+    """It could not be signed or written."""
     PROVEN = "proven"
 
     @property
@@ -146,6 +151,7 @@ _EXIT_CODES = {
     Outcome.MISMATCH: 3,
     Outcome.UNKNOWN: 4,
     Outcome.TEAR_DOWN_FAILED: 5,
+    Outcome.RECEIPT_FAILED: 5,
     Outcome.PROVEN: 0,
 }
 
@@ -158,7 +164,7 @@ def exit_code(outcome: Outcome) -> int:
 def worst(outcomes: Iterable[Outcome]) -> Outcome:
     """The outcome that decides the exit code; ``PROVEN`` if there is none.
 
-    A failed tear-down turns green into red and never hides another failure.
+    A failed tear-down, or receipt, turns green into red and never hides another failure.
     """
     order = list(Outcome)
     return min(outcomes, key=order.index, default=Outcome.PROVEN)
@@ -284,6 +290,13 @@ class TearDownFailed(Unavailable):
 
     outcome = Outcome.TEAR_DOWN_FAILED
     usual_fault = Fault.TEAR_DOWN_FAILED
+
+
+class ReceiptFailed(Unavailable):
+    """The receipt could not be signed or written."""
+
+    outcome = Outcome.RECEIPT_FAILED
+    usual_fault = Fault.RECEIPT_FAILED
 
 
 class Interrupted(UnstaleError):

@@ -169,6 +169,10 @@ class Files(Protocol):
         """
         ...
 
+    def read_bytes(self, path: Path) -> bytes:
+        """What is in *path*, to the byte. Raises what `read_text` does."""
+        ...
+
     def exists(self, path: Path) -> bool:
         """Whether *path* exists."""
         ...

@@ -64,8 +64,11 @@ if TYPE_CHECKING:
     from unstale.pipeline.envsync import Synced
     from unstale.pipeline.images import Bench
     from unstale.pipeline.junit import Counts
+    from unstale.pipeline.receipt import Receipt, Sign
     from unstale.pipeline.run import Choices, RunReport
+    from unstale.pipeline.shelf import Found
     from unstale.pipeline.site import Deployment, Ports, Progress, Site
+    from unstale.pipeline.vouch import Keys, Now, Seal, Verification
     from unstale.schema.postgres import Setting
     from unstale.schema.status import SchemaStatus
     from unstale.stack.lifecycle import Sweep
@@ -922,6 +925,7 @@ class Project:
                 arguments=tests.arguments_for(paths, arguments),
                 watch=watch,
                 machine_folder=self.leases.folder,
+                sign=self._sign(),
             )
         )
 
@@ -950,6 +954,7 @@ class Project:
 
         site = self.site(env)
         run = os.urandom(4).hex()
+        sign = self._sign()
 
         def keep(deployment: Deployment) -> None:
             name = site.environment.name
@@ -977,6 +982,7 @@ class Project:
                         compare=lambda: self.env_check(in_shell=site.environment.name),
                         keep=keep,
                         environ=self.environ,
+                        sign=sign,
                     )
                 )
             except BaseException:
@@ -1033,6 +1039,98 @@ class Project:
             if isinstance(one, Interrupted):
                 raise one
         return report
+
+    # --- receipts ----------------------------------------------------------------
+
+    def _sign(self) -> Sign | None:
+        from unstale.adapters.ssh_keys import SshKeys
+        from unstale.pipeline import signing
+
+        return signing.sign(
+            self.settings.receipts, self.files, self.environ, SshKeys(self.process)
+        )
+
+    def receipt_show(self, which: str = "latest") -> tuple[Found, Seal]:
+        """The receipt that *which* means (``latest``, a run's id, a path), and its signature.
+
+        Raises:
+            MissingFile: there is none.
+            ConfigError: it is no receipt.
+
+        """
+        from unstale.pipeline import vouch
+        from unstale.pipeline.vouch import Keys
+
+        found = self._receipt(which)
+        try:
+            return found, vouch.seal(found.raw, found.envelope, self._keys(None, None))
+        except UnstaleError:
+            return found, vouch.seal(found.raw, found.envelope, Keys())
+
+    def receipt_verify(
+        self,
+        which: str = "latest",
+        *,
+        require_signature: bool = False,
+        hmac_key_file: Path | None = None,
+        allowed_signers: Path | None = None,
+    ) -> Verification:
+        """Whether a receipt is genuine, passed, and about what is here now.
+
+        It has to be signed if the project signs, a key is given, or *require_signature*.
+
+        Raises:
+            MissingFile: there is none.
+            ConfigError: it is no receipt, or a key that is named is not there.
+            EngineUnavailable: its images can't be asked for.
+
+        """
+        from unstale.pipeline import vouch
+        from unstale.pipeline.vouch import Verification
+
+        found = self._receipt(which)
+        keys = self._keys(hmac_key_file, allowed_signers)
+        seal = vouch.seal(found.raw, found.envelope, keys)
+        is_given = hmac_key_file is not None or allowed_signers is not None
+        required = require_signature or is_given or self.settings.receipts.sign is not None
+        checks = vouch.against(found.receipt, self._now(found.receipt))
+        return Verification(found.path, seal, (*vouch.sealed(seal, required=required), *checks))
+
+    def _receipt(self, which: str) -> Found:
+        from unstale.pipeline import shelf
+
+        return shelf.find(self.files, self.settings.state_folder / "receipts", which)
+
+    def _keys(self, hmac_key_file: Path | None, allowed_signers: Path | None) -> Keys:
+        from unstale.adapters.ssh_keys import SshKeys
+        from unstale.pipeline import signing
+
+        return signing.keys(
+            self.settings.receipts,
+            self.files,
+            self.environ,
+            SshKeys(self.process),
+            hmac_key_file=hmac_key_file,
+            allowed_signers=allowed_signers,
+        )
+
+    def _now(self, receipt: Receipt) -> Now:
+        from unstale.pipeline.vouch import Now
+        from unstale.verdict import Unknown
+
+        head = self.git.head()
+        is_asked = bool(receipt.images or receipt.inputs)
+        is_known = receipt.environment in self.settings.environments
+        statuses = self.image_status(receipt.environment) if is_asked and is_known else ()
+        told = {s.service: "" if isinstance(s.verdict, Unknown) else s.inputs for s in statuses}
+        present = self.docker.images_called([*receipt.images.values()]) if is_asked else {}
+        return Now(
+            revision=head.sha if head else None,
+            dirty=self.git.is_dirty(),
+            inputs=told if is_asked else None,
+            images={s.service: s.image_id for s in statuses if s.image_id is not None},
+            present=frozenset(image.id for image in present.values()),
+        )
 
     # --- environments ------------------------------------------------------------
 

@@ -149,7 +149,9 @@ def _receipt(found: RunReport | UnstaleError) -> str:
     from unstale.errors import UnstaleError
     from unstale.render.console import relative
 
-    return "" if isinstance(found, UnstaleError) else relative(found.receipt)
+    if isinstance(found, UnstaleError) or found.receipt is None:
+        return ""
+    return relative(found.receipt)
 
 
 def _suite(ctx: Context, name: str | None, env: str | None) -> None:

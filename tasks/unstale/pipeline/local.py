@@ -21,6 +21,7 @@ from unstale import compose, override
 from unstale.adapters.local_postgres import Address, Answer, Cluster, Programs, Server
 from unstale.config import Environment, Settings
 from unstale.errors import (
+    Interrupted,
     MigrationFailed,
     Mismatch,
     NotReady,
@@ -90,6 +91,7 @@ class LocalRun:
     arguments: tuple[str, ...]
     watch: Callable[[Mask, Path], Progress]
     machine_folder: Path
+    sign: receipt.Sign | None = None
 
     @property
     def folder(self) -> Path:
@@ -426,10 +428,28 @@ def _for_local(error: UnstaleError, plan: _Plan) -> None:
 def _report(
     plan: _Plan, diary: _Diary, errors: Sequence[UnstaleError], started: datetime
 ) -> RunReport:
-    run, git = diary.run, diary.run.ports.git
+    run = diary.run
+
+    def text(failed: Sequence[UnstaleError]) -> str:
+        document = _document(diary, (*errors, *failed), started)
+        return plan.mask(json.dumps(document, indent=2)) + "\n"
+
+    stem = f"{started:%Y%m%dT%H%M%SZ}-{run.id}"
+    interrupted = any(isinstance(e, Interrupted) for e in errors)
+    folder = run.settings.state_folder / "receipts"
+    kept = receipt.keep(run.files, folder, stem, text, None if interrupted else run.sign)
+    errors = (*errors, *kept.errors)
+    state = RunState(schema=diary.schema, counts=diary.counts, results=tuple(diary.results))
     outcome = worst(outcome_of(e) for e in errors)
-    document = receipt.statement(
-        outcome=outcome,
+    return RunReport(outcome, errors, state, kept.path, run.folder)
+
+
+def _document(
+    diary: _Diary, errors: Sequence[UnstaleError], started: datetime
+) -> dict[str, object]:
+    run, git = diary.run, diary.run.ports.git
+    return receipt.statement(
+        outcome=worst(outcome_of(e) for e in errors),
         fault=fault_of(errors),
         stale_allowed=False,
         images={},
@@ -449,10 +469,3 @@ def _report(
             "not_asked": ["image", "stack", "parity"],
         },
     )
-    text = plan.mask(json.dumps(document, indent=2)) + "\n"
-    folder = run.settings.state_folder / "receipts"
-    path = folder / f"{started:%Y%m%dT%H%M%SZ}-{run.id}.json"
-    run.files.write_atomic(path, text)
-    run.files.write_atomic(folder / "latest.json", text)
-    state = RunState(schema=diary.schema, counts=diary.counts, results=tuple(diary.results))
-    return RunReport(outcome, tuple(errors), state, path, run.folder)

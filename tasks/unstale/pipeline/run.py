@@ -92,6 +92,8 @@ class Run:
     keep: Callable[[Deployment], None]
     """Turns the run's stack into the standing one."""
     environ: Mapping[str, str]
+    sign: receipt.Sign | None = None
+    """Signs the receipt; None: it need not be signed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +145,8 @@ class RunReport:
     outcome: Outcome
     errors: tuple[UnstaleError, ...]
     state: RunState
-    receipt: Path
+    receipt: Path | None
+    """None: it could not be written."""
     folder: Path
     kept: str | None = None
     """The compose project of the stack that was left standing."""
@@ -528,10 +531,43 @@ def _verified(result: VerifyResult) -> dict[str, object]:
 def _report(
     run: Run, state: RunState, errors: tuple[UnstaleError, ...], *, started: datetime, kept: bool
 ) -> RunReport:
-    outcome = worst(outcome_of(e) for e in errors)
+    def text(failed: Sequence[UnstaleError]) -> str:
+        document = _document(run, state, (*errors, *failed), started)
+        return run.site.mask(json.dumps(document, indent=2)) + "\n"
+
+    interrupted = any(isinstance(e, Interrupted) for e in errors)
+    filed = receipt.keep(
+        run.files,
+        run.site.state_folder / "receipts",
+        f"{started:%Y%m%dT%H%M%SZ}-{run.id}",
+        text,
+        None if interrupted else run.sign,
+    )
+    errors = (*errors, *filed.errors)
+    published: tuple[tuple[str, int, str], ...] = ()
+    if kept:
+        published = tuple(
+            (c.service, port, address)
+            for c in steps.containers(run.ports, state.stack)
+            for port, address in c.ports
+        )
+    return RunReport(
+        outcome=worst(outcome_of(e) for e in errors),
+        errors=errors,
+        state=state,
+        receipt=filed.path,
+        folder=run.site.state_folder / "runs" / run.id,
+        kept=state.stack.target.project if kept else None,
+        ports=published,
+    )
+
+
+def _document(
+    run: Run, state: RunState, errors: Sequence[UnstaleError], started: datetime
+) -> dict[str, object]:
     git = run.ports.git
-    document = receipt.statement(
-        outcome=outcome,
+    return receipt.statement(
+        outcome=worst(outcome_of(e) for e in errors),
         fault=fault_of(errors),
         stale_allowed=state.stale_allowed,
         images=state.image_ids,
@@ -556,25 +592,4 @@ def _report(
             "fallen": [{"service": f.service, "how": f.how} for f in state.fallen],
             "health": list(state.health),
         },
-    )
-    text = run.site.mask(json.dumps(document, indent=2)) + "\n"
-    folder = run.site.state_folder / "receipts"
-    path = folder / f"{started:%Y%m%dT%H%M%SZ}-{run.id}.json"
-    run.files.write_atomic(path, text)
-    run.files.write_atomic(folder / "latest.json", text)
-    published: tuple[tuple[str, int, str], ...] = ()
-    if kept:
-        published = tuple(
-            (c.service, port, address)
-            for c in steps.containers(run.ports, state.stack)
-            for port, address in c.ports
-        )
-    return RunReport(
-        outcome=outcome,
-        errors=errors,
-        state=state,
-        receipt=path,
-        folder=run.site.state_folder / "runs" / run.id,
-        kept=state.stack.target.project if kept else None,
-        ports=published,
     )

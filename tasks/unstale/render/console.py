@@ -155,7 +155,8 @@ def report(found: RunReport, mask: Mask) -> None:
         console.print(Text(f"The stack stands as {found.kept}; inv stack.down ends it."))
         for service, port, address in found.ports:
             console.print(Text(f"  {service}:{port} -> {address}"))
-    console.print(Text(f"Receipt: {relative(found.receipt)}"))
+    if found.receipt is not None:
+        console.print(Text(f"Receipt: {relative(found.receipt)}"))
     if found.state.counts is not None:
         console.print(Text(f"Evidence: {relative(found.folder)}"))
 

@@ -199,7 +199,7 @@ def run(found: RunReport, mask: Mask) -> dict[str, Any]:
         },
         "images": found.state.image_ids,
         "database": None if schema is None else schema.to_json(),
-        "receipt": str(found.receipt),
+        "receipt": str(found.receipt) if found.receipt else None,
         "evidence": str(found.folder),
         "kept": found.kept,
     }

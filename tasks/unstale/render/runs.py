@@ -23,6 +23,8 @@ def run_row(env: str, found: RunReport | UnstaleError, shown: str = "") -> RunRo
     """
     if isinstance(found, UnstaleError):
         return RunRow(env, None, detail=f"{found.fault.value}: {found.what}")
+    if found.receipt is None:
+        return RunRow(env, found.outcome, detail=found.errors[-1].what)
     document = _document(found.receipt)
     told = document["predicate"]["annotations"]
     predicate = document["predicate"]

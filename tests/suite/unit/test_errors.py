@@ -35,6 +35,7 @@ CODES = {
     Outcome.MISMATCH: 3,
     Outcome.UNKNOWN: 4,
     Outcome.TEAR_DOWN_FAILED: 5,
+    Outcome.RECEIPT_FAILED: 5,
     Outcome.PROVEN: 0,
 }
 
