@@ -116,7 +116,15 @@ class Project:
     environ: Mapping[str, str]
 
     @classmethod
-    def open(cls, root: Path | None = None, *, signals: Signals | None = None) -> Project:
+    def open(
+        cls,
+        root: Path | None = None,
+        *,
+        signals: Signals | None = None,
+        dry: bool = False,
+        echo: Line | None = None,
+        tell: Line = print,
+    ) -> Project:
         """Open the project that *root*, by default the working folder, is in.
 
         The project's folder is the nearest one upwards with a ``pyproject.toml``,
@@ -233,7 +241,8 @@ class Project:
         """The effects, as the pipeline takes them."""
         from unstale.pipeline.site import Ports
 
-        return Ports(self.docker, self.git, self.clock, self.process, self.signals.held)
+        held = self.signals.held
+        return Ports(self.docker, self.git, self.clock, self.process, held, self.is_dry)
 
     @property
     def mask(self) -> Mask:
