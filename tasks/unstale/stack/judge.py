@@ -21,7 +21,7 @@ from functools import cache
 from pathlib import Path, PurePosixPath
 
 from unstale.compose import Stack
-from unstale.errors import EngineUnavailable, Unavailable
+from unstale.errors import EngineUnavailable, NotDone, Unavailable
 from unstale.facts import ArchiveMember, ContainerFact, ImageFact, MountFact, Placement
 from unstale.ports import Docker, RunOptions
 from unstale.stack.drift import as_created, drift
