@@ -35,7 +35,8 @@ _COMMAND_S = 20.0
 # What the engine had accepted still lands after an empty listing: the first pause is for
 # the proof, the last is for a create that took long on a busy machine.
 _PAUSES_S = (0.2, 1.5)
-_AGAIN_S = 0.3
+# Between two questions to an engine that gives no answer: twice as long each time.
+_AGAIN_S, _AGAIN_MOST_S = 0.25, 4.0
 _LOG_BYTES = 64 * 1024
 
 Left = dict[str, list[str]]
@@ -84,12 +85,13 @@ class Watchdog:
 
         None: that was not before *deadline*, on a monotonic clock.
         """
-        proven, pauses = 0.0, list(_PAUSES_S)
+        proven, again, pauses = 0.0, _AGAIN_S, list(_PAUSES_S)
         while time.monotonic() < deadline:
             ended = _end_strays(self._run)
             left = self._list()
             if left is None:  # no engine, or none that answers
-                time.sleep(_AGAIN_S)
+                time.sleep(again)
+                again = min(2 * again, _AGAIN_MOST_S)
             elif ended or any(left.values()):
                 self._remove(left)
                 pauses = list(_PAUSES_S)

@@ -1,0 +1,391 @@
+"""Leases: who is alive, where that is noted, and what noted things may be believed."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import stat
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from unstale.adapters.leases import Dead, Leases
+from unstale.errors import (
+    BuildFailed,
+    Fault,
+    Interrupted,
+    Outcome,
+    TestsFailed,
+    Unavailable,
+    UnstaleError,
+    UsageError,
+    outcome_of,
+)
+
+HOST = {"DOCKER_HOST": "unix:///run/one.sock"}
+
+
+@pytest.fixture
+def leases(tmp_path: Path) -> Leases:
+    """Their watchdogs ask a docker that knows of nothing, and takes a second to say so."""
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    (programs / "docker").write_text("#!/bin/sh\nexec /bin/sleep 1\n")
+    (programs / "docker").chmod(0o755)
+    return Leases({"XDG_STATE_HOME": str(tmp_path), "PATH": str(programs)})
+
+
+# --- Where they are ---
+
+
+def test_the_folder_is_ours_alone(leases: Leases) -> None:
+    assert leases.owner
+
+    assert stat.S_IMODE(leases.folder.stat().st_mode) == 0o700
+    assert [path.name for path in leases.folder.iterdir()] == ["machine"]
+
+
+@pytest.mark.parametrize("state", ["", "relative/state", "."])
+def test_a_state_home_that_is_no_absolute_path_is_not_one(state: str) -> None:
+    found = Leases({"XDG_STATE_HOME": state, "HOME": "/home/robin"}).folder
+
+    assert found == Path("/home/robin/.local/state/unstale")
+
+
+def test_without_home_the_users_own_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HOME")
+
+    assert Leases({}).folder == Path("~/.local/state/unstale").expanduser()
+
+
+def test_a_user_without_home_is_told_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    # As in a container that runs as a user nobody made.
+    monkeypatch.setattr(os, "getuid", lambda: 31337)
+
+    with pytest.raises(UsageError, match="no folder to note") as caught:
+        _ = Leases({}).owner
+
+    assert (caught.value.fault, "XDG_STATE_HOME" in caught.value.hint) == (Fault.PERMISSION, True)
+
+
+def _link(folder: Path) -> None:
+    (folder.parent / "elsewhere").mkdir()
+    folder.symlink_to(folder.parent / "elsewhere")
+
+
+def _link_to_nothing(folder: Path) -> None:
+    folder.symlink_to(folder.parent / "nothing")
+
+
+def _file(folder: Path) -> None:
+    folder.write_text("")
+
+
+def _open_to_all(folder: Path) -> None:
+    folder.mkdir()
+    folder.chmod(0o777)
+
+
+@pytest.mark.parametrize("plant", [_link, _link_to_nothing, _file, _open_to_all])
+def test_a_folder_that_somebody_planted_is_refused(
+    leases: Leases, plant: Callable[[Path], None]
+) -> None:
+    plant(leases.folder)
+
+    with pytest.raises(UsageError, match="not a folder of yours alone") as caught, leases.held("r"):
+        pass
+
+    assert (caught.value.fault, outcome_of(caught.value)) == (Fault.PERMISSION, Outcome.USAGE)
+    assert not list(leases.folder.parent.glob("*/*.lease"))
+
+
+def test_a_folder_of_another_user_is_refused(
+    leases: Leases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leases.folder.mkdir(mode=0o700)
+    mine = os.geteuid()
+    monkeypatch.setattr(os, "geteuid", lambda: mine + 1)
+
+    with pytest.raises(UsageError, match="not a folder of yours alone") as caught:
+        _ = leases.owner
+
+    assert f"belongs to the user {mine}" in caught.value.cause
+
+
+def test_a_folder_that_others_can_read_is_closed_to_them(leases: Leases) -> None:
+    leases.folder.mkdir()
+    leases.folder.chmod(0o755)
+
+    assert leases.owner
+
+    assert stat.S_IMODE(leases.folder.stat().st_mode) == 0o711
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "fault"),
+    [
+        (PermissionError(13, "Permission denied"), UsageError, Fault.PERMISSION),
+        (OSError(30, "Read-only file system"), UsageError, Fault.PERMISSION),
+        (OSError(28, "No space left on device"), Unavailable, Fault.RESOURCES),
+    ],
+)
+def test_a_folder_that_can_not_be_written_is_told(
+    leases: Leases,
+    monkeypatch: pytest.MonkeyPatch,
+    error: OSError,
+    kind: type[UnstaleError],
+    fault: Fault,
+) -> None:
+    _ = leases.owner
+
+    def refuse(*_: object) -> int:
+        raise error
+
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(kind, match="can't be used") as caught, leases.held("r"):
+        pytest.fail("a run without a lease")
+
+    assert caught.value.fault is fault
+    assert str(error.strerror) in caught.value.cause
+
+
+@pytest.mark.parametrize("text", ["", "\0\0\0\0", "a machine", "0123456789abcdeg"])
+def test_a_machine_without_a_name_marks_nothing(leases: Leases, text: str) -> None:
+    """An empty owner would be anybody."""
+    leases.folder.mkdir(mode=0o700)
+    (leases.folder / "machine").write_text(text)
+
+    with pytest.raises(UsageError, match="is damaged"):
+        _ = leases.owner
+
+
+def test_the_owner_stays_the_same_and_names_the_user(leases: Leases) -> None:
+    first = leases.owner
+
+    assert first == leases.owner
+    assert first.endswith(f"-{os.getuid()}")
+
+
+# --- Who is alive ---
+
+
+def test_a_lease_is_alive_while_it_is_held(leases: Leases) -> None:
+    with leases.held("r1"):
+        assert leases.is_alive("r1")
+        assert leases.dead() == ()
+
+    assert not leases.is_alive("r1")
+    assert not list(leases.folder.glob("r1.*"))
+
+
+_DYING = """
+import os, sys
+from unstale.adapters.leases import Leases
+with Leases(os.environ).held("r1"):
+    print("held", flush=True)
+    sys.stdin.read()
+    os._exit(9)
+"""
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """Another process, which holds the lease of r1."""
+    with subprocess.Popen(
+        (sys.executable, "-c", _DYING),
+        env={**os.environ, "XDG_STATE_HOME": str(tmp_path)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        yield process
+        process.kill()
+
+
+def test_a_lease_ends_with_its_process_however_that_ends(
+    leases: Leases, other: subprocess.Popen[str]
+) -> None:
+    assert leases.is_alive("r1")
+    other.kill()
+    other.wait()
+
+    assert not leases.is_alive("r1")
+    assert leases.dead() == (Dead("r1"),)
+
+
+def test_a_process_with_the_same_number_makes_no_run_alive(leases: Leases) -> None:
+    """The number in a lease is for people: what counts is the lock."""
+    leases.folder.mkdir(mode=0o700)
+    (leases.folder / "r1.lease").write_text(json.dumps({"run": "r1", "pid": os.getpid()}))
+
+    assert not leases.is_alive("r1")
+
+
+def test_a_look_at_a_lease_takes_it_from_nobody(
+    leases: Leases, other: subprocess.Popen[str]
+) -> None:
+    other.kill()
+    other.wait()
+    with (leases.folder / "r1.lease").open() as looking:
+        fcntl.flock(looking, fcntl.LOCK_SH)
+
+        assert not leases.is_alive("r1")
+
+
+def test_a_run_that_is_kept_is_not_dead(leases: Leases, other: subprocess.Popen[str]) -> None:
+    leases.keep("r1")
+    other.kill()
+    other.wait()
+
+    assert leases.dead() == ()
+    leases.forget("r1")
+
+    assert not list(leases.folder.glob("r1.*"))
+
+
+def test_a_live_lease_is_not_dropped_by_who_forgets_the_mark(
+    leases: Leases, other: subprocess.Popen[str]
+) -> None:
+    del other
+    leases.keep("r1")
+    leases.forget("r1")
+
+    assert leases.is_alive("r1")
+
+
+def test_a_lease_that_may_not_be_looked_at_may_be_alive(
+    leases: Leases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> int:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "open", refuse)
+
+    assert leases.is_alive("r1")
+
+
+def test_a_link_in_place_of_a_lease_is_none(leases: Leases, tmp_path: Path) -> None:
+    leases.folder.mkdir(mode=0o700)
+    (leases.folder / "r1.lease").symlink_to(tmp_path / "r2.lease")
+
+    assert not leases.is_alive("r1")
+
+
+def test_a_pipe_in_place_of_a_lease_is_not_waited_for(leases: Leases) -> None:
+    leases.folder.mkdir(mode=0o700)
+    os.mkfifo(leases.folder / "r1.lease")
+
+    assert not leases.is_alive("r1")
+
+
+def test_who_died_before_its_lease_was_one_is_cleared_away(leases: Leases) -> None:
+    leases.folder.mkdir(mode=0o700)
+    left, taken = leases.folder / "r1.new", leases.folder / "r2.new"
+    left.touch()
+    with taken.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+
+        assert leases.dead() == ()
+
+    assert not left.exists()
+    assert taken.exists()
+
+
+# --- What a lease says ---
+
+
+def test_a_lease_notes_the_engine_and_no_password(leases: Leases, tmp_path: Path) -> None:
+    endpoint = {"DOCKER_HOST": "tcp://robin:hunter2hunter2@example.com:2376"}
+    with leases.held("r1", endpoint):
+        text = (tmp_path / "unstale" / "r1.lease").read_text()
+
+    assert "hunter2" not in text
+    assert json.loads(text)["endpoint"] == {"DOCKER_HOST": "tcp://robin@example.com:2376"}
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{", "[]", "null", '{"endpoint": 3}', '{"endpoint": ["x"]}', "\0" * 4096]
+)
+def test_a_damaged_lease_names_no_engine(leases: Leases, text: str) -> None:
+    leases.folder.mkdir(mode=0o700)
+    (leases.folder / "r1.lease").write_text(text)
+
+    assert leases.dead() == (Dead("r1"),)
+
+
+def test_a_lease_decides_nothing_but_the_engine(leases: Leases) -> None:
+    leases.folder.mkdir(mode=0o700)
+    endpoint = {**HOST, "PATH": "/tmp/evil", "LD_PRELOAD": "evil.so"}
+    (leases.folder / "r1.lease").write_text(json.dumps({"endpoint": endpoint}))
+
+    assert leases.dead() == (Dead("r1", HOST),)
+
+
+# --- Under whose lease ---
+
+
+def test_what_is_made_is_under_the_lease_that_is_held(leases: Leases) -> None:
+    with leases.held("r1"), leases.ours(lambda: HOST) as labels:
+        assert labels == {"dev.unstale.run": "r1", "dev.unstale.owner": leases.owner}
+
+
+def test_what_is_made_without_a_run_has_a_lease_of_its_own(leases: Leases) -> None:
+    with leases.ours(lambda: HOST) as labels:
+        run = labels["dev.unstale.run"]
+        assert leases.is_alive(run)
+        with leases.ours(lambda: HOST) as inner:
+            assert inner == labels
+
+    assert not leases.is_alive(run)
+    with leases.ours(lambda: HOST) as again:
+        assert again["dev.unstale.run"] != run
+
+
+# --- How a block ends ---
+
+
+@pytest.mark.parametrize("error", [TestsFailed("red"), UsageError("typo"), GeneratorExit()])
+def test_an_error_that_leaves_nothing_ends_the_lease(leases: Leases, error: BaseException) -> None:
+    with pytest.raises(type(error)), leases.held("r1", HOST):
+        raise error
+
+    assert not (leases.folder / "r1.lease").exists()
+
+
+@pytest.mark.parametrize(
+    "error", [Interrupted(2), BuildFailed("broke"), KeyboardInterrupt(), MemoryError()]
+)
+def test_an_error_that_may_leave_something_leaves_the_lease(
+    leases: Leases, error: BaseException
+) -> None:
+    with pytest.raises(type(error)), leases.held("r1", HOST):
+        raise error
+
+    # Its watchdog has not heard that all is well, and looks three times.
+    assert leases.dead() == (Dead("r1", HOST),)
+
+
+def test_who_knows_that_something_is_left_says_so(leases: Leases) -> None:
+    with leases.held("r1", HOST) as lease:
+        lease.is_left = True
+
+    assert leases.dead() == (Dead("r1", HOST),)
+
+
+# --- Locks ---
+
+
+def test_a_lock_is_had_by_one_or_shared(leases: Leases) -> None:
+    with leases.locked("stack", shared=True), leases.locked("stack", shared=True):
+        with pytest.raises(Unavailable) as caught, leases.locked("stack", patience_s=0.1):
+            pytest.fail("two have it")
+        assert caught.value.fault is Fault.BUSY
+
+    with leases.locked("stack"):
+        pass
