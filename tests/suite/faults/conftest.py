@@ -28,9 +28,11 @@ def module_light(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]
 @pytest.fixture
 def light(module_light: Checkout) -> Iterator[Checkout]:
     """The project as it is committed; nothing of a test may be left in the engine."""
-    before = (module_light.root / ".env.test").read_text()
+    kept = [module_light.root / name for name in (".env.test", "pyproject.toml")]
+    before = [path.read_bytes() for path in kept]
     yield module_light
-    (module_light.root / ".env.test").write_text(before)
+    for path, content in zip(kept, before, strict=True):
+        path.write_bytes(content)
     left = module_light.leftovers()
     module_light.sweep()
     assert left == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import uuid
 from pathlib import Path
@@ -23,6 +24,18 @@ def gone(checkout: Checkout) -> None:
     """Remove what *checkout* has in the engine, its images too."""
     checkout.sweep()
     checkout.inv("image.clean", "--yes").must(0)
+
+
+def overlay(checkout: Checkout, *, pyproject: str = "", **services: object) -> None:
+    """Lay *services* over those of the compose file, and *pyproject* over the settings."""
+    # JSON is YAML.
+    (checkout.root / "more.yml").write_text(json.dumps({"services": services}))
+    checkout.replace(
+        "pyproject.toml",
+        'database = "none"\n',
+        'database = "none"\ncompose-files = ["docker-compose.test.yml", "more.yml"]\n',
+    )
+    checkout.append("pyproject.toml", pyproject)
 
 
 def behave(checkout: Checkout, **variables: str) -> None:

@@ -10,6 +10,8 @@ huge:MIB      write a file of that size
 eat:MIB       take that much memory
 eatchild:MIB  a child takes it; the runner itself ends with 1
 stubborn      ignore SIGTERM for a minute
+kill:SIGNAL   end itself by a signal
+hang          never end
 """
 
 from __future__ import annotations
@@ -49,6 +51,11 @@ def main() -> int:
     ask()
     if VERB == "silent":
         return 0
+    if VERB == "kill":
+        os.kill(os.getpid(), int(REST[0]))
+    if VERB == "hang":
+        print("tests: waiting for a lock", flush=True)
+        signal.pause()
     if VERB == "eat":
         exec(EAT.format(REST[0]))
     if VERB == "eatchild":
