@@ -77,8 +77,8 @@ class Watchdog:
         if proven is None:
             self._note(f"died; after {_PATIENCE_S:.0f} s something of it may still be there")
             return
-        self._path("lease").unlink(missing_ok=True)
         self._note(f"died; nothing of it was left after {proven - died:.2f} s")
+        self._path("lease").unlink(missing_ok=True)
 
     def reap(self, deadline: float) -> float | None:
         """Remove all of the run; when the second empty listing in a row was had.

@@ -79,10 +79,14 @@ class Engine:
 
     def watching(self) -> int:
         """The one that watches the run, when it is nobody's child and has settled."""
-        _eventually(lambda: self.watchdogs() and _parent(self.watchdogs()[0]) != self.run.pid)
-        (found,) = self.watchdogs()
-        _eventually(lambda: len(list(Path(f"/proc/{found}/fd").iterdir())) == 3)
-        return found
+        found: list[int] = []
+
+        def has_settled() -> bool:
+            found[:] = self.watchdogs()
+            return len(found) == 1 and _parent(found[0]) != self.run.pid and _open(found[0]) == 3
+
+        _eventually(has_settled)
+        return found[0]
 
     def watchdogs(self) -> list[int]:
         """The processes that watch the run."""
@@ -109,7 +113,13 @@ def _eventually(holds: Callable[[], object], within_s: float = 10) -> None:
 
 
 def _parent(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    fields = _bytes(Path(f"/proc/{pid}/stat")).rpartition(b")")[2].split()
+    return int(fields[1]) if fields else 0
+
+
+def _open(pid: int) -> int:
+    """How many files it has open."""
+    return len(list(Path(f"/proc/{pid}/fd").glob("*")))
 
 
 def _is_gone(pid: int) -> bool:
