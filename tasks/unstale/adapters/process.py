@@ -30,7 +30,7 @@ _PATIENCE_S = 1.5  # between SIGTERM and SIGKILL
 _POLL_S = 0.1  # how soon the end of a command is seen whose child holds a pipe
 _DRAIN_S = 0.5  # for what such a child still writes
 _TAIL = 8192
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)
 _MARK = "UNSTALE_STARTED_BY"
 
 

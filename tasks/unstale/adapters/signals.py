@@ -8,6 +8,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from inspect import currentframe
 from types import FrameType
 
 from unstale.errors import Interrupted, exit_code, outcome_of
@@ -17,6 +18,7 @@ __all__ = ["Signals"]
 _HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _ENOUGH = 3
 _LAST_WORDS_S = 0.5
+_IMPORT_S = 0.02  # how soon the end of an import is seen
 
 
 class Signals:
@@ -35,6 +37,8 @@ class Signals:
         self._first: int | None = None
         self._seen = 0
         self._held = 0
+        self._raised = False
+        self._imports = 0
 
     @contextmanager
     def handled(self, *, is_last: bool = False) -> Iterator[None]:
@@ -46,38 +50,57 @@ class Signals:
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = {number: signal.getsignal(number) for number in _HANDLED}
+        self._imports = _imports(currentframe())
+        handlers = {**dict.fromkeys(_HANDLED, self._on_signal), signal.SIGALRM: self._on_alarm}
+        before = {number: signal.getsignal(number) for number in handlers}
         try:
-            for number in _HANDLED:
-                signal.signal(number, self._on_signal)
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
             yield
         finally:
-            for number, handler in before.items():
-                ends = is_last and handler is signal.default_int_handler
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            for number, old in before.items():
+                ends = is_last and old is signal.default_int_handler
                 # None: it was set by other means than Python's, and can't be set again.
-                signal.signal(number, signal.SIG_DFL if ends or handler is None else handler)
+                signal.signal(number, signal.SIG_DFL if ends or old is None else old)
+        if self._first is not None and not self._raised:
+            raise Interrupted(self._first)
 
     @contextmanager
     def held(self) -> Iterator[None]:
         """Let a block run to its end; a first signal is raised after it."""
-        seen = self._first
         self._held += 1
         try:
             yield
         finally:
             self._held -= 1
-        if not self._held and self._first is not None and seen is None:
-            raise Interrupted(self._first)
+        self._raise(currentframe())
 
-    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
         self._seen += 1
         if self._seen >= _ENOUGH:
             self._leave(self._first or number)
         if self._first is not None:
             return
         self._first = number
-        if not self._held:
-            raise Interrupted(number)
+        self._raise(frame)
+
+    def _on_alarm(self, _number: int, frame: FrameType | None) -> None:
+        self._raise(frame)
+
+    def _raise(self, frame: FrameType | None) -> None:
+        """Raise the first signal, if there was one, and once.
+
+        An import goes through before: half of a package can't be imported again, and
+        the clean-up may need it.
+        """
+        if self._first is None or self._raised or self._held:
+            return
+        if _imports(frame) > self._imports:
+            signal.setitimer(signal.ITIMER_REAL, _IMPORT_S)
+            return
+        self._raised = True
+        raise Interrupted(self._first)
 
     def _leave(self, number: int) -> None:
         error = Interrupted(number)
@@ -90,3 +113,12 @@ class Signals:
             with contextlib.suppress(Exception):
                 self.last_words(error)
         os._exit(code)
+
+
+def _imports(frame: FrameType | None) -> int:
+    """How many frames of *frame*'s stack import something."""
+    count = 0
+    while frame is not None:
+        count += frame.f_code.co_filename.startswith("<frozen importlib")
+        frame = frame.f_back
+    return count

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
@@ -82,6 +83,56 @@ with signals.handled(), signals.held():
 """)
 
     assert (done.returncode, done.stderr) == (143, "")
+
+
+_PACKAGE = {
+    "__init__.py": "from half import first",
+    # Like python-on-whales: what a submodule needs is there once another one is.
+    "first.py": "import half.second\nsend()\nhalf.second.NAME",
+    "second.py": "NAME = 1",
+}
+
+
+@pytest.mark.parametrize("held", [False, True], ids=["", "held at its end"])
+def test_an_import_goes_through_before_a_signal_is_raised(held: bool, tmp_path: Path) -> None:
+    (tmp_path / "half").mkdir()
+    for name, text in _PACKAGE.items():
+        (tmp_path / "half" / name).write_text(text)
+
+    done = _run(f"""
+import builtins, contextlib, time
+builtins.send = lambda: (send(signal.SIGTERM), time.sleep(0.1))
+sys.path.insert(0, {str(tmp_path)!r})
+with signals.handled():
+    try:
+        import half
+        with signals.held() if {held} else contextlib.nullcontext():
+            time.sleep(0.2)
+            print("slept")
+    except Interrupted as error:
+        import half
+        print(half.first.half.second.NAME, error.signum)
+""")
+
+    said = ["slept"] if held else []
+    assert (done.stdout.splitlines(), done.stderr) == ([*said, "1 15"], "")
+
+
+def test_a_signal_in_the_last_import_is_raised_at_the_end(tmp_path: Path) -> None:
+    (tmp_path / "last.py").write_text("send()")
+
+    done = _run(f"""
+import builtins
+builtins.send = lambda: send(signal.SIGTERM)
+sys.path.insert(0, {str(tmp_path)!r})
+try:
+    with signals.handled():
+        import last
+except Interrupted as error:
+    print(error.signum)
+""")
+
+    assert (done.stdout, done.stderr) == ("15\n", "")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
