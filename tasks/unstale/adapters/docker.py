@@ -860,7 +860,7 @@ def _label_filters(labels: Mapping[str, str]) -> list[str]:
 def _json(text: str, shape: type = object) -> Any:  # noqa: ANN401 (JSON is of any shape)
     try:
         found = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise unreadable(f"It is not JSON: {error}.") from None
     if not isinstance(found, shape):
         raise unreadable("It is of another form than docker's.")
@@ -904,7 +904,7 @@ def _identity(path: str) -> list[int]:
 
 def _configured_context(environ: Mapping[str, str]) -> str:
     try:
-        settings = json.loads((_docker_folder(environ) / "config.json").read_text(encoding="utf-8"))
+        settings = read_json((_docker_folder(environ) / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return ""
     return str(settings.get("currentContext") or "") if isinstance(settings, dict) else ""

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Container, Iterable, Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
-from unstale.facts import ContainerConfig, ContainerFact, Death, ImageFact, MountFact
+from unstale.facts import ContainerConfig, ContainerFact, Death, ImageFact, MountFact, moment
 
 __all__ = ["container_fact", "deaths", "image_fact"]
 
@@ -16,52 +14,74 @@ __all__ = ["container_fact", "deaths", "image_fact"]
 
 
 def image_fact(raw: Mapping[str, Any]) -> ImageFact:
-    """An image, as `docker image inspect` prints it."""
-    config = raw.get("Config") or {}
+    """An image, as `docker image inspect` prints it.
+
+    Raises:
+        MISFITS: it is of another form; `docker_words.readable` makes them ours.
+
+    """
+    config = _config(raw.get("Config") or {})
     created = str(raw.get("Created") or "")
     return ImageFact(
-        id=raw["Id"],
-        tags=tuple(raw.get("RepoTags") or ()),
+        id=str(raw["Id"]),
+        tags=_texts(raw.get("RepoTags")),
         # The engine says year 1, or nothing, where it knows no time.
-        created=None if created[:4] in ("", "0001") else _moment(created),
-        labels=dict(config.get("Labels") or {}),
-        size_bytes=raw.get("Size") or 0,
-        architecture=raw.get("Architecture") or "",
-        os=raw.get("Os") or "",
+        created=None if created[:4] in ("", "0001") else moment(created),
+        labels=_labels(config),
+        size_bytes=int(raw.get("Size") or 0),
+        architecture=str(raw.get("Architecture") or ""),
+        os=str(raw.get("Os") or ""),
         working_dir=str(config.get("WorkingDir") or ""),
-        layers=tuple((raw.get("RootFS") or {}).get("Layers") or ()),
-        environment=tuple(config.get("Env") or ()),
+        layers=_texts((raw.get("RootFS") or {}).get("Layers")),
+        environment=_texts(config.get("Env")),
         config=json.dumps(config, sort_keys=True),
-        on_build=tuple(config.get("OnBuild") or ()),
+        on_build=_texts(config.get("OnBuild")),
         is_pulled=bool(raw.get("RepoDigests")),
     )
 
 
-def _moment(text: str) -> datetime:
-    # Nanoseconds, which datetime does not have, are cut to microseconds.
-    return datetime.fromisoformat(re.sub(r"(\.\d{6})\d+", r"\1", text))
+def _config(raw: Mapping[str, Any]) -> Mapping[str, Any]:
+    """*raw*, if its lists are of texts and its tables are tables: who follows it reads all."""
+    lists = [raw.get(key) or [] for key in ("Env", "Cmd", "Entrypoint", "OnBuild", "Shell")]
+    tables = [raw.get(key) or {} for key in ("Labels", "ExposedPorts", "Volumes", "Healthcheck")]
+    are_lists = all(isinstance(one, list) and all(map(_is_text, one)) for one in lists)
+    if not are_lists or not all(isinstance(one, dict) for one in tables):
+        raise TypeError("Config")
+    return raw
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _texts(values: Sequence[object] | None) -> tuple[str, ...]:
+    return tuple(map(str, values or ()))
+
+
+def _labels(config: Mapping[str, Any]) -> dict[str, str]:
+    return {str(key): str(value) for key, value in (config.get("Labels") or {}).items()}
 
 
 def container_fact(raw: Mapping[str, Any]) -> ContainerFact:
-    """A container, as `docker container inspect` prints it."""
-    state, labels = raw["State"], raw["Config"].get("Labels") or {}
+    """A container, as `docker container inspect` prints it. Raises as `image_fact`."""
+    state, labels = raw["State"], _labels(raw["Config"])
     health = state.get("Health") or {}
-    status = health.get("Status") or "none"
+    status = str(health.get("Status") or "none")
     return ContainerFact(
-        id=raw["Id"],
-        name=raw["Name"].removeprefix("/"),
+        id=str(raw["Id"]),
+        name=str(raw["Name"]).removeprefix("/"),
         service=labels.get("com.docker.compose.service", ""),
         project=labels.get("com.docker.compose.project", ""),
-        image_id=raw["Image"],
-        status=state["Status"],
-        exit_code=state["ExitCode"],
+        image_id=str(raw["Image"]),
+        status=str(state["Status"]),
+        exit_code=int(state["ExitCode"]),
         oom_killed=bool(state.get("OOMKilled")),
-        error=state.get("Error") or "",
+        error=str(state.get("Error") or ""),
         health=None if status == "none" else status,
         health_output=_health_output(health.get("Log") or ()),
-        started_at=state.get("StartedAt") or "",
-        finished_at=state.get("FinishedAt") or "",
-        restart_count=raw.get("RestartCount") or 0,
+        started_at=str(state.get("StartedAt") or ""),
+        finished_at=str(state.get("FinishedAt") or ""),
+        restart_count=int(raw.get("RestartCount") or 0),
         one_off=labels.get("com.docker.compose.oneoff") == "True",
         labels=labels,
         mounts=_mounts(raw),
@@ -93,19 +113,20 @@ def _container_config(raw: Mapping[str, Any]) -> ContainerConfig:
     config, host = raw["Config"], raw.get("HostConfig") or {}
     networks = (raw.get("NetworkSettings") or {}).get("Networks") or {}
     return ContainerConfig(
-        image=config.get("Image") or "",
-        environment=tuple(config.get("Env") or ()),
-        command=tuple(config.get("Cmd") or ()),
-        entrypoint=tuple(config.get("Entrypoint") or ()),
-        user=config.get("User") or "",
-        working_dir=config.get("WorkingDir") or "",
+        image=str(config.get("Image") or ""),
+        environment=_texts(config.get("Env")),
+        command=_texts(config.get("Cmd")),
+        entrypoint=_texts(config.get("Entrypoint")),
+        user=str(config.get("User") or ""),
+        working_dir=str(config.get("WorkingDir") or ""),
         healthcheck=json.dumps(config.get("Healthcheck") or {}, sort_keys=True),
         ports={
             port: frozenset(f"{p.get('HostIp', '')}:{p.get('HostPort', '')}" for p in places or ())
             for port, places in (host.get("PortBindings") or {}).items()
         },
         networks={
-            name: frozenset((place or {}).get("Aliases") or ()) for name, place in networks.items()
+            name: frozenset(_texts((place or {}).get("Aliases")))
+            for name, place in networks.items()
         },
     )
 
@@ -131,10 +152,10 @@ def _mounts(raw: Mapping[str, Any]) -> tuple[MountFact, ...]:
 
 def _mount_fact(raw: Mapping[str, Any], bare: Container[str | None]) -> MountFact:
     return MountFact(
-        kind=raw.get("Type", ""),
-        source=raw.get("Source", ""),
-        target=raw.get("Destination", ""),
-        name=raw.get("Name", ""),
+        kind=str(raw.get("Type", "")),
+        source=str(raw.get("Source", "")),
+        target=str(raw.get("Destination", "")),
+        name=str(raw.get("Name", "")),
         copies=raw.get("Destination") not in bare
         and "nocopy" not in str(raw.get("Mode") or "").split(","),
     )

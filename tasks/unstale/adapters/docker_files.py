@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import tarfile
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import Any, cast
@@ -39,7 +39,7 @@ def files(
 
     """
     links: dict[PurePosixPath, tuple[PurePosixPath, int]] = {}
-    with closing(_entries(archive, path, allowance)) as entries:
+    with _told(path), closing(_entries(archive, path, allowance)) as entries:
         for tar, entry, place in entries:
             if entry.islnk():
                 links[place] = (_place(path, entry.linkname), entry.mode)
@@ -58,13 +58,24 @@ def _hard_links(
     # A second pass, so that the first need not hold every file in memory.
     wanted = {target for target, _ in links.values()}
     contents: dict[PurePosixPath, ArchiveMember] = {}
-    with closing(_entries(archive, path, allowance)) as entries:
+    with _told(path), closing(_entries(archive, path, allowance)) as entries:
         for tar, entry, place in entries:
             if place in wanted and not entry.islnk():
                 contents[place] = _member(tar, entry, place)
     for place, (target, mode) in links.items():
         if found := contents.get(target):
             yield replace(found, path=place, mode=mode)
+
+
+@contextmanager
+def _told(path: PurePosixPath) -> Iterator[None]:
+    """Say which archive is damaged, be it in its heads or in a member."""
+    try:
+        yield
+    except (tarfile.TarError, ValueError, OverflowError, EOFError) as error:
+        raise Unavailable(
+            f"The archive of {path} can't be read.", cause=str(error), fault=Fault.ARTIFACTS
+        ) from error
 
 
 def _entries(
@@ -85,10 +96,6 @@ def _entries(
                     cast("Any", tar).members = []
             for _ in chunks:  # what pads the archive, then the exit code
                 pass
-        except (tarfile.TarError, ValueError, OverflowError, EOFError) as error:
-            raise Unavailable(
-                f"The archive of {path} can't be read.", cause=str(error), fault=Fault.ARTIFACTS
-            ) from error
         except EngineUnavailable:
             raise
         except Unavailable as error:

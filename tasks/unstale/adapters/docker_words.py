@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NoReturn
 
 from unstale.errors import EngineUnavailable, Fault, TimedOut, Unavailable, UnstaleError
+from unstale.jsontext import narrowed
 from unstale.ports import CommandResult, ComposeWarning
 
 __all__ = [
@@ -103,7 +104,7 @@ def check_plugins(versions: Mapping[str, str]) -> None:
                 fault=Fault.CONFIGURATION,
             )
         found = versions[plugin]
-        numbers = re.search(r"(\d+)\.(\d+)", found)
+        numbers = re.search(r"(\d{1,9})\.(\d{1,9})", found)
         # A version without numbers is a development build: newer than any release.
         if numbers and (int(numbers[1]), int(numbers[2])) < needed:
             raise EngineUnavailable(
@@ -241,13 +242,9 @@ def unreadable(why: str) -> EngineUnavailable:
     )
 
 
-@contextlib.contextmanager
-def readable() -> Iterator[None]:
+def readable() -> contextlib.AbstractContextManager[None]:
     """Turn what reading an answer of another form raises into `EngineUnavailable`."""
-    try:
-        yield
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-        raise unreadable(f"It lacks what docker always says ({type(error).__name__}).") from error
+    return narrowed(lambda why: unreadable(f"It lacks what docker always says ({why})."))
 
 
 @contextlib.contextmanager

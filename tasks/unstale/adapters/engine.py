@@ -29,7 +29,8 @@ def images(path: str, names: Sequence[str]) -> Mapping[str, Mapping[str, Any]] |
     link = _Connection(path)
     try:
         answers = {name: _ask(link, name) for name in names}
-    except (OSError, HTTPException, ValueError):
+    # The last two: a length that no answer can have.
+    except (OSError, HTTPException, ValueError, OverflowError, MemoryError):
         return None
     finally:
         link.close()

@@ -246,14 +246,13 @@ class GitCli:
         common = (self._ask("rev-parse", "--git-common-dir", at=top) or "").rstrip("\n")
         try:
             return frozenset((top / common / "shallow").read_text(encoding="ascii").split())
-        except OSError:
+        except (OSError, ValueError):  # a file that is not git's, or a path that none can be
             return frozenset()
 
     def _commits(self, *arguments: str) -> tuple[CommitFact, ...]:
         output = self._ask("log", _FORMAT, *arguments) or ""
-        return tuple(
-            _commit(*line.split("\0")) for line in output.splitlines() if line.count("\0") == 3
-        )
+        lines = (line.split("\0") for line in output.splitlines())
+        return tuple(c for fields in lines if len(fields) == 4 and (c := _commit(*fields)))
 
     def _ask(self, *arguments: str, at: Path | None = None) -> str | None:
         try:
@@ -352,10 +351,14 @@ def _record(fields: Sequence[str]) -> Iterator[tuple[CommitFact, list[str]]]:
     if len(fields) >= 4:  # fewer come before the first commit
         # Git ends the header with a line's end, or, for a merge, with a zero byte.
         names = [name.removeprefix("\n") for name in fields[4:]]
-        yield _commit(*fields[:4]), [name for name in names if name]
+        if commit := _commit(*fields[:4]):
+            yield commit, [name for name in names if name]
 
 
-def _commit(sha: str, short: str, moment: str, subject: str) -> CommitFact:
-    from unstale.facts import CommitFact
+def _commit(sha: str, short: str, committed_at: str, subject: str) -> CommitFact | None:
+    """A commit; None where its time is none: tools have written zones like -7777."""
+    from unstale.facts import CommitFact, moment
 
-    return CommitFact(sha, short, datetime.fromisoformat(moment), subject)
+    with suppress(ValueError):
+        return CommitFact(sha, short, moment(committed_at), subject)
+    return None

@@ -85,7 +85,7 @@ def _lines(texts: Texts) -> Iterator[tuple[str, int, str]]:
 
 def _on_line(number: str, texts: Texts, is_wrong: Callable[[str], bool]) -> str:
     """``FILE, line 3: `` where only one file can have a wrong line of that number."""
-    hits = [f for f, n, line in _lines(texts) if n == int(number) and is_wrong(line)]
+    hits = [f for f, n, line in _lines(texts) if str(n) == number and is_wrong(line)]
     env_files = [file for file in texts if not _YAML.search(file)]
     possible = hits or env_files
     file = possible[0] if len(possible) == 1 else "An env file"

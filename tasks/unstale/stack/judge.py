@@ -12,17 +12,22 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 from collections import defaultdict
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from functools import cache
 from pathlib import Path, PurePosixPath
 
 from unstale.compose import Stack
 from unstale.errors import EngineUnavailable, NotDone, Unavailable
-from unstale.facts import ArchiveMember, ContainerFact, ImageFact, MountFact, Placement
+from unstale.facts import (
+    ArchiveMember,
+    ContainerFact,
+    ImageFact,
+    MountFact,
+    Placement,
+    moment,
+)
 from unstale.ports import Docker, RunOptions
 from unstale.stack.drift import as_created, drift
 from unstale.stack.mounts import Finding, findings, hides, is_anonymous, real_path
@@ -401,10 +406,10 @@ def _changed_since(source: str, started_at: str) -> bool:
     """
     try:
         changed = Path(source).stat().st_ctime
-    except OSError:
+        started = moment(started_at).timestamp()
+    except (OSError, ValueError):
         return True
-    text = re.sub(r"(\.\d{6})\d+", r"\1", started_at)
-    return changed > datetime.fromisoformat(text).timestamp() - 2
+    return changed > started - 2
 
 
 def _lone_files(found: Sequence[Finding], replaced: frozenset[MountFact]) -> tuple[Finding, ...]:

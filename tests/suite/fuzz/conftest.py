@@ -12,7 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis.configuration import set_hypothesis_home_dir
 
 HERE = Path(__file__).parent
@@ -32,6 +32,7 @@ settings.register_profile(
     deadline=timedelta(seconds=10),
     suppress_health_check=list(HealthCheck),
     print_blob=True,
+    phases=(Phase.explicit, Phase.generate, Phase.shrink),
 )
 settings.load_profile("fuzz")
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from random import Random
+from typing import Any, TypeVar
 
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
@@ -16,6 +17,7 @@ from hypothesis.strategies import SearchStrategy
 from unstale.errors import UnstaleError
 from unstale.ports import Command, CommandResult, Line
 
+T = TypeVar("T")
 REPOSITORY = Path(__file__).parents[3]
 
 
@@ -57,21 +59,33 @@ ODD = (
 _ANY = st.characters(exclude_categories=())
 
 
+def drawn(make: Callable[[Random], T]) -> SearchStrategy[T]:
+    """What *make* makes of chance: a tenth of the time that a strategy of parts takes."""
+    return st.integers(0, (1 << 48) - 1).map(lambda seed: make(Random(seed)))
+
+
 def texts(seeds: Sequence[str] = (), words: Sequence[str] = ()) -> SearchStrategy[str]:
     """Any text: *seeds* changed in a few places, and *words* in a row."""
-    rows = st.lists(st.sampled_from((*words, *words, *ODD)), max_size=12).map("".join)
-    return st.one_of(
-        *((_changed(tuple(seeds), tuple(words)),) * 2 if seeds else ()),
-        rows,
-        st.text(_ANY, max_size=40),
-    )
+    pieces = (*words, *words, *ODD)
+
+    def make(chance: Random) -> str:
+        if seeds and chance.random() < 0.6:
+            return _changed(chance, chance.choice(seeds), pieces)
+        return "".join(chance.choices(pieces, k=chance.randrange(12)))
+
+    near = drawn(make)
+    return st.one_of(near, near, near, st.text(_ANY, max_size=40))
 
 
 def lines(words: Sequence[str], seeds: Sequence[str] = ()) -> SearchStrategy[str]:
     """Texts, of which some have *words* between blanks, in lines."""
-    pieces = st.sampled_from((*words, *words, *words, *ODD[:40]))
-    line = st.lists(pieces, max_size=6).map(" ".join)
-    return st.lists(line, max_size=6).map("\n".join) | texts(seeds, words)
+    pieces = (*words, *words, *words, *ODD[:40])
+
+    def make(chance: Random) -> str:
+        rows = (chance.choices(pieces, k=chance.randrange(6)) for _ in range(chance.randrange(7)))
+        return "\n".join(map(" ".join, rows))
+
+    return st.one_of(drawn(make), drawn(make), texts(seeds, words))
 
 
 def raw(seeds: Sequence[str] = (), words: Sequence[str] = ()) -> SearchStrategy[bytes]:
@@ -90,25 +104,10 @@ def of_files(seeds: Sequence[str] = (), words: Sequence[str] = ()) -> SearchStra
     return raw(seeds, words).map(lambda content: content.decode(errors="surrogateescape"))
 
 
-def paths() -> SearchStrategy[str]:
-    """Names of files, odd ones among them; never one that can't be a path."""
-    names = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=12)
-    return names.map(lambda name: f"/p/{name}")
-
-
-_Change = tuple[int, int, str]
-_NUMBER = st.integers(0, 1 << 16)
-
-
-def _changed(seeds: Sequence[str], words: Sequence[str]) -> SearchStrategy[str]:
-    change = st.tuples(_NUMBER, st.integers(0, 4), st.sampled_from((*words, *ODD)))
-    return st.builds(_apply, st.sampled_from(seeds), st.lists(change, max_size=4))
-
-
-def _apply(text: str, changes: Sequence[_Change]) -> str:
-    for where, how, piece in changes:
-        at = where % (len(text) + 1)
-        match how:
+def _changed(chance: Random, text: str, pieces: Sequence[str]) -> str:
+    for _ in range(chance.randrange(5)):
+        at, piece = chance.randrange(len(text) + 1), chance.choice(pieces)
+        match chance.randrange(5):
             case 0 | 1:
                 text = text[:at] + piece + text[at:]
             case 2:
@@ -122,31 +121,27 @@ def _apply(text: str, changes: Sequence[_Change]) -> str:
 
 # --- JSON -----------------------------------------------------------------------
 
-_SCALARS = st.one_of(
-    st.none(),
-    st.booleans(),
-    st.integers(-3, 3),
-    st.sampled_from([1 << 70, 10**400, -1.5, 1e308, float("inf"), float("nan"), *ODD[:30]]),
-    st.text(_ANY, max_size=8),
+_SCALARS = (
+    *(None, True, False, -3, 0, 1, 2, 1 << 70, 10**400, -1.5, 1e308, float("inf"), float("nan")),
+    *("", *ODD[:40]),
 )
 
 
 def values(keys: Sequence[str] = ("a", "Id", "name")) -> SearchStrategy[Any]:
     """Any JSON; its objects have *keys*, and others."""
-    names = st.sampled_from(keys) | st.text(_ANY, max_size=4)
-
-    def grow(inner: SearchStrategy[Any]) -> SearchStrategy[Any]:
-        return st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=3)
-
-    return st.recursive(_SCALARS, grow, max_leaves=6)
+    return drawn(lambda chance: _value(chance, keys))
 
 
 def documents(*seeds: Any) -> SearchStrategy[Any]:
     """*seeds* with a few values replaced, removed, or put under another name."""
     keys = tuple(sorted({key for seed in seeds for key in _keys(seed)})) or ("a",)
-    change = st.tuples(_NUMBER, st.integers(0, 3), values(keys))
-    near = st.builds(_replaced, st.sampled_from(seeds), st.lists(change, max_size=3))
-    return st.one_of(near, near, near, values(keys))
+
+    def make(chance: Random) -> Any:
+        if chance.random() < 0.15:
+            return _value(chance, keys)
+        return _replaced(chance, chance.choice(seeds), keys)
+
+    return drawn(make)
 
 
 def tables(*seeds: Any) -> SearchStrategy[dict[str, Any]]:
@@ -157,7 +152,8 @@ def tables(*seeds: Any) -> SearchStrategy[dict[str, Any]]:
 def json_texts(*seeds: Any) -> SearchStrategy[str]:
     """`documents` as text, and damaged text."""
     written = tuple(json.dumps(seed) for seed in seeds)
-    return documents(*seeds).map(json.dumps) | texts(written, ('"', ":", "null", "[]", "{}"))
+    near = documents(*seeds).map(json.dumps)
+    return st.one_of(near, near, texts(written, ('"', ":", "null", "[]", "{}")))
 
 
 def _keys(value: Any) -> Iterator[str]:
@@ -171,6 +167,17 @@ def _keys(value: Any) -> Iterator[str]:
                 yield from _keys(inner)
 
 
+def _value(chance: Random, keys: Sequence[str], depth: int = 0) -> Any:
+    match chance.randrange(5 if depth < 3 else 2):
+        case 0 | 1 | 2:
+            return chance.choice(_SCALARS)
+        case 3:
+            return [_value(chance, keys, depth + 1) for _ in range(chance.randrange(3))]
+        case _:
+            names = chance.choices((*keys, *ODD[:20]), k=chance.randrange(3))
+            return {name: _value(chance, keys, depth + 1) for name in names}
+
+
 def _places(value: Any) -> Iterator[tuple[Any, Any]]:
     """Each object or list in *value*, with one of its keys."""
     pairs = value.items() if isinstance(value, dict) else enumerate(value)
@@ -180,19 +187,17 @@ def _places(value: Any) -> Iterator[tuple[Any, Any]]:
             yield from _places(inner)
 
 
-def _replaced(seed: Any, changes: Sequence[tuple[int, int, Any]]) -> Any:
+def _replaced(chance: Random, seed: Any, keys: Sequence[str]) -> Any:
     whole = {"": deepcopy(seed)}
-    for where, how, value in changes:
-        places = [*_places(whole)]
-        holder, key = places[where % len(places)]
-        if how == 0 and isinstance(holder, dict) and key:
+    for _ in range(chance.randrange(4)):
+        holder, key = chance.choice([*_places(whole)])
+        how = chance.randrange(5) if isinstance(holder, dict) and key else 2
+        if how == 0:
             del holder[key]
-        elif how == 1 and isinstance(holder, dict) and key:
+        elif how == 1:
             holder[f"{key}x"] = holder.pop(key)
         else:
-            holder[key] = deepcopy(value)
-        if "" not in whole:
-            return value
+            holder[key] = _value(chance, keys)
     return whole[""]
 
 
@@ -214,6 +219,13 @@ class Answers:
             on_line(line)  # type: ignore[misc]
         return answer
 
+    @contextmanager
+    def started(self, command: Command) -> Iterator[Callable[[], CommandResult]]:
+        yield lambda: self.run(command)
+
+    def announce(self, argv: Sequence[str], *, changes: bool) -> None:
+        del argv, changes
+
     def stream(self, command: Command) -> Iterator[bytes]:
         self.asked.append(command)
         third = len(self.streamed) // 3 + 1
@@ -228,7 +240,7 @@ def printed(
         CommandResult,
         returncode=st.sampled_from([0, 0, 0, 1, 125, -9]),
         stdout=out,
-        stderr=err or texts(),
+        stderr=texts() if err is None else err,
         seconds=st.just(0.1),
     )
     return st.lists(one, min_size=1, max_size=3)
@@ -257,6 +269,3 @@ class Texts:
 def repository(*names: str) -> tuple[str, ...]:
     """The texts of files of this repository."""
     return tuple((REPOSITORY / name).read_text(encoding="utf-8") for name in names)
-
-
-Feed = Callable[[Any], object]
