@@ -565,9 +565,15 @@ class Project:
 
         name = site.environment.name
         # Without its record (somebody cleaned the checkout) it still has its name.
-        run, _ = self._stands(name) or self._standing_names(name)
+        run, project = self._stands(name) or self._standing_names(name)
         with self.signals.held():
-            count = remove(self.docker, self.clock, self._labels(run))
+            count = remove(
+                self.docker,
+                self.clock,
+                self._labels(run),
+                project=project,
+                deadline_s=self.settings.deadlines.down,
+            )
             self._record(name).unlink(missing_ok=True)
             self.leases.forget(run)
         return count

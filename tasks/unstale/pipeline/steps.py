@@ -249,7 +249,13 @@ def down(ports: Ports, site: Site, deployment: Deployment) -> str:
     """Remove the stack's objects, whatever signal comes meanwhile."""
     with ports.held():
         labels = dict(deployment.labels)
-        count = remove(ports.docker, ports.clock, labels, deadline_s=site.settings.deadlines.down)
+        count = remove(
+            ports.docker,
+            ports.clock,
+            labels,
+            project=deployment.target.project,
+            deadline_s=site.settings.deadlines.down,
+        )
     return f"{count} objects removed"
 
 

@@ -210,11 +210,18 @@ def _what_they_did(docker: Docker, pending: Sequence[str], late: Sequence[_Seen]
 
 
 def remove(
-    docker: Docker, clock: Clock, labels: Mapping[str, str], *, deadline_s: float = 30.0
+    docker: Docker,
+    clock: Clock,
+    labels: Mapping[str, str],
+    *,
+    project: str = "",
+    deadline_s: float = 30.0,
 ) -> int:
     """Remove all that carries *labels*, and prove it by two empty listings.
 
-    *labels* are a run's and its owner's: what carries one of them is not ours.
+    *labels* are a run's and its owner's: what carries one of them is not ours. Where
+    *project* is given, a compose project that only unstale uses, all containers of it
+    go: a person's one-offs hold its networks, and carry no other label.
     Requests that the engine had accepted may still land after the first. Only
     labelled volumes go: those of a fixed or external name carry no label.
 
@@ -231,26 +238,31 @@ def remove(
         raise AssertionError(message)
     end = clock.monotonic() + deadline_s
     removed: set[str] = set()
-    empty = 0
+    empty, refused = 0, ""
     while empty < 2:
-        containers = [c.id for c in docker.containers(labels)]
+        containers = docker.containers({PROJECT: project} if project else labels)
         networks, volumes = list(docker.networks(labels)), list(docker.volumes(labels))
-        left = [*containers, *networks, *volumes]
+        left = [
+            *(f"container {c.name}" for c in containers),
+            *(f"network {name}" for name in networks),
+            *(f"volume {name}" for name in volumes),
+        ]
         if not left:
             empty += 1
             if empty < 2:
                 clock.sleep(0.1)
             continue
         if clock.monotonic() >= end:
+            more = [f"and {len(left) - 5} more"] if len(left) > 5 else []
             raise TearDownFailed(
                 f"{len(left)} objects are still there after {deadline_s:.0f} s.",
-                cause=", ".join(left[:5]),
+                cause="\n".join(part for part in (", ".join([*left[:5], *more]), refused) if part),
                 hint="inv stack.reap",
             )
         empty = 0
         removed.update(left)
         for drop, names in (
-            (docker.remove_containers, containers),
+            (docker.remove_containers, [c.id for c in containers]),
             (docker.remove_networks, networks),
             (docker.remove_volumes, volumes),
         ):
@@ -258,8 +270,9 @@ def remove(
                 drop(names)
             except EngineUnavailable:
                 raise
-            except Unavailable:
+            except Unavailable as error:
                 # In use by what landed since the listing; the next round sees it.
+                refused = error.cause or error.what
                 clock.sleep(0.2)
     return len(removed)
 

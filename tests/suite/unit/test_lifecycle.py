@@ -420,7 +420,7 @@ def test_what_can_not_be_removed_is_named_at_the_deadline(
 ) -> None:
     match kind:
         case "container":
-            docker.add(replace(container, id="stuck-one"))
+            docker.add(replace(container, id="stuck-one", name="stuck-one"))
         case "network":
             docker.live_networks["stuck-one"] = RUN
         case _:
@@ -430,9 +430,39 @@ def test_what_can_not_be_removed_is_named_at_the_deadline(
     with pytest.raises(TearDownFailed, match="1 objects are still there") as caught:
         remove(docker, clock, RUN, deadline_s=30)
 
-    assert "stuck-one" in caught.value.cause
+    assert caught.value.cause == f"{kind} stuck-one"
     assert outcome_of(caught.value) is Outcome.TEAR_DOWN_FAILED
     assert 30 <= clock.elapsed < 31
+
+
+def test_what_the_engine_refuses_is_said_in_its_words(
+    docker: FakeDocker, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    docker.live_volumes |= {f"data-{n}": RUN for n in range(7)}
+
+    def refuse(names: Sequence[str]) -> None:
+        raise Unavailable("Docker refused.", cause=f"{names[0]}: volume is in use")
+
+    monkeypatch.setattr(docker, "remove_volumes", refuse)
+
+    with pytest.raises(TearDownFailed) as caught:
+        remove(docker, clock, RUN, deadline_s=1)
+
+    first, second = caught.value.cause.splitlines()
+    assert first.endswith("volume data-4, and 2 more")
+    assert second == "data-0: volume is in use"
+
+
+def test_a_persons_one_off_in_a_project_of_ours_goes_too(
+    docker: FakeDocker, clock: FakeClock, container: ContainerFact
+) -> None:
+    bare = {"com.docker.compose.project": "demo"}
+    docker.add(replace(container, id="c-person", labels=bare, one_off=True))
+    docker.add(replace(container, id="c-else", labels={"com.docker.compose.project": "else"}))
+
+    assert remove(docker, clock, RUN, project="demo") == 1
+
+    assert [c.id for c in docker.live] == ["c-else"]
 
 
 def test_what_can_be_removed_only_later_is_tried_again(
