@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -128,6 +128,8 @@ class Service:
     """``host`` and the like; empty for networks of the project."""
     exposed: tuple[int, ...] = ()
     """The ports that it listens on, as far as the file says so; sorted."""
+    files: tuple[str, ...] = ()
+    """The files of its configs and secrets."""
 
     @property
     def says_it_ends(self) -> bool:
@@ -198,7 +200,10 @@ def parse(model: Json) -> Stack:
     images = {key: _image(name, key, services[key]) for key in services}
     return Stack(
         name=name,
-        services=tuple(_service(key, services[key], images) for key in sorted(services)),
+        services=tuple(
+            replace(_service(key, services[key], images), files=tuple(_files(model, services[key])))
+            for key in sorted(services)
+        ),
         own_volumes=_own(name, model.get("volumes") or {}),
         own_networks=_own(name, model.get("networks") or {}),
         external=(*_external("network", model, services), *_external("volume", model, services)),
@@ -265,6 +270,14 @@ def _service(name: str, raw: Json, images: Mapping[str, str]) -> Service:
         network_mode=str(raw.get("network_mode") or ""),
         exposed=tuple(sorted(_exposed(raw))),
     )
+
+
+def _files(model: Json, raw: Json) -> Iterator[str]:
+    for kind in ("configs", "secrets"):
+        for one in raw.get(kind) or ():
+            given = (model.get(kind) or {}).get(one["source"]) or {}
+            if given.get("file"):
+                yield str(given["file"])
 
 
 def _exposed(raw: Json) -> set[int]:

@@ -58,7 +58,7 @@ _RELATIONS: Mapping[str, Relation] = {
 }
 _SECTIONS = (
     *("default-env", "environments", "runner", "suites", "schema", "verify", "parity", "local"),
-    *("deadlines", "receipts", "keep"),
+    *("deadlines", "receipts", "keep", "strict"),
 )
 _PARITY = "tool.unstale.parity"
 _ALLOW_HEADER = re.compile(
@@ -223,6 +223,8 @@ class Settings:
     deadlines: Deadlines = Deadlines()
     receipts: ReceiptSettings = ReceiptSettings()
     keep: KeepSettings = KeepSettings()
+    strict: bool = False
+    """Whether what is only suspicious ends a run: a variable that nobody sets."""
 
     @property
     def pairs(self) -> tuple[Pair, ...]:
@@ -298,6 +300,7 @@ def load(root: Path, files: Files, environ: Mapping[str, str]) -> Settings:
         deadlines=_deadlines(_table(table, "deadlines", "tool.unstale")),
         receipts=_receipts(root, _table(table, "receipts", "tool.unstale")),
         keep=_keep(_table(table, "keep", "tool.unstale")),
+        strict=_strict(table, environ),
     )
 
 
@@ -549,6 +552,18 @@ def _local(table: Table) -> LocalSettings:
     where = "tool.unstale.local"
     _known(table, where, ("directory",))
     return LocalSettings(directory=_string(table, "directory", where))
+
+
+def _strict(table: Table, environ: Mapping[str, str]) -> bool:
+    """By the variable, by the file, or as CI systems say that they are one."""
+    said = environ.get("UNSTALE_STRICT")
+    if said is None and "strict" in table:
+        if not isinstance(table["strict"], bool):
+            raise ConfigError(
+                "'strict' of [tool.unstale] must be true or false.", hint="mend pyproject.toml"
+            )
+        return bool(table["strict"])
+    return (environ.get("CI", "") if said is None else said).lower() not in ("", "0", "false", "no")
 
 
 def _deadlines(table: Table) -> Deadlines:

@@ -254,7 +254,7 @@ class ResolvedModel:
     """What compose makes of a project's files, and what it warned of."""
 
     model: Mapping[str, object] = field(repr=False)
-    """As `Docker.config` has it; it has secrets in it."""
+    """As `docker compose config` prints it; it has secrets in it."""
     warnings: tuple[ComposeWarning, ...] = ()
     """Each once, in the order in which compose told of them."""
     refused: tuple[str, ...] = ()
@@ -312,8 +312,19 @@ class Docker(Protocol):
         """Raise `EngineUnavailable` unless engine, compose and buildx will do."""
         ...
 
-    def config(self, target: ComposeTarget) -> Mapping[str, object]:
-        """The resolved compose model. Needs no engine.
+    def is_local(self) -> bool:
+        """Whether the engine is reached on this machine, and so mounts its files."""
+        ...
+
+    def holder(self, port: int) -> str:
+        """Who listens on *port* of this machine: a container or a process, in words.
+
+        Empty: nobody, or it can't be told, or the engine is on another machine.
+        """
+        ...
+
+    def config(self, target: ComposeTarget) -> ResolvedModel:
+        """The resolved compose model, and what compose warned of. Needs no engine.
 
         Raises:
             ConfigError: compose refuses the files.

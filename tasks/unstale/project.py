@@ -204,7 +204,8 @@ class Project:
             # Its error comes first: without its plugin, compose seems to refuse the files.
             self.docker.check(_load, known)
 
-        model = self.docker.config(target, meanwhile, known)
+        resolved = self.docker.config(target, meanwhile, known)
+        model = resolved.model
         from unstale import compose
         from unstale.pipeline.site import Site
 
@@ -234,6 +235,7 @@ class Project:
             owner=self.leases.owner,
             machine_folder=self.leases.folder,
             model=model,
+            warnings=resolved.warnings,
         )
 
     @property
@@ -318,9 +320,11 @@ class Project:
             CouldNotTell: the tree changed during the build.
 
         """
-        from unstale.pipeline import builds, images, steps
+        from unstale.pipeline import builds, images, preflight, steps
 
         site = self.site(env)
+        for remark in preflight.blanks(self.ports, self.files, site):
+            line(f"Note: {remark}.")
         for service in services:
             steps.require_service(site, service, built=True)
         chosen = images.statuses(self._bench(site), services or None)
@@ -456,6 +460,8 @@ class Project:
             NotReady: there is none, and none is to be made.
 
         """
+        if create:
+            self._preflight(site)
         name = site.environment.name
         if stands := self._stands(name):
             return self._deployment(site, *stands)
@@ -464,6 +470,14 @@ class Project:
         run, project = self._standing_names(name)
         self.files.write_atomic(self._record(name), f"{run} {project}\n")
         return self._deployment(site, run, project)
+
+    def _preflight(self, site: Site) -> tuple[str, ...]:
+        """Refuse a stack that can't come up; returns what is only suspicious, in words."""
+        from unstale.pipeline import preflight
+
+        blanks = preflight.blanks(self.ports, self.files, site)
+        preflight.require(self.ports, site)
+        return blanks
 
     def _standing_names(self, environment: str) -> tuple[str, str]:
         root = self.settings.root
@@ -840,9 +854,7 @@ class Project:
                 deployment = self._up(site, line)
             containers.verify_running(self._bench(site), deployment, is_new=False)
             told = tests.told(ids.get(site.runner), schema)
-            return self._tested(
-                site, deployment, tests.arguments_for(paths, arguments), told, line
-            )
+            return self._tested(site, deployment, tests.arguments_for(paths, arguments), told, line)
 
     def _tested(
         self,
@@ -968,6 +980,7 @@ class Project:
         from unstale.stack.lifecycle import remove
 
         site = self.site(env)
+        remarks = self._preflight(site)
         run = os.urandom(4).hex()
         sign = self._sign()
 
@@ -998,6 +1011,7 @@ class Project:
                         keep=keep,
                         environ=self.environ,
                         sign=sign,
+                        remarks=remarks,
                     )
                 )
             except BaseException:
@@ -1061,9 +1075,7 @@ class Project:
         from unstale.adapters.ssh_keys import SshKeys
         from unstale.pipeline import signing
 
-        return signing.sign(
-            self.settings.receipts, self.files, self.environ, SshKeys(self.process)
-        )
+        return signing.sign(self.settings.receipts, self.files, self.environ, SshKeys(self.process))
 
     def receipt_show(self, which: str = "latest") -> tuple[Found, Seal]:
         """The receipt that *which* means (``latest``, a run's id, a path), and its signature.

@@ -249,6 +249,23 @@ class DockerCli:
             )
         return str(_json(result.stdout, str))
 
+    def is_local(self) -> bool:
+        """Whether the engine is reached on this machine, and so mounts its files."""
+        return self._host().startswith("unix://")
+
+    def holder(self, port: int) -> str:
+        """Who listens on *port* of this machine, in words; empty: nobody, or it can't be told."""
+        from unstale.adapters.listeners import listener
+
+        found = listener(port) if self.is_local() else None
+        if found is None:
+            return ""
+        containers = self.containers({})
+        for one in containers:
+            if one.id == found.container or any(a.endswith(f":{port}") for _, a in one.ports):
+                return f"the container {one.name}"
+        return f"{found.program} (pid {found.pid})" if found.pid else "a process of another user"
+
     # Compose
 
     def config(
@@ -256,7 +273,7 @@ class DockerCli:
         target: ComposeTarget,
         meanwhile: Meanwhile = _nothing,
         known: Path | None = None,
-    ) -> Mapping[str, object]:
+    ) -> ResolvedModel:
         """The resolved compose model; *known* is the file of `check`."""
         self._require_command()
         argv = _compose(target, "config", "--format", "json")
@@ -266,8 +283,9 @@ class DockerCli:
             argv = (plugin, *argv[2:])
         result = self._run_beside(argv, self._answer_s, meanwhile)
         if result.returncode != 0:
+            raise_if_no_compose(result.stderr)
             raise self._refused(target, result.stderr, self._environ)
-        return _model(result.stdout)
+        return ResolvedModel(_model(result.stdout), compose_warnings(result.stderr))
 
     def resolved(
         self, target: ComposeTarget, *, raw: bool = False, inherited: Sequence[str] = ()

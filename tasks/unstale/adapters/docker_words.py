@@ -62,9 +62,11 @@ _QUOTED_FILE = re.compile(
 )
 _WARNING = re.compile(r"level=warning msg=\"(?P<words>.*)\"\s*$")
 _UNSET = re.compile(r"The \\\"(?P<name>.*)\\\" variable is not set")
+_NO_ENDPOINT = re.compile(r"unable to resolve docker endpoint")
 # A host that is none, as against one that does not answer.
 _NO_HOST = re.compile(
-    r"no such host|unable to parse docker host|invalid (?:bind )?address|could not resolve host",
+    r"no such host|unable to (?:parse docker host|resolve docker endpoint)|: invalid port"
+    r"|could not resolve host",
     re.IGNORECASE,
 )
 _NO_BASE = re.compile(r"failed to resolve source metadata for (?P<name>[^\s:]+(?::\S+?)?): ")
@@ -209,7 +211,12 @@ def is_inconsistent(stderr: str) -> bool:
 
 
 def raise_if_no_compose(stderr: str) -> None:
-    """Raise `EngineUnavailable` if *stderr* says that docker has no compose that will do."""
+    """Raise `EngineUnavailable` if *stderr* says that docker has no compose that will do.
+
+    Or that docker itself does not begin, since its engine's address is none.
+    """
+    if _NO_ENDPOINT.search(stderr):
+        raise engine_gone(stderr)
     if _NO_COMPOSE.search(stderr):
         raise EngineUnavailable(
             "docker has no compose plugin, or too old a one.",

@@ -42,7 +42,7 @@ def status(bench: Bench, deployment: Deployment) -> StackStatus:
     docker = bench.ports.docker
     found = docker.containers({PROJECT: deployment.target.project})
     # All profiles: a service of one that is off now may have a container.
-    model = docker.config(replace(deployment.target, profiles=("*",)))
+    model = docker.config(replace(deployment.target, profiles=("*",))).model
     sources = {status.service: status.verdict for status in statuses(bench)}
     # One answer over source, image, container and mounts: an image that is the
     # service's current one may be older than the files.

@@ -94,6 +94,8 @@ class Run:
     environ: Mapping[str, str]
     sign: receipt.Sign | None = None
     """Signs the receipt; None: it need not be signed."""
+    remarks: tuple[str, ...] = ()
+    """What was suspicious before the run began."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +150,8 @@ class RunReport:
     receipt: Path | None
     """None: it could not be written."""
     folder: Path
+    remarks: tuple[str, ...] = ()
+    """What was suspicious, and red only where the settings are strict."""
     kept: str | None = None
     """The compose project of the stack that was left standing."""
     ports: tuple[tuple[str, int, str], ...] = field(default=())
@@ -425,7 +429,7 @@ def walk(run: Run) -> RunReport:
 def _reuse(run: Run, state: RunState, path: Path) -> RunReport:
     """The report of a run that was spared: its receipt is the earlier one."""
     folder = run.site.state_folder / "runs" / path.stem.rpartition("-")[2]
-    return RunReport(Outcome.PROVEN, (), state, path, folder)
+    return RunReport(Outcome.PROVEN, (), state, path, folder, run.remarks)
 
 
 class _StepFailed(Exception):
@@ -557,6 +561,7 @@ def _report(
         state=state,
         receipt=filed.path,
         folder=run.site.state_folder / "runs" / run.id,
+        remarks=run.remarks,
         kept=state.stack.target.project if kept else None,
         ports=published,
     )
@@ -585,6 +590,7 @@ def _document(
             "arguments": list(run.choices.arguments),
             "parity": parity.summary(state.parity) if state.parity else None,
             "builder": list(state.notes),
+            "remarks": list(run.remarks),
             "database_settings": [one.to_json() for one in state.database_settings],
             "not_covered": {s.service: list(s.not_covered) for s in state.statuses},
             "verified": [_verified(result) for result in state.verified],

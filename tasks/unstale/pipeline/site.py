@@ -12,7 +12,7 @@ from unstale.compose import Stack
 from unstale.config import Environment, Settings
 from unstale.errors import Outcome
 from unstale.mask import Mask
-from unstale.ports import Clock, ComposeTarget, Docker, Git, Line, Process
+from unstale.ports import Clock, ComposeTarget, ComposeWarning, Docker, Git, Line, Process
 
 __all__ = ["Deployment", "Ports", "Progress", "Site", "StepResult"]
 
@@ -52,6 +52,8 @@ class Site:
     """Where is kept what is true of this machine and user, and of no checkout."""
     model: Mapping[str, object] = field(default_factory=dict, repr=False)
     """What compose resolved, whole; it has secrets in it."""
+    warnings: tuple[ComposeWarning, ...] = ()
+    """What compose warned of meanwhile."""
 
     @property
     def state_folder(self) -> Path:

@@ -149,6 +149,8 @@ def report(found: RunReport, mask: Mask) -> None:
     console.print(Text(f"\n{word} (exit code {exit_code(found.outcome)})", style="bold"))
     for error in found.errors:
         console.print(Text(mask(str(error))))
+    for remark in found.remarks:
+        console.print(Text(mask(f"Note: {remark}.")))
     if found.state.reused:
         console.print(Text("Nothing was run: an earlier run proves the same."))
     if found.kept:

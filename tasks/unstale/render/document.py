@@ -202,6 +202,7 @@ def run(found: RunReport, mask: Mask) -> dict[str, Any]:
         "receipt": str(found.receipt) if found.receipt else None,
         "evidence": str(found.folder),
         "kept": found.kept,
+        "remarks": [mask(remark) for remark in found.remarks],
     }
 
 

@@ -333,7 +333,7 @@ def test_config_resolves_and_needs_no_engine(tmp_path: Path) -> None:
     aim = target(tmp_path, "abc", "services: {a: {image: 'x:${TAG}', profiles: [p]}}")
     aim = ComposeTarget(aim.project, aim.files, (tmp_path / "values",), ("*",))
     environ = {**os.environ, "DOCKER_HOST": "unix:///none.sock"}
-    model = DockerCli(SystemProcess(), environ).config(aim)
+    model = DockerCli(SystemProcess(), environ).config(aim).model
     services = model["services"]
     assert isinstance(services, dict)
     assert services["a"]["image"] == "x:7"
@@ -403,7 +403,7 @@ def test_a_resolved_model_is_the_one_that_config_prints(tmp_path: Path) -> None:
     aim = compared(tmp_path, "services: {a: {image: 'x:${TAG}', env_file: own.env, profiles: [p]}}")
     found = cli().resolved(aim)
 
-    assert found == ResolvedModel(cli().config(aim))
+    assert found == cli().config(aim)
     assert services(found)["a"]["environment"] == {"A": "b"}
     assert services(found)["a"]["image"] == "x:7"
 
@@ -775,7 +775,7 @@ def test_a_resolved_model_has_the_hash_that_up_labels_with(
     label = {"com.docker.compose.project": settings.project}
     found = {c.service: c for c in docker.containers(label)}
     labels = {name: c.labels["com.docker.compose.config-hash"] for name, c in found.items()}
-    stack = docker.config(settings)
+    stack = docker.config(settings).model
     services = stack["services"]
     assert isinstance(services, dict)
 
@@ -786,7 +786,7 @@ def test_a_resolved_model_has_the_hash_that_up_labels_with(
     assert docker.config_hashes(stack) == labels
 
     (settings.files[0].parent / "app.env").write_text("LOG_LEVEL=debug\n")
-    assert docker.config_hashes(docker.config(settings))["db"] != labels["db"]
+    assert docker.config_hashes(docker.config(settings).model)["db"] != labels["db"]
 
 
 def test_a_model_that_compose_refuses_is_told(docker: DockerCli) -> None:

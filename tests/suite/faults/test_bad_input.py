@@ -64,6 +64,10 @@ def configured(line: str) -> Arrange:
     return replaced(SETTINGS, 'database = "none"\n', f'database = "none"\n{line}\n')
 
 
+def appended(name: str, text: str) -> Arrange:
+    return lambda project: project.checkout.append(name, text)
+
+
 def removed(name: str) -> Arrange:
     return lambda project: (project.root / name).unlink()
 
@@ -247,6 +251,26 @@ ROWS = (
         "set its variable",
     ),
     Row(
+        "8 a variable that nobody sets, in CI",
+        all_of(replaced(COMPOSE, "${LIGHT_DB:-}", "${HERON}"), shell(CI="true")),
+        2,
+        "configuration",
+        ("Not set, so left blank: HERON",),
+        (f"{COMPOSE}, line 9: HERON is not set",),
+        ".env.test",
+        (RUN, BUILD),
+    ),
+    Row(
+        "8 a password with a dollar sign, in CI",
+        all_of(written(".env.test", 'LIGHT_DB="pa$heron"\n'), shell(CI="true")),
+        2,
+        "configuration",
+        ("Not set, so left blank: a variable",),
+        (".env.test, line 1: LIGHT_DB: a variable is not set",),
+        ".env.test",
+        (RUN,),
+    ),
+    Row(
         "9 an env file that is named and not there",
         configured('env-file = "no.env"'),
         2,
@@ -316,11 +340,11 @@ ROWS = (
     ),
     Row(
         "15 a host that is no host",
-        shell(DOCKER_HOST="garbage"),
+        shell(DOCKER_HOST="heron://nest"),
         5,
         "configuration",
         ("no Docker engine where DOCKER_HOST",),
-        ("garbage", "no such host"),
+        ("invalid bind address format: heron://nest",),
         "unset DOCKER_HOST",
     ),
     Row(
@@ -331,6 +355,16 @@ ROWS = (
         ("no docker context called 'nope'",),
         ("not found",),
         "docker context",
+    ),
+    Row(
+        "34 a platform that the engine can't run",
+        added("platform: linux/s390x"),
+        5,
+        "configuration",
+        ("'db' is for linux/s390x", "this engine runs linux/"),
+        ("linux/", "exec format error"),
+        "mend platform",
+        (RUN,),
     ),
     Row(
         "18 a base image that can't be had",
@@ -379,6 +413,61 @@ ROWS = (
         ("build context", "heron"),
         (),
         "context:",
+    ),
+    Row(
+        "44 a mount of nothing",
+        replaced(COMPOSE, '"/scratch"', '"./heron:/heron"'),
+        2,
+        "missing file",
+        ("'db' mounts", "heron, which is not there"),
+        ("root",),
+        "mkdir -p",
+        (RUN,),
+    ),
+    Row(
+        "44 a secret of nothing",
+        all_of(
+            added("secrets: [heron]"),
+            appended(COMPOSE, "secrets: {heron: {file: ./no}}\n"),
+        ),
+        2,
+        "missing file",
+        ("'db' mounts", "/no, which is not there"),
+        ("root",),
+        "create it",
+        (RUN,),
+    ),
+    Row(
+        "45 an external network that is not there",
+        all_of(
+            added("networks: [heron]"),
+            appended(COMPOSE, "networks: {heron: {external: true, name: lt-no-heron}}\n"),
+        ),
+        2,
+        "configuration",
+        ("network 'lt-no-heron' of db is not there",),
+        ("external",),
+        "docker network create lt-no-heron",
+        (RUN,),
+    ),
+    Row(
+        "45 an external volume that is not there",
+        replaced(COMPOSE, "  data:\n", "  data: {external: true, name: lt-no-heron}\n"),
+        2,
+        "configuration",
+        ("volume 'lt-no-heron' of db is not there",),
+        ("external",),
+        "docker volume create lt-no-heron",
+        (RUN,),
+    ),
+    Row(
+        "46 a volume of one letter",
+        replaced(COMPOSE, '"data:/data"', '"d:/data"'),
+        2,
+        "content",
+        ("'db' has a volume whose name is one letter",),
+        ("drive of Windows",),
+        "two letters",
     ),
 )
 

@@ -173,6 +173,10 @@ class FakeDocker:
     """Service to what compose would label its container with."""
     hashed: list[Mapping[str, object]] = field(default_factory=list)
     """The models that hashes were asked of."""
+    runs: tuple[str, ...] = ("linux/amd64", "linux/386")
+    """The platforms of the containers that it can run."""
+    holders: dict[int, str] = field(default_factory=dict)
+    """Port to who listens on it."""
     stuck: set[str] = field(default_factory=set)
     """Objects that no request removes."""
     on_run: Callable[[str, RunOptions], CommandResult] = lambda _service, _options: DONE
@@ -214,8 +218,14 @@ class FakeDocker:
     def check(self) -> None:
         pass
 
-    def config(self, target: ComposeTarget) -> Mapping[str, object]:
-        return self.models[target.project]
+    def is_local(self) -> bool:
+        return True
+
+    def holder(self, port: int) -> str:
+        return self.holders.get(port, "")
+
+    def config(self, target: ComposeTarget) -> ResolvedModel:
+        return ResolvedModel(self.models[target.project], self.warnings.get(target.project, ()))
 
     def resolved(
         self, target: ComposeTarget, *, raw: bool = False, inherited: Sequence[str] = ()
@@ -297,7 +307,7 @@ class FakeDocker:
         return self.died
 
     def platforms(self) -> tuple[str, ...]:
-        return ("linux/amd64", "linux/386")
+        return self.runs
 
     def networks(self, labels: Mapping[str, str]) -> Mapping[str, Mapping[str, str]]:
         return {k: v for k, v in self.live_networks.items() if _carries(v, labels)}

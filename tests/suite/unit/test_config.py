@@ -445,3 +445,28 @@ def test_an_unknown_environment_names_the_nearest(settings: Loader) -> None:
 def test_what_the_user_wrote_ends_with_usage(settings: Loader) -> None:
     with pytest.raises(UsageError):
         settings("[tool.unstale]\nzzz = 1")
+
+
+@pytest.mark.parametrize(
+    ("text", "environ", "strict"),
+    [
+        ("", {}, False),
+        ("", {"CI": "true"}, True),
+        ("", {"CI": "1"}, True),
+        ("", {"CI": "false"}, False),
+        ("", {"CI": ""}, False),
+        ("[tool.unstale]\nstrict = true\n", {}, True),
+        ("[tool.unstale]\nstrict = false\n", {"CI": "true"}, False),
+        ("[tool.unstale]\nstrict = false\n", {"UNSTALE_STRICT": "1"}, True),
+        ("", {"CI": "true", "UNSTALE_STRICT": "0"}, False),
+    ],
+)
+def test_settings_are_strict_in_ci_unless_somebody_says_otherwise(
+    settings: Loader, text: str, environ: dict[str, str], *, strict: bool
+) -> None:
+    assert settings(text, **environ).strict is strict
+
+
+def test_strict_is_a_yes_or_a_no(settings: Loader) -> None:
+    with pytest.raises(ConfigError, match="'strict'"):
+        settings('[tool.unstale]\nstrict = "yes"\n')

@@ -320,7 +320,7 @@ def _service(name: str, command: str, more: str = "") -> str:
 
 
 def _bring_up(cli: DockerCli, target: ComposeTarget, *names: str, deadline_s: float = 60) -> None:
-    stack = parse(cli.config(target))
+    stack = parse(cli.config(target).model)
     for name in names:  # one by one: compose would wait for the conditions itself
         cli.up(target, [name], lambda _: None, deadline_s=120)
     wait_until_up(

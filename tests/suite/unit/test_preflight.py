@@ -1,0 +1,162 @@
+"""What is refused before anything begins, and what is only told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import FakeDocker
+from workshop import Workshop
+
+from unstale import compose
+from unstale.errors import ConfigError, EngineUnavailable, Fault, MissingFile
+from unstale.pipeline import preflight
+from unstale.pipeline.site import Ports, Site
+from unstale.ports import ComposeWarning
+
+Sited = Callable[..., Site]
+
+
+@pytest.fixture
+def sited(shop: Workshop) -> Sited:
+    """The site of a stack of these services."""
+
+    def make(services: Mapping[str, Any], **sections: Any) -> Site:
+        model = {"name": "demo", "services": {"app": {"image": "x"}, **services}, **sections}
+        return replace(shop.bench.site, stack=compose.parse(model), runner="app")
+
+    return make
+
+
+def test_a_mount_of_nothing_is_refused_and_one_of_something_is_not(
+    ports: Ports, sited: Sited, tmp_path: Path
+) -> None:
+    def mounting(source: Path) -> Site:
+        volume = {"type": "bind", "source": str(source), "target": "/x"}
+        return sited({"heron": {"image": "x", "volumes": [volume]}})
+
+    preflight.require(ports, mounting(tmp_path))
+    with pytest.raises(MissingFile, match="'heron' mounts") as caught:
+        preflight.require(ports, mounting(tmp_path / "no"))
+
+    assert f"mkdir -p {tmp_path / 'no'}" in caught.value.hint
+
+
+def test_mounts_of_an_engine_elsewhere_are_not_looked_for(
+    ports: Ports, docker: FakeDocker, sited: Sited, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(docker, "is_local", lambda: False)
+    volume = {"type": "bind", "source": "/no/heron", "target": "/x"}
+
+    preflight.require(ports, sited({"heron": {"image": "x", "volumes": [volume]}}))
+
+
+def test_what_does_not_start_may_lack_what_it_needs(ports: Ports, sited: Sited) -> None:
+    volume = {"type": "bind", "source": "/no/heron", "target": "/x"}
+    asleep = {"image": "x", "profiles": ["debug"], "volumes": [volume]}
+
+    preflight.require(ports, sited({"heron": asleep}))
+    waiting = {"image": "x", "depends_on": {"heron": {"condition": "service_started"}}}
+    site = sited({"heron": asleep, "app": waiting})
+    with pytest.raises(MissingFile):
+        preflight.require(ports, site)
+
+
+@pytest.mark.parametrize("kind", ["network", "volume"])
+def test_what_is_external_must_be_there(
+    ports: Ports, docker: FakeDocker, sited: Sited, kind: str
+) -> None:
+    uses: Mapping[str, Any] = (
+        {"networks": {"nest": None}}
+        if kind == "network"
+        else {"volumes": [{"type": "volume", "source": "nest", "target": "/x"}]}
+    )
+    sections = {f"{kind}s": {"nest": {"name": "the-nest", "external": True}}}
+    site = sited({"heron": {"image": "x", **uses}}, **sections)
+
+    with pytest.raises(ConfigError, match=f"{kind} 'the-nest' of heron is not there") as caught:
+        preflight.require(ports, site)
+    (docker.live_networks if kind == "network" else docker.live_volumes)["the-nest"] = {}
+    preflight.require(ports, site)
+    preflight.require(ports, sited({}, **sections))
+
+    assert caught.value.hint == f"docker {kind} create the-nest"
+
+
+@pytest.mark.parametrize(
+    ("asked", "good"),
+    [
+        ("linux/amd64", True),
+        ("linux/amd64/v2", True),
+        ("linux/386", True),
+        ("linux/arm", True),
+        ("linux/arm64", False),
+        ("linux/amd6", False),
+    ],
+)
+def test_a_platform_that_the_engine_cannot_run_is_refused(
+    ports: Ports, docker: FakeDocker, sited: Sited, asked: str, *, good: bool
+) -> None:
+    docker.runs = ("linux/amd64", "linux/386", "linux/arm/v7")
+    site = sited({"heron": {"image": "x", "platform": asked}})
+
+    if good:
+        preflight.require(ports, site)
+        return
+    with pytest.raises(EngineUnavailable, match=f"'heron' is for {asked}") as caught:
+        preflight.require(ports, site)
+    assert caught.value.fault is Fault.CONFIGURATION
+    assert "linux/386" in caught.value.cause
+
+
+WRITTEN = """\
+services:
+  app:
+    image: x
+    environment:
+      A: ${HERON}
+      B: pa$word
+"""
+
+
+@pytest.fixture
+def blank(shop: Workshop, docker: FakeDocker) -> Site:
+    """A site of whose variables compose warned."""
+    path = shop.checkout.root / "compose.yml"
+    path.write_text(WRITTEN)
+    shop.files.texts[path] = WRITTEN
+    app = {"image": "x", "environment": {"A": "${HERON}", "B": "pa$word"}}
+    target = replace(shop.bench.site.target, files=(path,), env_files=())
+    docker.raw_models[target.project] = {"services": {"app": app}}
+    return replace(
+        shop.bench.site,
+        target=target,
+        warnings=(ComposeWarning("unset", "HERON"), ComposeWarning("unset", "word")),
+    )
+
+
+def test_a_variable_that_nobody_sets_is_told_by_its_place(shop: Workshop, blank: Site) -> None:
+    told = preflight.blanks(shop.ports, shop.files, blank)
+
+    assert told == (
+        "compose.yml, line 5: HERON is not set, so nothing is put there",
+        "compose.yml, line 6: a variable is not set, so nothing is put there",
+    )
+
+
+def test_strict_settings_refuse_it_and_name_no_part_of_a_password(
+    shop: Workshop, blank: Site
+) -> None:
+    strict = replace(blank, settings=replace(blank.settings, strict=True))
+
+    with pytest.raises(ConfigError, match="left blank: HERON") as caught:
+        preflight.blanks(shop.ports, shop.files, strict)
+
+    assert "word" not in str(caught.value)
+
+
+def test_without_a_warning_nothing_is_asked(shop: Workshop) -> None:
+    assert preflight.blanks(shop.ports, shop.files, shop.bench.site) == ()
