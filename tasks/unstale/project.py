@@ -16,7 +16,7 @@ import functools
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar, cast
@@ -82,6 +82,9 @@ _CHANGE_S = 120.0
 _SERVER_S = 60.0
 # For those who look into it; who tests in it is not waited for.
 _END_S = 5.0
+# The engine goes on with what a command asked for that a signal ended: on a machine with
+# eight times the load it can bear a container came after two empty listings.
+_SETTLE_S = 1.0
 
 
 _P = ParamSpec("_P")
@@ -977,7 +980,6 @@ class Project:
         the compose files too) and the folder of its evidence.
         """
         from unstale.pipeline.run import Run, walk
-        from unstale.stack.lifecycle import remove
 
         site = self.site(env)
         remarks = self._preflight(site)
@@ -1018,16 +1020,26 @@ class Project:
                 # A late signal, a pipe that nobody reads, a bug: whatever ends
                 # the walk, nothing else would take the stack down.
                 with self.signals.held():
-                    remove(self.docker, self.clock, self._labels(run))
+                    self._clear(run)
                     record = self._record(site.environment.name)
                     if (self._stands(site.environment.name) or ("",))[0] == run:
                         record.unlink()
                     self.leases.forget(run)
                 raise
-            lease.is_left = any(isinstance(e, TearDownFailed) for e in report.errors)
+            lease.is_left = any(isinstance(e, TearDownFailed | Interrupted) for e in report.errors)
+            if any(isinstance(e, Interrupted) for e in report.errors):
+                with self.signals.held():
+                    self._clear(run)
         for error in report.errors:
             error.hide(site.mask)
         return report
+
+    def _clear(self, run: str) -> None:
+        """Remove all of a run that was cut short; what does not go now its watchdog removes."""
+        from unstale.stack.lifecycle import remove
+
+        with suppress(UnstaleError):
+            remove(self.docker, self.clock, self._labels(run), settle_s=_SETTLE_S)
 
     def test_matrix(
         self,

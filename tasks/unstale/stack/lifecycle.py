@@ -29,6 +29,7 @@ _DEPENDS_ON = "com.docker.compose.depends_on"
 _LOOP = 7
 # After so many seconds the engine, too, calls a restarted container a running one.
 _SETTLED_S = 10.0
+_AGAIN_S = 0.1  # between two empty listings
 
 _LOOK = "inv stack.up, then inv stack.logs"
 MAY_END = (
@@ -216,14 +217,16 @@ def remove(
     *,
     project: str = "",
     deadline_s: float = 30.0,
+    settle_s: float = 0.0,
 ) -> int:
     """Remove all that carries *labels*, and prove it by two empty listings.
 
     *labels* are a run's and its owner's: what carries one of them is not ours. Where
     *project* is given, a compose project that only unstale uses, all containers of it
     go: a person's one-offs hold its networks, and carry no other label.
-    Requests that the engine had accepted may still land after the first. Only
-    labelled volumes go: those of a fixed or external name carry no label.
+    Requests that the engine had accepted may still land after the first: where commands
+    were ended half-way, all listings of *settle_s* seconds must be empty. Only labelled
+    volumes go: those of a fixed or external name carry no label.
 
     Returns:
         How many objects were removed.
@@ -238,8 +241,9 @@ def remove(
         raise AssertionError(message)
     end = clock.monotonic() + deadline_s
     removed: set[str] = set()
-    empty, refused = 0, ""
-    while empty < 2:
+    since: float | None = None
+    refused = ""
+    while True:
         containers = docker.containers({PROJECT: project} if project else labels)
         networks, volumes = list(docker.networks(labels)), list(docker.volumes(labels))
         left = [
@@ -248,9 +252,11 @@ def remove(
             *(f"volume {name}" for name in volumes),
         ]
         if not left:
-            empty += 1
-            if empty < 2:
-                clock.sleep(0.1)
+            if since is None:
+                since = clock.monotonic()
+            elif clock.monotonic() >= since + settle_s:
+                return len(removed)
+            clock.sleep(_AGAIN_S)
             continue
         if clock.monotonic() >= end:
             more = [f"and {len(left) - 5} more"] if len(left) > 5 else []
@@ -259,7 +265,7 @@ def remove(
                 cause="\n".join(part for part in (", ".join([*left[:5], *more]), refused) if part),
                 hint="inv stack.reap",
             )
-        empty = 0
+        since = None
         removed.update(left)
         for drop, names in (
             (docker.remove_containers, [c.id for c in containers]),
@@ -274,7 +280,6 @@ def remove(
                 # In use by what landed since the listing; the next round sees it.
                 refused = error.cause or error.what
                 clock.sleep(0.2)
-    return len(removed)
 
 
 @dataclass(frozen=True, slots=True)

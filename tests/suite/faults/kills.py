@@ -33,6 +33,9 @@ SIGNALS: Mapping[str, tuple[int, ...]] = {
 }
 """What is sent, 0.5 s apart."""
 
+WORDLESS = ("KILL", "QUIT", "INT3")
+"""After these the victim itself removes nothing more; whoever does may take 5 s."""
+
 # How long a killed victim is watched. Its clients may go on for a while, and what the
 # engine was asked for before still lands.
 _ENDS_S = 60.0
@@ -170,12 +173,13 @@ class Scene:
 
     def leak(self) -> Leak:
         """All that bears the project's name, and volumes that its containers had."""
-        containers = _docker("ps", "--all", "--format", "{{.Names}}")
+        # A container that looks into an image has the image's labels.
+        lines = _docker("ps", "--all", "--format", "{{.Names}} {{.Labels}}")
         networks = _docker("network", "ls", "--format", "{{.Name}}")
         volumes = _docker("volume", "ls", "--format", "{{.Name}}")
         anonymous = self._witness.volumes(self.name) if self._witness else set()
         return Leak(
-            tuple(name for name in containers if self.name in name),
+            tuple(line.split()[0] for line in lines if self.name in line),
             tuple(name for name in networks if self.name in name),
             tuple(name for name in volumes if self.name in name or name in anonymous),
         )
@@ -249,7 +253,7 @@ class Kill:
     volumes: int = 0
     leaked: tuple[str, ...] = ()
     empty: float | None = None
-    """After SIGKILL: from then to the first of two empty listings; None: never."""
+    """Of the wordless: from the signal to when all listings were empty; None: never."""
     doing: str = ""
     """The last line that the victim had printed when the signal came."""
     stderr: str = ""
@@ -291,14 +295,15 @@ def hit(
     gone = time.monotonic() - begun
     clients = place.clients()
     empty = None
-    if name in ("KILL", "QUIT"):
+    if name in WORDLESS:
         left, empty = _await_empty(place, begun)
     else:
         if not victim.is_ours:
             _await_clients(place, time.monotonic() + _CLIENTS_S)
         left = place.leak()
     right = is_right(code, SIGNALS[name][0])
-    is_wrong = bool(left) or not right or (victim.is_ours and bool(clients))
+    lives_on = victim.is_ours and bool(clients) and name not in WORDLESS
+    is_wrong = bool(left) or not right or lives_on
     return Kill(
         victim.name,
         name,

@@ -414,6 +414,17 @@ def test_a_container_that_lands_after_the_first_empty_listing_is_removed_too(
     assert docker.listings == 4, "one empty, one full, then two empty again"
 
 
+def test_after_a_command_was_cut_short_listings_must_be_empty_for_longer(
+    docker: FakeDocker, clock: FakeClock, container: ContainerFact
+) -> None:
+    clock.at(0.9, lambda: docker.live.append(container))
+
+    assert remove(docker, clock, RUN, settle_s=1.0) == 1
+
+    assert docker.live == []
+    assert clock.elapsed >= 1.9
+
+
 @pytest.mark.parametrize("kind", ["container", "network", "volume"])
 def test_what_can_not_be_removed_is_named_at_the_deadline(
     docker: FakeDocker, clock: FakeClock, container: ContainerFact, kind: str
