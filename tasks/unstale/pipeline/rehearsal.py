@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from unstale.errors import CouldNotTell, NotDone
 from unstale.image.check import ImageStatus
 from unstale.pipeline import images, run, schema, steps, tests
-from unstale.pipeline.run import Run, RunState
+from unstale.pipeline.run import Run, RunState, StepFailed
 from unstale.pipeline.site import Deployment, Ports, Site
 from unstale.ports import BuildOptions, Line
 from unstale.stack.names import run_project
@@ -37,18 +37,15 @@ def rehearse(wanted: Run, sweep: Sequence[str], tell: Line) -> None:
     site, choices = wanted.site, wanted.choices
     for text in sweep or ("nothing is left over",):
         told(tell, "sweep", text)
-    state, words = run.env_parity(wanted, RunState())
-    told(tell, "env_parity", words)
-    state, words = run.image_freshness(wanted, state)
-    told(tell, "image_freshness", words)
+    state = _looked("env_parity", run.env_parity, wanted, RunState(), tell)
+    state = _looked("image_freshness", run.image_freshness, wanted, state, tell)
     unsure = [s for s in state.statuses if images.is_not_compared(s)]
     needed = [s for s in state.statuses if run.wants_build(choices, s) and s not in unsure]
     for one in unsure:
         told(tell, "build_if_needed", f"would compare {one.service}'s bytes, and then decide")
     build(wanted.ports, site, needed, tell, no_cache=choices.no_cache)
     if choices.reuse and not needed and not unsure:
-        state, words = run.find_receipt(wanted, state)
-        told(tell, "find_receipt", words)
+        state = _looked("find_receipt", run.find_receipt, wanted, state, tell)
         if state.reused is not None:
             return
     deployment = steps.deploy(
@@ -73,6 +70,17 @@ def rehearse(wanted: Run, sweep: Sequence[str], tell: Line) -> None:
             cause="No proof says that the image has the bytes which its stamp speaks of.",
             hint="inv image.status, which looks into the image",
         )
+
+
+def _looked(name: str, step: run.Step, wanted: Run, state: RunState, tell: Line) -> RunState:
+    """Take a step that only looks, and tell what came of it."""
+    try:
+        state, words = step(wanted, state)
+    except StepFailed as failed:
+        told(tell, name, f"would end the run: {failed.error.what}")
+        raise failed.error from failed
+    told(tell, name, words)
+    return state
 
 
 def build(

@@ -49,6 +49,7 @@ __all__ = [
     "Run",
     "RunReport",
     "RunState",
+    "StepFailed",
     "env_parity",
     "find_receipt",
     "image_freshness",
@@ -409,7 +410,7 @@ def walk(run: Run) -> RunReport:
             state = _timed(run, state, name, step)
             if state.reused is not None:
                 return _reuse(run, state, state.reused)
-    except _StepFailed as failed:
+    except StepFailed as failed:
         state, error = failed.state, failed.error
         errors.append(error)
     except Interrupted as interrupted:  # between two steps
@@ -432,7 +433,7 @@ def _reuse(run: Run, state: RunState, path: Path) -> RunReport:
     return RunReport(Outcome.PROVEN, (), state, path, folder, run.remarks)
 
 
-class _StepFailed(Exception):
+class StepFailed(Exception):
     """Carries the state that was reached out of the loop."""
 
     def __init__(self, state: RunState, error: UnstaleError) -> None:
@@ -447,7 +448,7 @@ def _reached(state: RunState) -> Iterator[None]:
     try:
         yield
     except UnstaleError as error:
-        raise _StepFailed(state, error) from error
+        raise StepFailed(state, error) from error
 
 
 def _timed(run: Run, state: RunState, name: str, step: Step) -> RunState:
@@ -462,10 +463,10 @@ def _timed(run: Run, state: RunState, name: str, step: Step) -> RunState:
     try:
         with _reached(state):
             new, detail = step(run, state)
-    except _StepFailed as failed:
+    except StepFailed as failed:
         ended = result(outcome_of(failed.error), failed.error.what)
         reached = replace(failed.state, results=(*state.results, ended))
-        raise _StepFailed(reached, failed.error) from failed.error
+        raise StepFailed(reached, failed.error) from failed.error
     return replace(new, results=(*new.results, result(Outcome.PROVEN, detail)))
 
 
@@ -484,7 +485,7 @@ def _finish(
     if failed:
         try:
             state = _timed(run, state, "evidence", _states if interrupted else _evidence)
-        except _StepFailed as error:
+        except StepFailed as error:
             state = error.state
     wants = (
         choices.keep or (choices.services and not failed) or (choices.keep_on_failure and failed)
@@ -494,7 +495,7 @@ def _finish(
         return state, errors, True
     try:
         state = _timed(run, state, "down", lambda r, s: (s, steps.down(r.ports, r.site, s.stack)))
-    except _StepFailed as error:
+    except StepFailed as error:
         state = error.state
         errors.append(error.error)
     return state, errors, False
