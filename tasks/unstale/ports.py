@@ -177,6 +177,14 @@ class Files(Protocol):
         """Whether *path* exists."""
         ...
 
+    def newest_first(self, folder: Path) -> tuple[Path, ...]:
+        """What is in *folder*, by its last change; nothing if it is a link or not there."""
+        ...
+
+    def remove_tree(self, path: Path) -> None:
+        """Remove the folder *path* with all that is in it; no link is followed."""
+        ...
+
     def glob(self, root: Path, pattern: str) -> tuple[Path, ...]:
         """Files under *root* that match *pattern*, sorted."""
         ...
@@ -193,8 +201,8 @@ class Files(Protocol):
         """Write *text* at the end of *path*, which is made if it is not there."""
         ...
 
-    def locked(self, path: Path) -> AbstractContextManager[None]:
-        """Hold a lock that *path* stands for; wait for whoever has it, an hour at most.
+    def locked(self, path: Path, deadline_s: float = 3600.0) -> AbstractContextManager[None]:
+        """Hold a lock that *path* stands for; wait for whoever has it, an hour by default.
 
         Raises:
             TimedOut: somebody has it still.
@@ -415,6 +423,10 @@ class Docker(Protocol):
 
     def images(self, labels: Mapping[str, str]) -> tuple[ImageFact, ...]:
         """Local images that carry all *labels*, dangling ones included."""
+        ...
+
+    def image_names(self, repository: str) -> tuple[str, ...]:
+        """The names of local images in *repository*, which is before the colon."""
         ...
 
     def tag(self, image: str, name: str) -> None:

@@ -40,6 +40,7 @@ from unstale.errors import (
     NotReady,
     TearDownFailed,
     TestsFailed,
+    TimedOut,
     UnknownName,
     UnstaleError,
     UsageError,
@@ -668,7 +669,42 @@ class Project:
         found = self.stack_reap()
         if isinstance(found[0].error, EngineUnavailable):
             raise found[0].error
-        return "; ".join(one.words for one in found if one.words)
+        names = self.image_reap()
+        words = [f"{len(names)} names of images that were never proven removed"] if names else []
+        return "; ".join([*(one.words for one in found if one.words), *words])
+
+    def image_reap(self) -> tuple[str, ...]:
+        """Take the names away that killed builds of this machine and user left.
+
+        A build that goes on holds its checkout's lock, and a name that fits no lock here
+        is somebody else's.
+        """
+        from unstale.image.local import UNPROVEN
+        from unstale.stack.names import locked_by
+
+        names = self.docker.image_names(UNPROVEN.removesuffix(":"))
+        locks = self.files.glob(self.leases.folder, "build-*.lock") if names else ()
+        removed: list[str] = []
+        for lock in locks:
+            mine = [name for name in names if locked_by(lock, name)]
+            if mine:
+                with suppress(TimedOut), self.files.locked(lock, 0.0):
+                    self.docker.remove_images(mine)
+                    removed += mine
+        return tuple(removed)
+
+    def _tidy(self, report: RunReport, progress: Progress) -> None:
+        """Remove what is old; whatever goes wrong there, the run's verdict stands."""
+        from unstale.pipeline import retention
+
+        if self.is_dry or any(isinstance(e, Interrupted) for e in report.errors):
+            return
+        state, keep = self.settings.state_folder, self.settings.keep.runs
+        with self.signals.held(), suppress(OSError):
+            try:
+                retention.after_run(self.files, state, keep, self._lives)
+            except UnstaleError as error:
+                progress.log("retention")(f"not removed: {error.what}")
 
     def _labels(self, run: str) -> dict[str, str]:
         """What all that *run* made carries."""
@@ -985,6 +1021,7 @@ class Project:
         remarks = self._preflight(site)
         run = os.urandom(4).hex()
         sign = self._sign()
+        progress = watch(site.mask, site.state_folder / "runs" / run)
 
         def keep(deployment: Deployment) -> None:
             name = site.environment.name
@@ -1007,7 +1044,7 @@ class Project:
                         files=self.files,
                         site=site,
                         choices=choices,
-                        progress=watch(site.mask, site.state_folder / "runs" / run),
+                        progress=progress,
                         sweep=self._swept,
                         compare=lambda: self.env_check(in_shell=site.environment.name),
                         keep=keep,
@@ -1032,6 +1069,7 @@ class Project:
                     self._clear(run)
         for error in report.errors:
             error.hide(site.mask)
+        self._tidy(report, progress)
         return report
 
     def _clear(self, run: str) -> None:

@@ -553,6 +553,13 @@ class DockerCli:
             facts = map(image_fact, self._inspect("image", tuple(dict.fromkeys(ids))))
             return tuple(sorted(facts, key=lambda fact: fact.id))
 
+    def image_names(self, repository: str) -> tuple[str, ...]:
+        """The names of local images in *repository*."""
+        form = "{{.Repository}}:{{.Tag}}"
+        result = self._docker("image", "ls", "--format", form, repository)
+        raise_unless_done(result, "The images can't be listed.")
+        return tuple(result.stdout.split())
+
     def tag(self, image: str, name: str) -> None:
         """Give the image with the id *image* the name *name*, which another one loses."""
         result = self._docker("image", "tag", image, name, changes=True)

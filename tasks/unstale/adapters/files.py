@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import stat
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -63,6 +64,17 @@ class DiskFiles:
         """Files under *root* that match *pattern*, sorted."""
         return tuple(sorted(path for path in root.glob(pattern) if path.is_file()))
 
+    def newest_first(self, folder: Path) -> tuple[Path, ...]:
+        """What is in *folder*, by its last change."""
+        if folder.is_symlink():
+            return ()
+        try:
+            with os.scandir(folder) as entries:
+                found = [(e.stat(follow_symlinks=False).st_mtime_ns, e.name) for e in entries]
+        except OSError:
+            return ()
+        return tuple(folder / name for _, name in sorted(found, reverse=True))
+
     def write_atomic(self, path: Path, text: str) -> None:
         """Write *text* beside *path*, then rename it over *path*.
 
@@ -109,6 +121,13 @@ class DiskFiles:
         with _told(path), opened(path) as (folder, name), suppress(FileNotFoundError):
             os.unlink(name, dir_fd=folder)
 
+    def remove_tree(self, path: Path) -> None:
+        """Remove the folder *path* with all that is in it; a link is refused."""
+        if not os.path.lexists(path):
+            return
+        with _told(path), opened(path) as (folder, name), suppress(FileNotFoundError):
+            shutil.rmtree(name, dir_fd=folder)
+
     def link(self, path: Path, target: Path) -> None:
         """Make *path* a symbolic link to *target*, in place of an earlier link."""
         with _told(path), opened(path) as (folder, name):
@@ -147,6 +166,10 @@ class DryFiles(DiskFiles):
         """Remove nothing."""
         if os.path.lexists(path):
             self._would("remove", path)
+
+    def remove_tree(self, path: Path) -> None:
+        """Remove nothing."""
+        self.remove(path)
 
     def link(self, path: Path, target: Path) -> None:
         """Make no link."""

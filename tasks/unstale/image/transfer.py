@@ -26,6 +26,8 @@ from unstale.jsontext import read_json
 __all__ = ["Sent", "decode", "encode", "entries", "key", "moments", "next_send", "renamed"]
 
 _VERSION = 1
+# What was sent is remembered of every send: a new name once in a long while costs less.
+_MOST_KNOWN = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,8 @@ def next_send(before: Sent | None, now: Mapping[str, tuple[str, str]]) -> tuple[
         if before.files.get(path, {}).get(compared, content) != content:
             named = path.removeprefix(":")  # of the build context, which has no name
             return _fresh(now), f"{named} changed, and its size and time did not"
+    if sum(map(len, before.files.values())) > _MOST_KNOWN + 2 * len(now):
+        return _fresh(now), ""
     files = {**before.files}
     for path, (compared, content) in now.items():
         files[path] = {**files.get(path, {}), compared: content}

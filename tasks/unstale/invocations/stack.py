@@ -87,6 +87,7 @@ def reap(_ctx: Context) -> None:
         console.print_lines(
             [f"{one.engine}: {one.words or 'nothing was left over'}." for one in found]
         )
+        console.print_lines([f"removed: {name}" for name in project.image_reap()])
         for error in [one.error for one in found if one.error]:
             raise error
 

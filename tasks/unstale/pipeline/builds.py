@@ -10,7 +10,14 @@ from pathlib import Path
 
 from unstale import override
 from unstale.compose import Service
-from unstale.errors import BuildFailed, CouldNotTell, Mismatch, UsageError
+from unstale.errors import (
+    BuildFailed,
+    CouldNotTell,
+    Interrupted,
+    Mismatch,
+    UnstaleError,
+    UsageError,
+)
 from unstale.facts import BuildRecord, ImageFact
 from unstale.image import manifest, transfer
 from unstale.image.check import LABEL_INPUTS, LABEL_MANIFEST, settle
@@ -21,8 +28,10 @@ from unstale.image.local import UNPROVEN
 from unstale.image.program import familiar
 from unstale.jsontext import read_json
 from unstale.override import BuildOverlay
+from unstale.pipeline import retention
 from unstale.pipeline.images import Bench, with_bases
 from unstale.ports import BuildOptions, Line
+from unstale.stack.names import build_lock
 from unstale.verdict import Fresh, Stale, Unknown
 
 __all__ = ["Build", "build", "waves"]
@@ -64,14 +73,24 @@ def build(bench: Bench, services: Sequence[str], choice: Build, line: Line) -> t
     """
     notes: list[str] = []
     # Another build of this checkout would use the same names.
-    key = transfer.key(str(bench.site.state_folder.resolve()))
-    with bench.files.locked(bench.site.machine_folder / f"build-{key}.lock"):
+    with bench.files.locked(build_lock(bench.site.machine_folder, bench.site.settings.root)):
         for wave in waves(bench, with_bases(bench, services)):
             try:
                 notes += _build_wave(bench, wave, choice, line)
             finally:
                 bench.ports.docker.remove_images([_unproven(bench, s) for s in wave])
+        _tidy(bench, line)
     return tuple(notes)
+
+
+def _tidy(bench: Bench, line: Line) -> None:
+    """Whatever goes wrong with what is old, the new images are what they are."""
+    try:
+        retention.after_build(bench)
+    except Interrupted:
+        raise
+    except UnstaleError as error:
+        line(f"not removed: {error.what}")
 
 
 def waves(bench: Bench, services: Sequence[str]) -> Iterator[tuple[Service, ...]]:
@@ -373,12 +392,13 @@ def _dockerfile(bench: Bench, service: Service, inputs: BuildInputs) -> Path | N
     """The Dockerfile to build with: the project's own, if its ignore file will do.
 
     Where that lets `.unstale/` into the context, a copy of both with the line
-    that lacks: otherwise each run would make the image stale.
+    that lacks: otherwise each run would make the image stale. One that is written
+    inline is always copied: buildx 0.13 leaves it in the temporary folder, each time.
     """
     lacking = bench.contexts.lacks(service.build) if service.build else ""
-    if service.build is None or not lacking:
+    inline = service.build.dockerfile_inline if service.build else None
+    if service.build is None or (inline is None and not lacking):
         return inputs.dockerfile
-    inline = service.build.dockerfile_inline
     if inline is None and inputs.dockerfile is None:
         return None
     folder = bench.site.state_folder / "build"

@@ -6,10 +6,12 @@ import hashlib
 import re
 from pathlib import Path
 
-__all__ = ["STANDING", "image_project", "run_project", "standing_run"]
+__all__ = ["STANDING", "build_lock", "image_project", "locked_by", "run_project", "standing_run"]
 
 STANDING = "standing-"
 """Run labels that begin so belong to no process and are never swept."""
+
+_LOCK = "build-"
 
 
 def image_project(root: Path, environment: str) -> str:
@@ -20,6 +22,16 @@ def image_project(root: Path, environment: str) -> str:
     keeps two checkouts of one folder name apart.
     """
     return f"unstale-{_slug(root.name)}-{_digest(root)}-{_slug(environment)}"
+
+
+def build_lock(folder: Path, root: Path) -> Path:
+    """The lock in *folder* that a build of the checkout *root* holds."""
+    return folder / f"{_LOCK}{_digest(root)}.lock"
+
+
+def locked_by(lock: Path, name: str) -> bool:
+    """Whether *name*, with an `image_project` in it, is of the checkout whose lock *lock* is."""
+    return f"-{lock.stem.removeprefix(_LOCK)}-" in name
 
 
 def run_project(root: Path, run: str) -> str:

@@ -87,7 +87,19 @@ class FakeFiles:
     def append(self, path: Path, text: str) -> None:
         self.texts[path] = self.texts.get(path, "") + text
 
-    def locked(self, path: Path) -> AbstractContextManager[None]:
+    def newest_first(self, folder: Path) -> tuple[Path, ...]:
+        known = (*self.texts, *self.links)
+        return tuple(sorted((p for p in known if p.parent == folder), reverse=True))
+
+    def remove_tree(self, path: Path) -> None:
+        for known in [p for p in self.texts if path in p.parents]:
+            del self.texts[known]
+
+    def read_bytes(self, path: Path) -> bytes:
+        return self.read_text(path).encode()
+
+    def locked(self, path: Path, deadline_s: float = 0.0) -> AbstractContextManager[None]:
+        del deadline_s
         self.locks.append(path)
         return nullcontext()
 
@@ -273,6 +285,10 @@ class FakeDocker:
 
     def images(self, labels: Mapping[str, str]) -> tuple[ImageFact, ...]:
         return tuple(i for i in self.local_images if _carries(i.labels, labels))
+
+    def image_names(self, repository: str) -> tuple[str, ...]:
+        tags = (tag for image in self.local_images for tag in image.tags)
+        return tuple(tag for tag in tags if tag.startswith(f"{repository}:"))
 
     def tag(self, image: str, name: str) -> None:
         self.local_images = [

@@ -100,11 +100,13 @@ def test_the_context_is_sent_through_a_link_and_the_dockerfile_by_its_place(
     assert section["dockerfile"] == str(shop.checkout.root / "Dockerfile")
 
 
-def test_an_inline_dockerfile_is_left_to_compose(shop: Workshop) -> None:
+def test_an_inline_dockerfile_is_written_out(shop: Workshop) -> None:
+    # Buildx leaves its own copy in the temporary folder.
     shop.services["app"] = {"dockerfile_inline": TEXT}
     shop.build()
 
-    assert "dockerfile" not in shop.builds[0][1]
+    path = Path(shop.builds[0][1]["dockerfile"])
+    assert shop.files.texts[path] == TEXT
     assert shop.verdict() == Fresh()
 
 
