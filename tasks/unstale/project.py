@@ -242,6 +242,26 @@ class Project:
             warnings=resolved.warnings,
         )
 
+    def _site_to_start(self, env: str | None) -> Site:
+        """The site of what is about to be built or started.
+
+        Raises:
+            ConfigError: it is untrusted, and reaches out of its containers.
+
+        """
+        site = self.site(env)
+        if config.is_untrusted(self.environ):
+            from unstale.pipeline import reach
+
+            reach.require_none(self.docker, self.files, site, self.environ)
+        return site
+
+    def reaches(self, env: str | None = None) -> tuple[str, ...]:
+        """What the stack reaches outside of its containers, in a line each."""
+        from unstale.pipeline import reach
+
+        return reach.told(self.site(env))
+
     @property
     def ports(self) -> Ports:
         """The effects, as the pipeline takes them."""
@@ -273,6 +293,9 @@ class Project:
             when = image.created.isoformat(" ", "seconds") if image and image.created else "never"
             lines.append(f"image  {service.name}: built {when}")
         text = f"{head.sha} {head.committed_at:%Y-%m-%d %H:%M:%S %z} {head.subject}" if head else ""
+        from unstale.pipeline import reach
+
+        lines += [f"reach  {what}" for what in reach.told(site)]
         return (*lines, f"HEAD   {text or 'no git commit'}")
 
     def integration_arguments(self, given: Sequence[str]) -> tuple[str, ...]:
@@ -326,7 +349,7 @@ class Project:
         """
         from unstale.pipeline import builds, images, preflight, steps
 
-        site = self.site(env)
+        site = self._site_to_start(env)
         for remark in preflight.blanks(self.ports, self.files, site):
             line(f"Note: {remark}.")
         for service in services:
@@ -552,7 +575,7 @@ class Project:
     @_leased
     def stack_up(self, line: Line, env: str | None = None) -> Deployment:
         """Start the standing stack and wait until it is ready."""
-        site = self.site(env)
+        site = self._site_to_start(env)
         with self._changed(site.environment.name):
             return self._up(site, line)
 
@@ -732,7 +755,7 @@ class Project:
             MigrationFailed: a migration failed.
 
         """
-        site = self.site(env)
+        site = self._site_to_start(env)
         name = site.environment.name
         with self._used(name), self._changed(name):
             return self._migrate(site, line, deadline_s)
@@ -874,7 +897,7 @@ class Project:
         """
         from unstale.pipeline import containers, images, tests
 
-        site = self.site(env)
+        site = self._site_to_start(env)
         paths = self._suite(suite)
         statuses = images.statuses(self._bench(site))
         ids = {s.service: s.image_id for s in statuses}
@@ -1017,7 +1040,7 @@ class Project:
         """
         from unstale.pipeline.run import Run, walk
 
-        site = self.site(env)
+        site = self._site_to_start(env)
         remarks = self._preflight(site)
         run = os.urandom(4).hex()
         sign = self._sign()

@@ -68,6 +68,8 @@ class ImageStatus:
     """Changes over which a bind mount of the service lays the current file."""
     not_covered: tuple[str, ...] = ()
     """Inputs that no digest of local files can hold."""
+    unpinned: tuple[str, ...] = ()
+    """Images it is built from by a name alone, which may be given to another one."""
 
 
 def judge(

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from unstale.adapters.signals import Signals
     from unstale.project import Project
 
-__all__ = ["QuietTask", "entry", "finish", "names", "remainder"]
+__all__ = ["QuietTask", "distrust", "entry", "finish", "names", "remainder"]
 
 
 # Whether --dry and --echo were given, which Invoke itself heeds in `ctx.run` alone.
@@ -68,6 +68,12 @@ class QuietTask(Task[Any]):
             return super().__call__(*args, **kwargs)
         except Interrupted as error:
             raise Exit(str(error), code=exit_code(outcome_of(error))) from error
+
+
+def distrust(*, untrusted: bool) -> None:
+    """Let nothing reach out of its containers, to the end of the command line."""
+    if untrusted:
+        os.environ["UNSTALE_UNTRUSTED"] = "flag"
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from invoke import Collection, Context, task
 
 from unstale.errors import Mismatch, Outcome, Unavailable, UsageError
-from unstale.invocations.boundary import QuietTask, entry, finish
+from unstale.invocations.boundary import QuietTask, distrust, entry, finish
 
 if TYPE_CHECKING:
     from unstale.image.local import Cleaning
@@ -67,6 +67,7 @@ def status(
         "pull": "ask the registry for newer base images",
         "service": "only this one; may be repeated",
         "build-arg": "KEY=VALUE; may be repeated",
+        "untrusted": "refuse a stack that reaches out of its containers",
     },
 )
 def build(
@@ -76,9 +77,11 @@ def build(
     all: bool = False,  # noqa: A002 - the option is called --all
     no_cache: bool = False,
     pull: bool = False,
+    untrusted: bool = False,
     env: str | None = None,
 ) -> None:
     """Build what is stale, and stamp the proof on it."""
+    distrust(untrusted=untrusted)
     with entry("image-build") as project:
         from unstale.render import console, text
 

@@ -5,17 +5,20 @@ from __future__ import annotations
 from invoke import Collection, Context, task
 
 from unstale.errors import Outcome
-from unstale.invocations.boundary import QuietTask, entry, finish
+from unstale.invocations.boundary import QuietTask, distrust, entry, finish
 
 __all__ = ["collection"]
 
 
-@task(klass=QuietTask)
-def up(_ctx: Context, env: str | None = None) -> None:
+@task(klass=QuietTask, help={"untrusted": "refuse a stack that reaches out of its containers"})
+def up(_ctx: Context, env: str | None = None, untrusted: bool = False) -> None:
     """Start every service but the test runner, and wait until each is ready."""
+    distrust(untrusted=untrusted)
     with entry("stack") as project:
         from unstale.render import console
 
+        for reach in project.reaches(env):
+            console.note(project.mask(f"reach  {reach}"))
         deployment = project.stack_up(console.echo(project.mask, verbose=False), env)
         console.print_lines([f"{deployment.target.project} is up."])
 

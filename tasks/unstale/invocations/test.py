@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from invoke import Collection, Context, task
 
-from unstale.invocations.boundary import QuietTask, entry, finish, names, remainder
+from unstale.invocations.boundary import QuietTask, distrust, entry, finish, names, remainder
 
 if TYPE_CHECKING:
     from unstale.errors import UnstaleError
@@ -26,6 +26,7 @@ __all__ = ["collection"]
         "keep-on-failure": "leave the stack standing if the run is red",
         "reuse": "run nothing if a receipt proves the same, and name it",
         "services": "start and migrate the stack, print its ports, and stop there",
+        "untrusted": "refuse a stack that reaches out of its containers",
         "verbose": "stream what builds and tests print",
         "env": "the environment; default-env of [tool.unstale] if not given",
         "json": "print one JSON document",
@@ -40,11 +41,13 @@ def integration(
     keep_on_failure: bool = False,
     reuse: bool = False,
     services: bool = False,
+    untrusted: bool = False,
     verbose: bool = False,
     env: str | None = None,
     json: bool = False,
 ) -> None:
     """Run the integration tests in Docker, and prove what they ran on."""
+    distrust(untrusted=untrusted)
     with entry("run", as_json=json) as project:
         from unstale.pipeline.run import Choices
         from unstale.render import console, document

@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from unstale.compose import Service
+from unstale.compose import Service, Stack
 from unstale.errors import CouldNotTell, Mismatch, NotDone, NotReady, UnstaleError, UsageError
 from unstale.facts import BuildRecord, ImageFact, MountFact, Placement
 from unstale.image import explain
@@ -39,6 +39,7 @@ __all__ = [
     "require_present",
     "require_verified",
     "statuses",
+    "unpinned",
     "verify",
     "with_bases",
 ]
@@ -191,6 +192,7 @@ def _status(bench: Bench, service: Service) -> ImageStatus:
         hours_behind=0.0,
         masked=one.masked if one else (),
         not_covered=inputs.not_covered,
+        unpinned=_unpinned(bench, inputs),
     )
 
 
@@ -207,6 +209,20 @@ def _through_mounts(
     found = findings(placed(inputs), _mounts(service, inputs), cache(real_path)) if harmless else ()
     seen = (f for f in found if os.path.relpath(f.placement.source, root) in harmless)
     return chain(verdict, (), seen, root)
+
+
+def unpinned(stack: Stack, statuses: Sequence[ImageStatus]) -> dict[str, list[str]]:
+    """The images, by service, that are used by a name alone, and so may be others next time."""
+    pulled = {s.name: s.image for s in stack.services if s.build is None}
+    found = {s.service: list(s.unpinned) for s in statuses}
+    found |= {name: [image] for name, image in pulled.items() if "@" not in image}
+    return {name: images for name, images in sorted(found.items()) if images}
+
+
+def _unpinned(bench: Bench, inputs: BuildInputs) -> tuple[str, ...]:
+    ours = {familiar(s.image) for s in bench.services}
+    names = (name for name in inputs.images if "@" not in name and familiar(name) not in ours)
+    return tuple(sorted(names))
 
 
 def _mounts(service: Service, inputs: BuildInputs) -> tuple[MountFact, ...]:

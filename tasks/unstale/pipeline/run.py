@@ -28,6 +28,7 @@ from unstale.pipeline import (
     containers,
     images,
     parity,
+    reach,
     receipt,
     reuse,
     schema,
@@ -195,7 +196,9 @@ def _bench(run: Run) -> images.Bench:
 def image_freshness(run: Run, state: RunState) -> tuple[RunState, str]:
     """Judge every image that is built here."""
     statuses = images.statuses(_bench(run))
-    return replace(state, statuses=statuses), images.describe(statuses)
+    moving = sorted({n for s in statuses for n in s.unpinned})
+    pins = f"; without a digest: {', '.join(moving)}" if moving else ""
+    return replace(state, statuses=statuses), images.describe(statuses) + pins
 
 
 def _build_if_needed(run: Run, state: RunState) -> tuple[RunState, str]:
@@ -593,6 +596,8 @@ def _document(
             "builder": list(state.notes),
             "remarks": list(run.remarks),
             "database_settings": [one.to_json() for one in state.database_settings],
+            "reaches": list(reach.told(run.site)),
+            "unpinned": images.unpinned(run.site.stack, state.statuses),
             "not_covered": {s.service: list(s.not_covered) for s in state.statuses},
             "verified": [_verified(result) for result in state.verified],
             "containers": [_container(one) for one in state.containers],

@@ -332,3 +332,93 @@ def test_a_planted_record_leads_to_no_other_stack(hostile: Hostile) -> None:
     assert hostile.checkout.inv("stack.status", "--env", "other").must(0).out == "No stack is up.\n"
     hostile.checkout.inv("stack.down", "--env", "other").must(0)
     assert len(hostile.checkout.containers("db")) == 1
+
+
+# --- S7: what reaches out of its containers --------------------------------------------
+
+REACHING = {
+    "privileged": "privileged: true",
+    "pid": "pid: host",
+    "socket": "volumes: ['/var/run/docker.sock:/var/run/docker.sock']",
+    "root": "volumes: ['/:/host:ro']",
+    "home": "volumes: ['~/.ssh:/keys']",
+    "linked": "volumes: ['./out:/out']",
+    "capability": "cap_add: [SYS_ADMIN]",
+    "device": "devices: ['/dev/null:/dev/x']",
+    "unconfined": "security_opt: ['seccomp=unconfined']",
+    "network": "network_mode: host",
+    "env_file": "env_file: [/etc/hostname]",
+    "build": "build: {context: ., network: host}",
+    "context": "build: https://localhost:1/a.git",
+    "elsewhere": "build: {context: /etc}",
+    "secret": "secrets: [s]",
+    "volume": "volumes: ['etc:/etc2']",
+}
+
+
+def reaching(folder: Path, what: str) -> Checkout:
+    """A project of one service that has *what*."""
+    (folder / "out").symlink_to("/")
+    (folder / "pyproject.toml").write_text('[tool.unstale]\nschema = "none"\n')
+    text = f"services:\n  tests:\n    {what}\n"
+    if "build" not in what:
+        text += "    build: .\n    image: example.com/none\n"
+    (folder / "compose.test.yml").write_text(
+        f"{text}secrets:\n  s: {{file: /etc/hostname}}\n"
+        "volumes:\n  etc: {driver_opts: {type: none, o: bind, device: /etc}}\n"
+    )
+    (folder / "Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /\n")
+    return Checkout(folder, program=("-m", "unstale"))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=() if name in ("socket", "linked") else (pytest.mark.long,))
+        for name in REACHING
+    ],
+)
+def test_an_untrusted_stack_that_reaches_out_is_refused(name: str, tmp_path: Path) -> None:
+    checkout = reaching(tmp_path, REACHING[name])
+    field = REACHING[name].partition(":")[0]
+
+    refused = checkout.inv("image.build", "--untrusted").must(2)
+
+    assert "tests: " + field in refused.err
+    assert "compose.test.yml:" in refused.err
+    assert refused.err.count("\n") >= 3
+    for what in ("test.integration", "stack.up"):
+        answer = checkout.inv(what, env={"UNSTALE_UNTRUSTED": "1"}).must(2)
+        assert "not trusted" in answer.err
+
+
+def test_an_honest_stack_is_trusted_or_not_all_the_same(light: Checkout) -> None:
+    answer = light.inv("test.integration", "--untrusted", "--json").must(0).document()
+
+    assert answer["outcome"] == "proven"
+    assert "reach " not in light.inv("stack.status").out
+
+
+def test_an_env_file_that_changes_docker_itself_is_refused(light: Checkout) -> None:
+    light.append(".env.test", "GIT_SSH_COMMAND=x\n")
+
+    refused = light.inv("image.build", "--untrusted").must(2)
+
+    assert ".env.test: GIT_SSH_COMMAND" in refused.err
+
+
+def test_what_reaches_out_is_told_in_the_run_and_in_the_receipt(light: Checkout) -> None:
+    import json
+
+    light.replace("docker-compose.test.yml", "  db:\n", "  db:\n    cap_add: [NET_BIND_SERVICE]\n")
+
+    result = light.inv("test.integration", "--json").must(0)
+
+    told = "db: cap_add: adds NET_BIND_SERVICE to what it may do"
+    assert f"reach  {told}\n" in result.err
+    receipt = json.loads(Path(result.document()["receipt"]).read_text())
+    annotations = receipt["predicate"]["annotations"]
+    assert annotations["reaches"] == [told]
+    # S10: the stand-in has no digest.
+    assert list(annotations["unpinned"]) == ["db", "test-runner"]
+    light.replace("docker-compose.test.yml", "    cap_add: [NET_BIND_SERVICE]\n", "")
