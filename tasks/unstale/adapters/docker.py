@@ -775,7 +775,8 @@ class DockerCli:
             with _docker_is_there():
                 result = stack.enter_context(self._process.started(command))
             meanwhile()
-            return result()
+            with _docker_is_there():
+                return result()
 
     def _raise_if_gone(self, stderr: str) -> None:
         """Raise if the engine is gone.
