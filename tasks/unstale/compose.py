@@ -28,6 +28,9 @@ __all__ = [
     "unescaped",
 ]
 
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+_REFERENCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@+-]{0,1023}")
+
 PROXIES = frozenset(
     name
     for stem in ("http", "https", "ftp", "no", "all")
@@ -198,6 +201,9 @@ def parse(model: Json) -> Stack:
     name = str(model["name"])
     services = model.get("services") or {}
     images = {key: _image(name, key, services[key]) for key in services}
+    for key, image in images.items():
+        _require_word("service", key, _NAME)
+        _require_word(f"image of {key!r}", image, _REFERENCE)
     return Stack(
         name=name,
         services=tuple(
@@ -208,6 +214,21 @@ def parse(model: Json) -> Stack:
         own_networks=_own(name, model.get("networks") or {}),
         external=(*_external("network", model, services), *_external("volume", model, services)),
     )
+
+
+def _require_word(kind: str, name: str, pattern: re.Pattern[str]) -> None:
+    """Refuse what would be an option, or several words, in a command.
+
+    Compose takes ``--privileged`` for the name of a service, and any text for an image.
+    """
+    if not pattern.fullmatch(name):
+        raise ConfigError(
+            f"{name[:80]!r} can't be the name of a {kind.partition(' ')[0]}.",
+            cause=f"It is the {kind} in a compose file."
+            " Letters, digits, '.', '_' and '-' are allowed, the first a letter or digit.",
+            hint="give it another name in the compose file",
+            fault=Fault.CONTENT,
+        )
 
 
 def _own(project: str, entries: Json) -> tuple[str, ...]:

@@ -56,6 +56,8 @@ _RELATIONS: Mapping[str, Relation] = {
     "different": "different",
     "no effect": "no effect",
 }
+# A name becomes a word of commands, and a part of names of files and projects.
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _SECTIONS = (
     *("default-env", "environments", "runner", "suites", "schema", "verify", "parity", "local"),
     *("deadlines", "receipts", "keep", "strict"),
@@ -282,7 +284,15 @@ def load(root: Path, files: Files, environ: Mapping[str, str]) -> Settings:
     _known(table, "tool.unstale", _SECTIONS)
     parity = _parity(root, _table(table, "parity", "tool.unstale"), text)
     configured = _table(table, "environments", "tool.unstale")
-    names = sorted({*configured, *_found_environments(root, files)})
+    for name in configured:
+        if not _NAME.fullmatch(name):
+            raise ConfigError(
+                f"{name[:80]!r} can't be the name of an environment.",
+                cause="Letters, digits, '.', '_' and '-' are allowed, the first a letter or digit.",
+                hint="mend [tool.unstale.environments] in pyproject.toml",
+            )
+    found = filter(_NAME.fullmatch, _found_environments(root, files))
+    names = sorted({*configured, *found})
     environments = {
         name: _environment(root, files, name, _table(configured, name, "tool.unstale.environments"))
         for name in names

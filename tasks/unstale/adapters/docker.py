@@ -36,6 +36,7 @@ from unstale.adapters.docker_words import (
     meaningful,
     raise_if_no_compose,
     raise_unless_done,
+    raise_unless_refused,
     readable,
     require_env_files_read,
     translated,
@@ -77,6 +78,8 @@ __all__ = ["REMOTES", "DockerCli"]
 
 _QUICK_S = 20.0
 _ELSEWHERE_S = 5.0  # for an answer of an engine that this process does not need
+# An id, or the name of a volume.
+_LISTED = re.compile(r"(?:sha256:)?[A-Za-z0-9][A-Za-z0-9_.-]*")
 _REMOVALS = 3.0  # as long as so many answers: the engine stops what it removes
 _PULL_S = 900.0
 # The digest is that of BuildKit: the classic builder reads other things.
@@ -238,7 +241,7 @@ class DockerCli:
         if context in ("", "default"):
             return _DEFAULT_HOST
         result = self._docker(
-            "context", "inspect", "--format", "{{json .Endpoints.docker.Host}}", context
+            "context", "inspect", "--format", "{{json .Endpoints.docker.Host}}", "--", context
         )
         if result.returncode != 0:
             raise EngineUnavailable(
@@ -283,7 +286,7 @@ class DockerCli:
             argv = (plugin, *argv[2:])
         result = self._run_beside(argv, self._answer_s, meanwhile)
         if result.returncode != 0:
-            raise_if_no_compose(result.stderr)
+            raise_unless_refused(result)
             raise self._refused(target, result.stderr, self._environ)
         return ResolvedModel(_model(result.stdout), compose_warnings(result.stderr))
 
@@ -299,7 +302,7 @@ class DockerCli:
             if not raw:
                 require_env_files_read(model)
             return ResolvedModel(model, compose_warnings(result.stderr))
-        raise_if_no_compose(result.stderr)
+        raise_unless_refused(result)
         refused = self._refused(target, result.stderr, environ)
         # Services that never run together need not be valid together.
         together = target.profiles == ("*",) and not raw and is_inconsistent(result.stderr)
@@ -335,7 +338,7 @@ class DockerCli:
             result = self._process.run(command)
         if result.returncode == 0:
             return _model(result.stdout)
-        raise_if_no_compose(result.stderr)
+        raise_unless_refused(result)
         # For `hazards`, which takes the number of a line from it and a name.
         raise ConfigError("docker compose refuses a file.", cause=compose_words(result.stderr))
 
@@ -562,13 +565,13 @@ class DockerCli:
 
     def tag(self, image: str, name: str) -> None:
         """Give the image with the id *image* the name *name*, which another one loses."""
-        result = self._docker("image", "tag", image, name, changes=True)
+        result = self._docker("image", "tag", "--", image, name, changes=True)
         raise_unless_done(result, f"{image} can't be called {name}.")
 
     def pull(self, reference: str, platform: str = "") -> bool:
         """Fetch an image from its registry; False if it can't be had."""
-        flags = ("--platform", platform) if platform else ()
-        argv = ("docker", "pull", "--quiet", *flags, reference)
+        flags = (f"--platform={platform}",) if platform else ()
+        argv = ("docker", "pull", "--quiet", *flags, "--", reference)
         result = self._run(argv, _PULL_S, changes=True, tail_bytes=_TAIL_BYTES)
         if result.returncode != 0:
             self._raise_if_gone(result.stderr)
@@ -589,7 +592,9 @@ class DockerCli:
 
     def history(self, image: str) -> tuple[str, ...]:
         """How each layer of *image* was made, newest first."""
-        result = self._docker("history", "--no-trunc", "--format", "{{json .CreatedBy}}", image)
+        result = self._docker(
+            "history", "--no-trunc", "--format", "{{json .CreatedBy}}", "--", image
+        )
         raise_unless_done(result, f"The history of {image} can't be read.")
         return tuple(str(_json(line, str)) for line in result.stdout.splitlines())
 
@@ -670,13 +675,16 @@ class DockerCli:
         filters = [w for label in _label_filters(labels) for w in ("--filter", f"label={label}")]
         result = self._docker(*argv, *filters)
         raise_unless_done(result, f"`docker {argv[0]}` failed.")
-        return result.stdout.split()
+        found = result.stdout.split()
+        if not all(map(_LISTED.fullmatch, found)):
+            raise unreadable("It lists what is no name of the engine's.")
+        return found
 
     def _inspect(self, kind: str, ids: Sequence[str]) -> list[dict[str, Any]]:
         """Inspect all at once; what vanished since it was listed is left out."""
         if not ids:
             return []
-        result = self._docker("inspect", "--type", kind, *ids)
+        result = self._docker("inspect", "--type", kind, "--", *ids)
         wrong = [line for line in result.stderr.splitlines() if not ABSENT.search(line)]
         if result.returncode != 0 and any(wrong):
             raise_unless_done(result, f"`docker inspect --type {kind}` failed.")
@@ -697,7 +705,7 @@ class DockerCli:
         # The command, which an image need not have, is never run.
         options = ("--pull", "never", "--network", "none", "--name", name, *_label_flags(labels))
         try:
-            result = self._docker("create", *options, image, "-", changes=True)
+            result = self._docker("create", *options, "--", image, "-", changes=True)
             raise_unless_done(result, f"The files of {image} can't be read.")
             yield from self.files_in_container(name, path)
         finally:
@@ -807,7 +815,7 @@ def _compose(
     """
     words = (
         *(word for file in target.files for word in ("--file", str(file))),
-        *(word for name in target.profiles for word in ("--profile", name)),
+        *(f"--profile={name}" for name in target.profiles),
         *(word for file in target.env_files for word in ("--env-file", str(file))),
     )
     project = ("--project-name", target.project)
@@ -869,9 +877,9 @@ def _pass_on(flag: str, pairs: Iterable[tuple[str, str]]) -> tuple[list[str], di
     for key, value in pairs:
         if is_secret(key, value):
             env[key] = value
-            words += [flag, key]
+            words.append(f"{flag}={key}")
         else:
-            words += [flag, f"{key}={value}"]
+            words.append(f"{flag}={key}={value}")
     return words, env
 
 

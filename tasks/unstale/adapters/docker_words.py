@@ -30,6 +30,7 @@ __all__ = [
     "raise_gone",
     "raise_if_no_compose",
     "raise_unless_done",
+    "raise_unless_refused",
     "readable",
     "require_env_files_read",
     "translated",
@@ -70,6 +71,7 @@ _NO_HOST = re.compile(
     re.IGNORECASE,
 )
 _NO_BASE = re.compile(r"failed to resolve source metadata for (?P<name>[^\s:]+(?::\S+?)?): ")
+_BROKEN = 125
 # Without the plugin, docker takes compose's options for its own.
 _NO_COMPOSE = re.compile(
     r"is not a docker command|unknown (?:shorthand )?flag|unknown docker command", re.IGNORECASE
@@ -223,6 +225,20 @@ def raise_if_no_compose(stderr: str) -> None:
             cause="`docker compose config` is not known to it.",
             hint=f"install docker-compose-plugin, or ./bootstrap --with-docker, {WITHOUT_DOCKER}",
             fault=Fault.CONFIGURATION,
+        )
+
+
+def raise_unless_refused(result: CommandResult) -> None:
+    """Raise `EngineUnavailable` if it was not compose that refused, for want of one that can.
+
+    Compose's own exit codes are 1 and 14 to 18; a shell's and a signal's are higher.
+    """
+    raise_if_no_compose(result.stderr)
+    if not 0 <= result.returncode < _BROKEN:
+        raise EngineUnavailable(
+            f"`docker compose` broke off with exit code {result.returncode}.",
+            cause=last_words(result.stderr, 1) or "It said nothing.",
+            hint="docker compose version",
         )
 
 

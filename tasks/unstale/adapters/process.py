@@ -19,7 +19,7 @@ from types import FrameType, TracebackType
 from typing import IO, Self
 
 from unstale.adapters.output import MOST_BYTES, Output, TooMuch
-from unstale.errors import NotDone, TimedOut, Unavailable
+from unstale.errors import NotDone, TimedOut, Unavailable, UsageError
 from unstale.mask import Mask
 from unstale.ports import Command, CommandResult, Line
 
@@ -309,6 +309,12 @@ def _start_errors(command: Command) -> Iterator[None]:
             ) from error
         raise Unavailable(
             f"{program} could not be started.", cause=error.strerror or str(error)
+        ) from error
+    except ValueError as error:
+        raise UsageError(
+            f"A word for {Path(program).name} has a zero byte in it, which no command can have.",
+            cause="It is an argument, or the value of a variable.",
+            hint="look for it in what was typed, and in the env files",
         ) from error
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from unstale.project import Project
 
 __all__ = ["collection"]
+
+_ARGUMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
 
 
 @task(
@@ -86,9 +89,11 @@ def build(
         from unstale.render import console, text
 
         for argument in build_arg or ():
-            if "=" not in argument:
+            if not _ARGUMENT.match(argument):
                 raise UsageError(
-                    f"--build-arg {argument!r} has no value.", hint="--build-arg KEY=VALUE"
+                    f"--build-arg {argument[:80]!r} has no value, or no name.",
+                    cause="A name is of letters, digits and '_', and does not begin with a digit.",
+                    hint="--build-arg KEY=VALUE",
                 )
         found = project.image_build(
             console.echo(project.mask),
