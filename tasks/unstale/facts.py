@@ -15,6 +15,8 @@ __all__ = [
     "ContainerConfig",
     "ContainerFact",
     "Death",
+    "DiskSpace",
+    "EngineRoom",
     "ImageFact",
     "MountFact",
     "Placement",
@@ -50,6 +52,28 @@ class CommitFact:
     committed_at: datetime
     """Committer date, with its zone."""
     subject: str
+
+
+@dataclass(frozen=True, slots=True)
+class DiskSpace:
+    """How much of a disk is left to those who are not root."""
+
+    what: str
+    """The folder on it that is written to."""
+    free_bytes: int
+    total_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class EngineRoom:
+    """Where an engine keeps what it makes."""
+
+    data_root: str
+    """A folder on the engine's machine."""
+    pools: tuple[tuple[str, int], ...]
+    """Where subnets come from, each with their prefix length; empty: by default."""
+    subnets: tuple[str, ...]
+    """Those of its networks."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,7 +51,7 @@ from unstale.stack.names import STANDING, image_project, run_project, standing_r
 
 if TYPE_CHECKING:
     from unstale import compose
-    from unstale.facts import BuildRecord, ContainerFact
+    from unstale.facts import BuildRecord, ContainerFact, DiskSpace, EngineRoom
     from unstale.image.check import ImageStatus
     from unstale.image.explain import Background
     from unstale.image.local import Cleaning, LocalImage
@@ -364,7 +364,7 @@ class Project:
         typed = (argument.partition("=") for argument in arguments)
         new = mask_for((key, value) for key, _, value in typed)
         hide = Mask((*site.mask.secrets, *new.secrets))
-        with _hidden(hide):
+        with _hidden(hide), self._weighing():
             for note in builds.build(bench, wanted, choice, lambda text: line(hide(text))):
                 line(note)
         after = images.statuses(self._bench(site), services or None)
@@ -500,11 +500,46 @@ class Project:
 
     def _preflight(self, site: Site) -> tuple[str, ...]:
         """Refuse a stack that can't come up; returns what is only suspicious, in words."""
-        from unstale.pipeline import preflight
+        from unstale.pipeline import preflight, resources
 
         blanks = preflight.blanks(self.ports, self.files, site)
         preflight.require(self.ports, site)
-        return blanks
+        room = self.docker.room()
+        return (*blanks, *resources.warnings(room, self._spaces(room)))
+
+    def _spaces(self, room: EngineRoom | None) -> tuple[DiskSpace, ...]:
+        """The disks that are written to: the engine's, if it is here, and the checkout's."""
+        root = Path(room.data_root) if room else None
+        places = [*([root] if root and root.is_dir() else []), self.settings.state_folder]
+        return tuple(one for place in places if (one := self.files.space(place)))
+
+    def _weighed(self, error: UnstaleError) -> UnstaleError:
+        """*error*, explained if something ran out: what is left of it, and who has the rest."""
+        from unstale.adapters.docker_words import no_address
+        from unstale.pipeline import resources
+
+        is_short = error.fault is Fault.RESOURCES
+        if not is_short and not isinstance(error, TestsFailed | NotReady | CouldNotTell):
+            return error
+        with suppress(UnstaleError):
+            spaces = self._spaces(self.docker.room())
+            found = None
+            if is_short and no_address(error.cause):
+                labels = self.docker.networks({})
+                found = resources.leaks(labels, self.leases.owner, self._lives)
+            if is_short or resources.full(spaces):
+                return resources.explain(error, spaces, found)
+        return error
+
+    @contextmanager
+    def _weighing(self) -> Iterator[None]:
+        """Errors that come out of here say what is left, where something ran out."""
+        try:
+            yield
+        except Interrupted:
+            raise
+        except UnstaleError as error:
+            raise self._weighed(error) from error
 
     def _standing_names(self, environment: str) -> tuple[str, str]:
         root = self.settings.root
@@ -576,7 +611,7 @@ class Project:
     def stack_up(self, line: Line, env: str | None = None) -> Deployment:
         """Start the standing stack and wait until it is ready."""
         site = self._site_to_start(env)
-        with self._changed(site.environment.name):
+        with self._changed(site.environment.name), self._weighing():
             return self._up(site, line)
 
     def _up(self, site: Site, line: Line) -> Deployment:
@@ -727,7 +762,8 @@ class Project:
             try:
                 retention.after_run(self.files, state, keep, self._lives)
             except UnstaleError as error:
-                progress.log("retention")(f"not removed: {error.what}")
+                with suppress(UnstaleError):
+                    progress.log("retention")(f"not removed: {error.what}")
 
     def _labels(self, run: str) -> dict[str, str]:
         """What all that *run* made carries."""
@@ -1073,6 +1109,7 @@ class Project:
                         keep=keep,
                         environ=self.environ,
                         sign=sign,
+                        weighed=self._weighed,
                         remarks=remarks,
                     )
                 )

@@ -35,10 +35,12 @@ from unstale.adapters.docker_words import (
     last_words,
     meaningful,
     raise_if_no_compose,
+    raise_if_short,
     raise_unless_done,
     raise_unless_refused,
     readable,
     require_env_files_read,
+    shortage,
     translated,
     unreadable,
 )
@@ -72,7 +74,7 @@ if TYPE_CHECKING:
 
     from python_on_whales import DockerClient
 
-    from unstale.facts import ArchiveMember, ContainerFact, Death, ImageFact
+    from unstale.facts import ArchiveMember, ContainerFact, Death, EngineRoom, ImageFact
 
 __all__ = ["REMOTES", "DockerCli"]
 
@@ -461,6 +463,7 @@ class DockerCli:
                 f"Starting {', '.join(services) or 'the stack'} failed.",
                 cause=compose_words(result.stderr),
                 hint="see the cause: an image to build, a port that is taken, a wrong mount",
+                fault=shortage(result.stderr),
             )
 
     def run(
@@ -520,6 +523,7 @@ class DockerCli:
         )
         if result.returncode != 0:
             self._raise_if_gone(result.stderr)
+            raise_if_short(result.stderr)
         return result
 
     # Images
@@ -625,6 +629,16 @@ class DockerCli:
         raise_unless_done(result, "`docker events` failed.")
         with readable():
             return deaths([_json(line, dict) for line in result.stdout.splitlines()])
+
+    def room(self) -> EngineRoom | None:
+        """What a local engine has room for; None: it is elsewhere, or does not say."""
+        from unstale.adapters import engine
+        from unstale.adapters.docker_facts import engine_room
+
+        if not self.is_local():
+            return None
+        socket = self._host().removeprefix("unix://")
+        return engine_room(engine.answer(socket, "/info"), engine.answer(socket, "/networks"))
 
     def networks(self, labels: Mapping[str, str]) -> Mapping[str, Mapping[str, str]]:
         """Networks that carry all *labels*: name to its labels."""
@@ -854,7 +868,10 @@ def _build_failed(services: Sequence[str], lines: Sequence[str]) -> BuildFailed:
             hint=f"docker pull {name}",
         )
     return BuildFailed(
-        f"{what}.", cause=cause, hint="correct the Dockerfile or what it copies, then build again"
+        f"{what}.",
+        cause=cause,
+        hint="correct the Dockerfile or what it copies, then build again",
+        fault=shortage(cause),
     )
 
 

@@ -6,11 +6,43 @@ import json
 from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any
 
-from unstale.facts import ContainerConfig, ContainerFact, Death, ImageFact, MountFact, moment
+from unstale.facts import (
+    ContainerConfig,
+    ContainerFact,
+    Death,
+    EngineRoom,
+    ImageFact,
+    MountFact,
+    moment,
+)
 
-__all__ = ["container_fact", "deaths", "image_fact"]
+__all__ = ["container_fact", "deaths", "engine_room", "image_fact"]
 
 # Any: what the engine prints is of many shapes; it is narrowed here and nowhere else.
+
+
+def engine_room(info: object, networks: object) -> EngineRoom | None:
+    """What an engine's ``/info`` and ``/networks`` say of its room; None: something else."""
+    match info:
+        case {"DockerRootDir": str(root)}:
+            raw: Any = info
+            pools = raw.get("DefaultAddressPools") or ()
+        case _:
+            return None
+    nets = networks if isinstance(networks, list) else []
+    try:
+        return EngineRoom(
+            root,
+            tuple((str(pool["Base"]), int(pool["Size"])) for pool in pools),
+            tuple(
+                str(config["Subnet"])
+                for net in nets
+                for config in (net.get("IPAM") or {}).get("Config") or ()
+                if config.get("Subnet")
+            ),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None
 
 
 def image_fact(raw: Mapping[str, Any]) -> ImageFact:

@@ -27,12 +27,15 @@ __all__ = [
     "is_inconsistent",
     "last_words",
     "meaningful",
+    "no_address",
     "raise_gone",
     "raise_if_no_compose",
+    "raise_if_short",
     "raise_unless_done",
     "raise_unless_refused",
     "readable",
     "require_env_files_read",
+    "shortage",
     "translated",
     "unreadable",
 ]
@@ -52,6 +55,13 @@ ABSENT = re.compile(
     r"no such |not found|could not find the file|already in progress", re.IGNORECASE
 )
 IN_USE = re.compile(r"conflict", re.IGNORECASE)
+_NO_SPACE = re.compile(r"no space left on device|disk quota exceeded", re.IGNORECASE)
+_NO_ADDRESS = re.compile(
+    r"could not find an available, non-overlapping IPv4 address pool"
+    r"|all predefined address pools have been fully subnetted",
+    re.IGNORECASE,
+)
+_ENGINES_OWN = re.compile(r"Error response from daemon", re.IGNORECASE)
 # What `docker network rm` adds to its errors.
 _NOISE = re.compile(r"^\s*(-*|exit status \d+)\s*$")
 # Compose's own progress: " Container demo-db-1  Starting".
@@ -168,7 +178,26 @@ def raise_unless_done(result: CommandResult, what: str) -> None:
     if result.returncode == 0:
         return
     raise_gone(result.stderr)
-    raise Unavailable(what, cause=last_words(result.stderr))
+    raise Unavailable(what, cause=last_words(result.stderr), fault=shortage(result.stderr))
+
+
+def shortage(words: str) -> Fault | None:
+    """`Fault.RESOURCES` if *words* say that disk or addresses ran out, else None."""
+    return Fault.RESOURCES if _NO_SPACE.search(words) or no_address(words) else None
+
+
+def no_address(words: str) -> bool:
+    """Whether *words* say that there is no subnet left for a network."""
+    return _NO_ADDRESS.search(words) is not None
+
+
+def raise_if_short(stderr: str) -> None:
+    """Raise `Unavailable` if the engine, and not what runs in a container, lacks something."""
+    own = [line for line in stderr.splitlines() if _ENGINES_OWN.search(line)]
+    if short := shortage("\n".join(own)):
+        raise Unavailable(
+            "The container could not be started.", cause=last_words("\n".join(own)), fault=short
+        )
 
 
 def meaningful(lines: Iterable[str]) -> list[str]:
@@ -311,4 +340,5 @@ def _raise_translated(code: int, stderr: str, error: Exception) -> NoReturn:
             "There is no docker command.", hint="install Docker Engine"
         ) from error
     raise_gone(stderr, error)
-    raise Unavailable("Docker refused.", cause=last_words(stderr)) from error
+    short = shortage(stderr)
+    raise Unavailable("Docker refused.", cause=last_words(stderr), fault=short) from error

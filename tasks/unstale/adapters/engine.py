@@ -15,7 +15,7 @@ from urllib.parse import quote
 from unstale.adapters.docker_words import ABSENT
 from unstale.jsontext import read_json
 
-__all__ = ["images"]
+__all__ = ["answer", "images"]
 
 _DEADLINE_S = 20.0
 _FOUND, _NOT_FOUND = 200, 404
@@ -35,6 +35,20 @@ def images(path: str, names: Sequence[str]) -> Mapping[str, Mapping[str, Any]] |
     finally:
         link.close()
     return {name: answer for name, answer in answers.items() if answer}
+
+
+def answer(path: str, place: str) -> Any:  # noqa: ANN401 (JSON is of any shape)
+    """What the engine at the socket *path* says at *place*; None: it gave no answer."""
+    link = _Connection(path)
+    try:
+        link.request("GET", place, headers={"Host": "docker"})
+        response = link.getresponse()
+        text = response.read().decode(errors="replace")
+    except (OSError, HTTPException, ValueError, OverflowError, MemoryError):
+        return None
+    finally:
+        link.close()
+    return read_json(text) if response.status == _FOUND else None
 
 
 def _ask(link: HTTPConnection, name: str) -> Mapping[str, Any]:

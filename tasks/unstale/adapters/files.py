@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import shutil
@@ -15,6 +16,7 @@ from typing import IO
 from unstale.adapters.places import opened
 from unstale.config import STATE_FOLDER
 from unstale.errors import ConfigError, Fault, MissingFile, TimedOut, Unavailable
+from unstale.facts import DiskSpace
 
 __all__ = ["DiskFiles", "DryFiles"]
 
@@ -63,6 +65,16 @@ class DiskFiles:
     def glob(self, root: Path, pattern: str) -> tuple[Path, ...]:
         """Files under *root* that match *pattern*, sorted."""
         return tuple(sorted(path for path in root.glob(pattern) if path.is_file()))
+
+    def space(self, path: Path) -> DiskSpace | None:
+        """What is left on the disk of *path*, or of the nearest folder above that is there."""
+        here = next((p for p in (path, *path.parents) if p.exists()), path)
+        try:
+            found = os.statvfs(here)
+        except OSError:
+            return None
+        size = found.f_frsize
+        return DiskSpace(str(path), found.f_bavail * size, found.f_blocks * size)
 
     def newest_first(self, folder: Path) -> tuple[Path, ...]:
         """What is in *folder*, by its last change."""
@@ -217,4 +229,5 @@ def _told(path: Path) -> Iterator[None]:
             f"{path} can't be written.",
             cause=f"{error.strerror}.",
             hint=f"ls -ld {path.parent}; df {path.parent}",
+            fault=Fault.RESOURCES if error.errno in (errno.ENOSPC, errno.EDQUOT) else None,
         ) from error

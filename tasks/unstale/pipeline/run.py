@@ -96,6 +96,8 @@ class Run:
     environ: Mapping[str, str]
     sign: receipt.Sign | None = None
     """Signs the receipt; None: it need not be signed."""
+    weighed: Callable[[UnstaleError], UnstaleError] = lambda error: error
+    """Explains an error that comes of a want of disk or of addresses."""
     remarks: tuple[str, ...] = ()
     """What was suspicious before the run began."""
 
@@ -415,7 +417,8 @@ def walk(run: Run) -> RunReport:
                 return _reuse(run, state, state.reused)
     except StepFailed as failed:
         state, error = failed.state, failed.error
-        errors.append(error)
+        # Before the tear-down, which makes room.
+        errors.append(run.weighed(error))
     except Interrupted as interrupted:  # between two steps
         errors.append(interrupted)
     kept = False

@@ -214,7 +214,9 @@ def _start(
     limits = site.settings.deadlines
     try:
         ports.docker.up(deployment.target, services, line, deadline_s=limits.start)
-    except NotReady:
+    except NotReady as error:
+        if error.fault is Fault.RESOURCES:
+            raise
         # Compose names a service that failed, and not what it said.
         require_sound(ports.docker, ports.clock, project, services, one_shots=ends)
         raise
