@@ -13,10 +13,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from unstale.errors import ConfigError, Fault
+from unstale.errors import ConfigError, Fault, Unavailable
+from unstale.jsontext import narrowed
 
 __all__ = [
     "COMPLETED",
+    "MODEL",
     "PROXIES",
     "BuildSpec",
     "External",
@@ -49,6 +51,15 @@ _NO_IMAGE = re.compile(r"^[:@/]|[:@/]$|//|\s")
 
 # Compose's model is JSON of many shapes; it is narrowed here and nowhere else.
 Json = Mapping[str, Any]
+
+MODEL = narrowed(
+    lambda why: Unavailable(
+        "The model that compose made of the compose files can't be read.",
+        cause=f"It does not have the form that is known here ({why}).",
+        hint="docker compose version",
+    )
+)
+"""Decorates what reads a model: where it is of another form, that is an error of ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,11 +201,13 @@ class Stack:
         return frozenset(awaited | {s.name for s in self.services if s.says_it_ends})
 
 
+@MODEL
 def parse(model: Json) -> Stack:
     """Read the model that ``docker compose config --format json`` prints.
 
     Raises:
         ConfigError: compose lets something pass that no engine will take.
+        Unavailable: it is of another form.
 
     """
     model = unescaped(model)
@@ -275,14 +288,14 @@ def _service(name: str, raw: Json, images: Mapping[str, str]) -> Service:
         name=name,
         image=images[name],
         build=_build(raw["build"], raw.get("platform"), images) if raw.get("build") else None,
-        container_name=raw.get("container_name"),
+        container_name=_text(raw.get("container_name")),
         environment=tuple(sorted((k, _text(v)) for k, v in (raw.get("environment") or {}).items())),
         ports=tuple(_port(name, p) for p in raw.get("ports") or ()),
         mounts=tuple(_mount(name, v) for v in raw.get("volumes") or ()),
-        profiles=tuple(raw.get("profiles") or ()),
+        profiles=tuple(map(str, raw.get("profiles") or ())),
         depends_on=tuple(sorted(raw.get("depends_on") or ())),
         has_healthcheck=bool(health.get("test")) and health["test"] != ["NONE"],
-        working_dir=raw.get("working_dir"),
+        working_dir=_text(raw.get("working_dir")),
         covered=tuple(_covered(raw)),
         has_volumes_from=bool(raw.get("volumes_from")),
         conditions=_conditions(raw.get("depends_on") or {}),
@@ -346,8 +359,8 @@ def _build(raw: Json, platform: str | None, images: Mapping[str, str]) -> BuildS
     return BuildSpec(
         context=str(raw["context"]),
         dockerfile=str(raw.get("dockerfile") or "Dockerfile"),
-        dockerfile_inline=raw.get("dockerfile_inline"),
-        target=raw.get("target"),
+        dockerfile_inline=_text(raw.get("dockerfile_inline")),
+        target=_text(raw.get("target")),
         args=tuple(sorted((k, _text(v)) for k, v in (raw.get("args") or {}).items())),
         additional_contexts=tuple(
             sorted(
@@ -355,7 +368,7 @@ def _build(raw: Json, platform: str | None, images: Mapping[str, str]) -> BuildS
                 for name, place in (raw.get("additional_contexts") or {}).items()
             )
         ),
-        platforms=tuple(raw.get("platforms") or ((platform,) if platform else ())),
+        platforms=tuple(map(str, raw.get("platforms") or ((platform,) if platform else ()))),
         labels=tuple(sorted((k, _text(v) or "") for k, v in (raw.get("labels") or {}).items())),
         run_options=tuple(
             json.dumps([key, _host_names(raw[key]) if key == "extra_hosts" else raw[key]])

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from unstale.compose import unescaped
+from unstale.compose import MODEL, unescaped
 from unstale.errors import ConfigError
 from unstale.parity import topology
 from unstale.parity.flags import flag_map
@@ -51,6 +51,7 @@ class Naming:
     """All of the project's environments: ``ci_data`` and ``test_data`` are one."""
 
 
+@MODEL
 def service_facts(model: Json, naming: Naming) -> tuple[ServiceFacts, ...]:
     """Each service of *model* with everything its container gets, sorted by name.
 
@@ -61,6 +62,7 @@ def service_facts(model: Json, naming: Naming) -> tuple[ServiceFacts, ...]:
 
     Raises:
         ConfigError: it has no service, so nothing would be compared.
+        Unavailable: it is of another form.
 
     """
     plain = unescaped(model)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, Final, Literal
 
-from unstale.compose import unescaped
+from unstale.compose import MODEL, unescaped
 from unstale.mask import is_secret
 from unstale.parity.containers import says_postgres
 from unstale.parity.flags import flag_map, is_postgres_command, setting_name
@@ -57,6 +57,7 @@ class ServerSetting:
     source: Source
 
 
+@MODEL
 def server_settings(
     model: Json, service: str, read: Read, *, root: Path
 ) -> Mapping[str, ServerSetting]:
@@ -71,6 +72,10 @@ def server_settings(
     *model* is the JSON of ``docker compose config``, *read* gives a file's text
     or None. Paths in sources are relative to *root*. Empty if the service's
     command starts no server. Files that the image brings are not read.
+
+    Raises:
+        Unavailable: *model* is of another form.
+
     """
     plain = unescaped(model)
     raw = (plain.get("services") or {}).get(service) or {}

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from unstale.compose import MODEL
 from unstale.parity.envfile import Entry, EnvFile
 from unstale.parity.model import Item, ServiceFacts, Source, SourceKind, Variable
 from unstale.parity.written import Written, as_variables, texts, written
@@ -116,6 +117,7 @@ class Sources:
         place = self._lines.of(service, "environment", name)
         return self._decided("environment", place, Written((value or "",)))
 
+    @MODEL
     def interpolated(self) -> frozenset[str]:
         """Variables that the compose files make something else of than a variable of that name."""
         rest = {key: one for key, one in self._raw.items() if key not in ("services", "name")}
@@ -215,6 +217,7 @@ class Sources:
         return Source("interpolation", found.file, found.line, variable=name)
 
 
+@MODEL
 def attach(facts: Iterable[ServiceFacts], sources: Sources) -> tuple[ServiceFacts, ...]:
     """*facts* with the source of each item; one that is known already stays."""
     return tuple(
@@ -237,6 +240,7 @@ def definitions(files: Sequence[EnvFile], root: Path) -> Mapping[str, Variable]:
     }
 
 
+@MODEL
 def chain(service: Json, interpolation: Mapping[str, Variable]) -> tuple[Path, ...]:
     """The env files of a *service* of the raw model, in the order they are read."""
     given = service.get("env_file") or ()
@@ -245,6 +249,7 @@ def chain(service: Json, interpolation: Mapping[str, Variable]) -> tuple[Path, .
     return tuple(Path(_expanded(path, interpolation)) for path in paths if path)
 
 
+@MODEL
 def undefined(
     names: Collection[str], raw: Json, files: Iterable[EnvFile], lines: ComposeLines, root: Path
 ) -> tuple[Undefined, ...]:

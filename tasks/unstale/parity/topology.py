@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
+from unstale.jsontext import read_json
 from unstale.parity.model import Item, ServiceFacts
 
 __all__ = ["PEERS", "SHARED", "among", "known", "shared"]
@@ -66,7 +67,10 @@ def among(item: Item, service: str, both: Collection[str]) -> Item | None:
     if not is_mount and (item.field, item.item) != ("other", PEERS):
         return item
     own = f"{service}:{item.item.removesuffix(SHARED)}" if is_mount else service
-    left = [one for one in json.loads(item.value or "[]") if one in both]
+    listed = read_json(item.value or "[]")
+    if not isinstance(listed, list):  # a network may be called `peers`
+        return item
+    left = [one for one in listed if one in both]
     return replace(item, value=json.dumps(left)) if left and own in both else None
 
 

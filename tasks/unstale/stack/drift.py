@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
-from unstale.compose import PROXIES
+from unstale.compose import MODEL, PROXIES
 from unstale.facts import ContainerFact, ImageFact, MountFact
 from unstale.stack.mounts import is_anonymous
 from unstale.verdict import Change, Fresh, Reason, Stale, Unknown, Verdict
@@ -38,6 +38,7 @@ _NANOSECONDS = {"h": 3600e9, "m": 60e9, "s": 1e9, "ms": 1e6, "us": 1e3, "µs": 1
 _DURATION = re.compile(r"([\d.]+)(h|ms|m|s|us|µs|ns)")
 
 
+@MODEL
 def as_created(model: Json, containers: Iterable[ContainerFact], built: Iterable[str]) -> Json:
     """*model* as compose hashed it when it made *containers*, one a service.
 
@@ -66,6 +67,7 @@ def _as_created(
     return changed
 
 
+@MODEL
 def drift(
     model: Json, container: ContainerFact, image: ImageFact | None, expected: str | None
 ) -> Verdict:

@@ -104,6 +104,12 @@ def of_files(seeds: Sequence[str] = (), words: Sequence[str] = ()) -> SearchStra
     return raw(seeds, words).map(lambda content: content.decode(errors="surrogateescape"))
 
 
+def paths() -> SearchStrategy[str]:
+    """Absolute paths, with odd names; none that can't be one."""
+    names = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=12)
+    return names.map(lambda name: f"/p/{name}")
+
+
 def _changed(chance: Random, text: str, pieces: Sequence[str]) -> str:
     for _ in range(chance.randrange(5)):
         at, piece = chance.randrange(len(text) + 1), chance.choice(pieces)
