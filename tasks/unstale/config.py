@@ -32,6 +32,7 @@ __all__ = [
     "Settings",
     "VerifyRule",
     "load",
+    "parsed",
     "require_known",
 ]
 
@@ -366,17 +367,27 @@ def _pyproject(root: Path, files: Files) -> str:
     return files.read_text(path) if files.exists(path) else ""
 
 
-def _tool_table(text: str) -> Table:
+def parsed(text: str) -> dict[str, Any]:
+    """What *text*, a pyproject.toml, says.
+
+    Raises:
+        ConfigError: it can't be parsed.
+
+    """
     try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        return tomllib.loads(text)
+    # ValueError: also a number of 5,000 digits. RecursionError: a thousand brackets.
+    except (ValueError, RecursionError) as error:
         raise ConfigError(
             "pyproject.toml can't be parsed.",
             cause=f"{error}.",
             hint="mend that line",
             fault=Fault.CONTENT,
         ) from error
-    return _table(_table(document, "tool", ""), "unstale", "tool")
+
+
+def _tool_table(text: str) -> Table:
+    return _table(_table(parsed(text), "tool", ""), "unstale", "tool")
 
 
 def _overridden(table: Table, environ: Mapping[str, str]) -> Table:
@@ -539,7 +550,10 @@ def _receipts(root: Path, table: Table) -> ReceiptSettings:
 
 
 def _place(root: Path, written: str | None) -> Path | None:
-    return root / Path(written).expanduser() if written else None
+    try:
+        return root / Path(written).expanduser() if written else None
+    except RuntimeError:  # ~nobody
+        return root / str(written)
 
 
 def _keep(table: Table) -> KeepSettings:

@@ -8,7 +8,6 @@ the class is made.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from unstale.errors import TimedOut, Unavailable
+from unstale.jsontext import read_json
 from unstale.ports import Command, Process
 
 __all__ = ["Probed", "probe_settings"]
@@ -214,8 +214,33 @@ def _answer(stdout: str) -> dict[str, Any] | None:
     line = next(lines, None)
     if line is None:
         return None
-    found = json.loads(line.removeprefix(_SENTINEL))
-    return found if isinstance(found, dict) else None
+    found = read_json(line.removeprefix(_SENTINEL))
+    return found if _fits(found) else None
+
+
+def _fits(found: object) -> bool:
+    """Whether it is what the question prints: the project's code may print that line, too."""
+    match found:
+        case {"failed": str()}:
+            return True
+        case {"file": str(), "line": int(), "fields": list(fields), **rest}:
+            return rest.keys() >= _FLAGS and all(map(_is_field, fields))
+        case _:
+            return False
+
+
+_FLAGS = frozenset({"case_sensitive", "customised", "ignores_empty"})
+_STATES = frozenset({"required", "none", "unknown", "secret"})
+
+
+def _is_field(one: object) -> bool:
+    match one:
+        case {"names": list(names), "rule": _, "secret": _, "default": {"state": state, **value}}:
+            is_known = state == "known" and "value" in value
+            is_state = is_known or (isinstance(state, str) and state in _STATES)
+            return is_state and all(isinstance(name, str) for name in names)
+        case _:
+            return False
 
 
 def _file(path: str, root: Path, target: str) -> str:

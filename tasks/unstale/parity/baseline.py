@@ -8,7 +8,7 @@ import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from unstale.config import AllowRule, Pair, Relation
+from unstale.config import AllowRule, Pair, Relation, parsed
 from unstale.errors import ConfigError
 from unstale.parity.model import Difference
 from unstale.parity.policy import ENV_FILES, relation
@@ -77,7 +77,7 @@ def apply(text: str, rules: Sequence[AllowRule]) -> str:
             leaves no room for more tables at the end.
 
     """
-    old = _parsed(text)
+    old = parsed(text)
     policy = _policy(old)
     new = [rule for rule in rules if _table(rule) not in policy.get("allow", [])]
     if not new and not policy.keys().isdisjoint(("allow", "pairs")):
@@ -88,19 +88,16 @@ def apply(text: str, rules: Sequence[AllowRule]) -> str:
     return whole
 
 
-def _parsed(text: str) -> dict[str, Any]:
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(
-            f"pyproject.toml can't be parsed: {error}.", hint="mend that line"
-        ) from error
-
-
 def _policy(document: Mapping[str, Any]) -> Mapping[str, Any]:
-    table = document
+    table: Any = document
     for key in ("tool", "unstale", "parity"):
-        table = table.get(key, {})
+        table = table.get(key, {}) if isinstance(table, Mapping) else None
+    if not isinstance(table, Mapping) or not isinstance(table.get("allow", []), list):
+        raise ConfigError(
+            "The baseline can't be added to pyproject.toml.",
+            cause="Its [tool.unstale.parity] is no table, or 'allow' in it no list of tables.",
+            hint="mend pyproject.toml",
+        )
     return table
 
 

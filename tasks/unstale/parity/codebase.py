@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
-from unstale.parity.pysource import PySource, parse
+from unstale.parity.pysource import PySource, is_deep, parse
 
 __all__ = ["Class", "Codebase"]
 
@@ -55,6 +55,13 @@ class Codebase:
                 self._sources[file] = None
                 self.failed.add(file)
         return self._sources[file]
+
+    def without_deep(self) -> Codebase:
+        """The same without the files whose code can't be followed, so deep it is."""
+        deep = {file for file in self.texts if (one := self.source(file)) and is_deep(one.tree)}
+        rest = Codebase({f: text for f, text in self.texts.items() if f not in deep})
+        rest.failed |= deep
+        return rest
 
     def candidates(self, root: str) -> tuple[str, ...]:
         """Names of classes that may come from one called *root*, sorted."""

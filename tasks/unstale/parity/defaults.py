@@ -179,5 +179,5 @@ def _of_json(text: str) -> tuple[str, object] | None:
     try:
         # One spelling for what is equal; 1 and true stay different.
         return ("json", json.dumps(json.loads(text), sort_keys=True))
-    except ValueError:
+    except (ValueError, RecursionError):
         return None

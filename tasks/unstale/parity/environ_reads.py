@@ -193,12 +193,19 @@ def default_of(value: object, rule: Rule) -> Default:
             return Known(text)
         case ("bool" | "plain-bool", bool()):
             return Known("true" if value else "false")
-        case ("int" | "float", int() | float()) if not isinstance(value, bool):
-            return Known(str(value))
+        case ("int" | "float", int() | float() as number) if not isinstance(value, bool):
+            return _spelled(number)
         case ("bool" | "int" | "float", str() as text):
             return Known(text)
         case _:
             return NotKnown()
+
+
+def _spelled(number: float) -> Default:
+    try:
+        return Known(str(number))
+    except ValueError:  # more than 4,300 digits
+        return NotKnown()
 
 
 def loaded_env_files(source: PySource, text: bytes) -> Iterator[str]:

@@ -273,7 +273,7 @@ def _values(environment: Values) -> Values:
     return {unescaped(key): unescaped(value) for key, value in environment.items()}
 
 
-_LINE = re.compile(r"\bline (\d+):")
+_LINE = re.compile(r"\bline (\d{1,9}):")
 _REQUIRED = re.compile(r"required variable (\w+) is missing a value")
 
 

@@ -8,11 +8,15 @@ import warnings
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Final
 
-__all__ = ["UNKNOWN", "PySource", "Unknown", "literal", "parse", "walk"]
+__all__ = ["UNKNOWN", "PySource", "Unknown", "expression", "is_deep", "literal", "parse", "walk"]
+
+# Python gives up at a thousand calls; a node takes a few of ours.
+_DEEPEST = 60
 
 
 class Unknown:
@@ -63,9 +67,7 @@ def parse(file: str, text: str | bytes) -> PySource:
         ValueError: it has a zero byte, or bytes that its encoding does not know.
 
     """
-    with warnings.catch_warnings():
-        # Invalid escapes in the project's code are not our user's question.
-        warnings.simplefilter("ignore")
+    with _unwarned():
         tree = ast.parse(text)
     statements = tuple(_statements(tree))
     imports = sorted(_imports(file, statements), reverse=True)
@@ -75,6 +77,24 @@ def parse(file: str, text: str | bytes) -> PySource:
     stars = tuple(full.removesuffix(".*") for _, name, full in reversed(imports) if name == "*")
     constants = _constants(tree, statements)
     return PySource(file, tree, by_name, stars, constants, _classes(statements))
+
+
+def expression(text: str) -> ast.expr | None:
+    """The expression that *text* is, such as an annotation in quotes; None if it is none."""
+    try:
+        with _unwarned():
+            return ast.parse(text, mode="eval").body
+    # The last two: Python's parser went too deep.
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+
+
+@contextmanager
+def _unwarned() -> Iterator[None]:
+    """Invalid escapes in the project's code are not our user's question."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def literal(node: ast.expr) -> object:
@@ -92,19 +112,32 @@ def literal(node: ast.expr) -> object:
 def _arithmetic(operator: ast.operator, left: object, right: object) -> object:
     if not (_is_number(left) and _is_number(right)):
         return UNKNOWN
-    match operator:
-        case ast.Add():
-            return left + right  # type: ignore[operator]
-        case ast.Sub():
-            return left - right  # type: ignore[operator]
-        case ast.Mult():
-            return left * right  # type: ignore[operator]
-        case _:
-            return UNKNOWN
+    try:
+        match operator:
+            case ast.Add():
+                return left + right  # type: ignore[operator]
+            case ast.Sub():
+                return left - right  # type: ignore[operator]
+            case ast.Mult():
+                return left * right  # type: ignore[operator]
+            case _:
+                return UNKNOWN
+    except OverflowError:  # a large int and a float
+        return UNKNOWN
 
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def is_deep(tree: ast.Module) -> bool:
+    """Whether nodes of *tree* are within each other as no person writes them."""
+    level: list[ast.AST] = [tree]
+    depth = 0
+    while level and depth <= _DEEPEST:
+        level = [child for node in level for child in ast.iter_child_nodes(node)]
+        depth += 1
+    return bool(level)
 
 
 def walk(tree: ast.Module, text: bytes, words: Iterable[str]) -> Iterator[ast.AST]:

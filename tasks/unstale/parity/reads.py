@@ -123,8 +123,16 @@ def code_reads(files: Iterable[tuple[str, bytes | str]]) -> Reads:
 
     A file that can't be parsed is a note. The order of *files* does not matter.
     """
-    texts = {file: _bytes(text) for file, text in sorted(files) if is_code(file)}
-    code = Codebase(texts)
+    code = Codebase({file: _bytes(text) for file, text in sorted(files) if is_code(file)})
+    try:
+        return _read_by(code)
+    except RecursionError:
+        # A thousand terms of a sum, or types in types: whoever wrote them, wrote them there.
+        return _read_by(code.without_deep())
+
+
+def _read_by(code: Codebase) -> Reads:
+    texts = code.texts
     found: list[_Found] = list(settings_reads(code))
     env_files = set(settings_env_files(code))
     readers: dict[str, tuple[str, ...]] = {}

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from unstale.parity.codebase import Class, Codebase
 from unstale.parity.defaults import Rule
-from unstale.parity.pysource import PySource
+from unstale.parity.pysource import PySource, expression
 
 __all__ = ["Type", "type_of"]
 
@@ -70,10 +70,8 @@ def type_of(
 
 
 def _quoted(code: Codebase, source: PySource, text: str, seen: frozenset[str]) -> Type:
-    try:
-        return type_of(code, source, ast.parse(text, mode="eval").body, seen)
-    except (SyntaxError, ValueError):
-        return Type()
+    node = expression(text)
+    return type_of(code, source, node, seen) if node else Type()
 
 
 def _named(code: Codebase, source: PySource, node: ast.expr, seen: frozenset[str]) -> Type:

@@ -35,7 +35,7 @@ URL = "DATABASE_URL"
 _IS_POSTGRES = re.compile(r"postgres(?:ql)?(?:\+\w+)?://", re.IGNORECASE)
 _VARIABLE = re.compile(r"\$\{(\w+)(?::?-([^}]*))?\}")
 _IMAGE = re.compile(r"^[ \t]*image:[ \t]*[\"']?([^\s\"']+)", re.MULTILINE)
-_MAJOR = re.compile(r"(?:postg|pgvector|timescale).*:(?:\S*pg)?(\d+)", re.IGNORECASE)
+_MAJOR = re.compile(r"(?:postg|pgvector|timescale).*:(?:\S*pg)?(\d{1,9})", re.IGNORECASE)
 # Of another server: they would not fit the one here.
 _OF_THE_SERVER = ("host", "hostaddr", "port", "sslmode", "ssl", "sslrootcert")
 # POSTGRES_HOST, DB_NAME and what else projects call the parts of the address.
@@ -94,7 +94,7 @@ def want(values: Mapping[str, str], texts: Sequence[str] = ()) -> Want:
 
     *texts* are the compose files', which may hold the URL that *values* lack.
     """
-    urls = {k: urlsplit(v) for k, v in values.items() if _IS_POSTGRES.match(v)}
+    urls = {k: parts for k, v in values.items() if (parts := _split(v))}
     main = urls.get(URL, next(iter(urls.values()), None))
     written = next((found for text in texts for found in _IS_POSTGRES.findall(text)), "")
     user = values.get("POSTGRES_USER") or "postgres"
@@ -109,6 +109,17 @@ def want(values: Mapping[str, str], texts: Sequence[str] = ()) -> Want:
         user=user,
         databases=tuple(dict.fromkeys(databases)),
     )
+
+
+def _split(url: str) -> SplitResult | None:
+    """The parts of a PostgreSQL's URL; None if it is none, or can't be read."""
+    try:
+        parts = urlsplit(url) if _IS_POSTGRES.match(url) else None
+        if parts is not None:
+            _ = parts.port
+    except ValueError:
+        return None
+    return parts
 
 
 def _database(url: SplitResult) -> str:
@@ -129,14 +140,14 @@ def address_of(url: str) -> Address:
         )
     try:
         parts = urlsplit(url)
-        port = parts.port
+        query = dict(parse_qsl(parts.query))
+        port = parts.port or int(query.get("port", "5432"))
     except ValueError:
         # The error's own text quotes the URL, which holds a password.
         raise ConfigError(f"{URL} can't be read: its host or port is wrong.") from None
-    query = dict(parse_qsl(parts.query))
     return Address(
         host=parts.hostname or query.get("host", ""),
-        port=port or int(query.get("port", "5432")),
+        port=port,
         user=unquote(parts.username or "") or query.get("user", ""),
         password=unquote(parts.password or ""),
         database=_database(parts) or query.get("dbname", ""),
@@ -150,9 +161,9 @@ def environment(
 
     *exported* is the user's own URL, which is passed on as it is.
     """
-    user, password = quote(address.user, safe=""), quote(address.password, safe="")
+    user, password = _quoted(address.user), _quoted(address.password)
     netloc = f"{user}:{password}@{address.host}:{address.port}"
-    url = f"{wanted.scheme}://{netloc}/{quote(address.database, safe='')}"
+    url = f"{wanted.scheme}://{netloc}/{_quoted(address.database)}"
     parts = {
         **dict.fromkeys(("HOST", "SERVER", "HOSTNAME"), address.host),
         "PORT": str(address.port),
@@ -166,13 +177,19 @@ def environment(
     return {**values, **others, **own, **written, URL: exported or others.get(URL) or url}
 
 
+def _quoted(text: str) -> str:
+    # What the shell hands over need not be UTF-8.
+    return quote(text, safe="", errors="surrogateescape")
+
+
 def _moved(value: str, netloc: str) -> str:
     """*value*; if it is a PostgreSQL's URL, the same database on another server."""
-    if not _IS_POSTGRES.match(value):
+    parts = _split(value)
+    if parts is None:
         return value
-    parts = urlsplit(value)
     query = [(k, v) for k, v in parse_qsl(parts.query) if k not in _OF_THE_SERVER]
-    return urlunsplit(parts._replace(netloc=netloc, query=urlencode(query)))
+    told = urlencode(query, errors="surrogateescape")
+    return urlunsplit(parts._replace(netloc=netloc, query=told))
 
 
 def python_of(root: Path, environ: Mapping[str, str]) -> str:
