@@ -13,7 +13,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from harness import Checkout
@@ -101,7 +101,8 @@ class Witness:
             stderr=subprocess.DEVNULL,
             text=True,
         )
-        threading.Thread(target=self._listen, daemon=True).start()
+        self._thread = threading.Thread(target=self._listen, daemon=True)
+        self._thread.start()
 
     def _listen(self) -> None:
         for line in self._process.stdout or ():
@@ -121,6 +122,9 @@ class Witness:
         """Stop listening."""
         self._process.kill()
         self._process.wait()
+        self._thread.join()
+        if self._process.stdout:
+            self._process.stdout.close()
 
 
 class Scene:
@@ -151,11 +155,11 @@ class Scene:
         own = {_TAG: self.name, "FAULTS_MORE": _INIT, "XDG_STATE_HOME": str(self.state)}
         return {**kept, **_images(self.root), **victim.environment, **own}
 
-    def start(self, victim: Victim, *, detail: str = "") -> subprocess.Popen[bytes]:
+    def start(self, victim: Victim) -> subprocess.Popen[bytes]:
         """Begin a run in a group of its own; what it prints goes to files beside the project."""
         with (
-            (self.root.parent / f"{self.name}{detail}.out").open("wb") as out,
-            (self.root.parent / f"{self.name}{detail}.err").open("wb") as err,
+            (self.root.parent / f"{self.name}.out").open("wb") as out,
+            (self.root.parent / f"{self.name}.err").open("wb") as err,
         ):
             return subprocess.Popen(
                 victim.argv,
@@ -167,8 +171,37 @@ class Scene:
                 start_new_session=True,
             )
 
-    def printed(self, stream: str = "err", detail: str = "") -> str:
-        path = self.root.parent / f"{self.name}{detail}.{stream}"
+    def slowly(self, victim: Victim, word: str, *, late: bool = False) -> Victim:
+        """Let the first docker command with *word* in it wait for two seconds.
+
+        *late*: what it asks for the engine does all the same, whatever becomes of it.
+        """
+        more = {
+            "PATH": f"{HERE / 'shim'}{os.pathsep}{os.environ['PATH']}",
+            "FAULTS_SLOW": word,
+            "FAULTS_MARK": str(self.mark),
+            "FAULTS_LATE": "1" if late else "",
+        }
+        return replace(victim, environment={**victim.environment, **more})
+
+    @property
+    def mark(self) -> Path:
+        """Is there once the slow command has begun."""
+        return self.root.parent / f"{self.name}-mark"
+
+    def await_moment(
+        self, process: subprocess.Popen[bytes], line: str = "", within_s: float = 120
+    ) -> None:
+        """Return when *line* was printed; without one, when the slow command has begun."""
+        end = time.monotonic() + within_s
+        while not (line in self.printed() if line else self.mark.exists()):
+            assert process.poll() is None, f"ended with {process.returncode}: {self.printed()}"
+            assert time.monotonic() < end, f"not within {within_s} s: {self.printed()}"
+            time.sleep(0.01)
+
+    def printed(self, stream: str = "err") -> str:
+        """What it printed to a stream so far."""
+        path = self.root.parent / f"{self.name}.{stream}"
         return path.read_text(errors="replace") if path.exists() else ""
 
     def leak(self) -> Leak:
@@ -185,15 +218,18 @@ class Scene:
         )
 
     def clients(self) -> list[str]:
-        """Command lines of processes that the victim started, but the watchdog's."""
-        found = []
+        """Command lines of processes that the victim started, but the watchdog and its own."""
+        found: dict[str, str] = {}
         for process in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
                 if f"{_TAG}={self.name}".encode() in (process / "environ").read_bytes():
-                    words = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-                    if words.strip():
-                        found.append(f"{process.name} {words.strip()}")
-        return [line for line in found if "watchdog" not in line]
+                    found[process.name] = _words(process)
+        guards = {pid for pid, words in found.items() if "watchdog" in words}
+        return [
+            f"{pid} {words}"
+            for pid, words in found.items()
+            if words and not guards & {pid, _parent(pid)}
+        ]
 
     def remove(self) -> None:
         """Remove what is left by name; the images, and the folder."""
@@ -390,6 +426,17 @@ def length(folder: Path, victim: Victim, source: Path | None, *, runs: int = 3) 
             assert code == 0, f"{victim.name} ended with {code}: {place.printed()}"
             assert not place.leak(), f"{victim.name} leaks by itself: {place.leak()}"
     return sorted(found)[len(found) // 2]
+
+
+def _words(process: Path) -> str:
+    return (process / "cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
+
+
+def _parent(pid: str) -> str:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1]
+    except (OSError, IndexError):
+        return ""
 
 
 def _images(root: Path) -> dict[str, str]:
