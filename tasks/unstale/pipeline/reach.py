@@ -8,6 +8,7 @@ from pathlib import Path
 
 from unstale.compose import unescaped
 from unstale.errors import ConfigError
+from unstale.mask import is_secret
 from unstale.parity import envfile, yaml_lines
 from unstale.pipeline.site import Site
 from unstale.ports import Docker, Files
@@ -22,7 +23,15 @@ _OBEYED = r"(?:LD|DYLD|GIT|DOCKER|BUILDX|BUILDKIT|SSH)_.*|PATH"
 def told(site: Site) -> tuple[str, ...]:
     """What of *site* a person should know before it is started, in a line each."""
     found = reaches(unescaped(site.model), _is_inside(site.settings.root))
-    return tuple(f"{r.service}: {r.field}: {r.what}" for r in found if not r.is_usual)
+    return (
+        *(f"{r.service}: {r.field}: {r.what}" for r in found if not r.is_usual),
+        *(
+            f"{s.name}: build.args.{key}: stays readable in the image; a build secret does not"
+            for s in site.stack.built
+            for key, value in (s.build.args if s.build else ())
+            if value and is_secret(key, value)
+        ),
+    )
 
 
 def require_none(docker: Docker, files: Files, site: Site, environ: Mapping[str, str]) -> None:

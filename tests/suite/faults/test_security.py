@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import pytest
-from harness import Checkout, environment
-from lightstack import fresh, gone
+from harness import Checkout, docker, environment
+from lightstack import behave, fresh, gone
 
 # --- looking runs nothing --------------------------------------------------------------
 
@@ -422,3 +425,135 @@ def test_what_reaches_out_is_told_in_the_run_and_in_the_receipt(light: Checkout)
     # S10: the stand-in has no digest.
     assert list(annotations["unpinned"]) == ["db", "test-runner"]
     light.replace("docker-compose.test.yml", "    cap_add: [NET_BIND_SERVICE]\n", "")
+
+
+# --- S3: where no secret may be --------------------------------------------------------
+
+CANARIES = {
+    "FILE_PASSWORD": "kestrel-Qx7fFile0",
+    "HOLDER_TOKEN": "kestrel-Qx7hHold1",
+    "PLAIN_SECRET": "kestrel-Qx7pPlain2",
+    "DATABASE_URL": "kestrel-Qx7uUrl3",
+    "TYPED_KEY": "kestrel-Qx7tTyped4",
+    "BUILD_TOKEN": "kestrel-Qx7bBuild5",
+}
+_TELL = """
+def tell() -> str:
+    return " ".join(f"{key}={value}" for key, value in os.environ.items())
+
+
+def main() -> int:
+    print(tell(), flush=True)
+    REPORT.parent.mkdir(exist_ok=True)
+    print(f"failing with {tell()}", file=sys.stderr, flush=True)
+"""
+
+
+class Listening:
+    """Reads the arguments of every process of this machine, over and over."""
+
+    def __init__(self, text: bytes) -> None:
+        self.heard: set[bytes] = set()
+        self.rounds = 0
+        self._text = text
+        self._ends = threading.Event()
+        self._thread = threading.Thread(target=self._listen, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ends.set()
+        self._thread.join()
+
+    def _listen(self) -> None:
+        while not self._ends.wait(0.002):
+            self.rounds += 1
+            for entry in Path("/proc").iterdir():
+                if entry.name.isdecimal():
+                    with suppress(OSError):
+                        said = (entry / "cmdline").read_bytes()
+                        # What the user typed, their own process has.
+                        if self._text in said and b"--build-arg\0TYPED_KEY=" not in said:
+                            self.heard.add(said)
+
+
+@pytest.fixture
+def canaries(tmp_path: Path) -> Iterator[Checkout]:
+    checkout = fresh(tmp_path / "project")
+    checkout.append(
+        ".env.test",
+        f"FILE_PASSWORD={CANARIES['FILE_PASSWORD']}\nHOLDER_TOKEN={CANARIES['HOLDER_TOKEN']}\n"
+        f"DATABASE_URL=postgresql://app:{CANARIES['DATABASE_URL']}@db:5432/app\n"
+        f"BUILD_TOKEN={CANARIES['BUILD_TOKEN']}\n",
+    )
+    checkout.replace(
+        "docker-compose.test.yml",
+        "    environment:\n      LIGHT_TESTS:",
+        "    env_file: [.env.test]\n    environment:\n      HOLDER_TOKEN: ${HOLDER_TOKEN}\n"
+        f"      PLAIN_SECRET: {CANARIES['PLAIN_SECRET']}\n      LIGHT_TESTS:",
+    )
+    checkout.replace(
+        "docker-compose.test.yml",
+        "      args:\n",
+        "      args:\n        BUILD_TOKEN: ${BUILD_TOKEN}\n",
+    )
+    checkout.replace("app/check.py", "\n\ndef main() -> int:\n", f"\n{_TELL}")
+    checkout.replace("app/check.py", "<failure>no</failure>", "<failure>TELL</failure>")
+    checkout.replace(
+        "app/check.py", "write_text(document)", 'write_text(document.replace("TELL", tell()))'
+    )
+    checkout.append("Dockerfile", "ARG TYPED_KEY\n")
+    yield checkout
+    gone(checkout)
+
+
+def test_no_secret_is_where_others_can_read_it(canaries: Checkout, tmp_path: Path) -> None:
+    checkout = canaries
+    state = {"XDG_STATE_HOME": str(tmp_path / "state"), "LIGHT_SECONDS": "0.1"}
+    behave(checkout, LIGHT_TESTS="fail", LIGHT_SECONDS="0.1")
+    said = ""
+    with Listening(b"kestrel-Qx7") as listening:
+        typed = f"TYPED_KEY={CANARIES['TYPED_KEY']}"
+        said += checkout.inv("image.build", "--build-arg", typed, env=state).must(0).text
+        ran = checkout.inv(
+            "test.integration", "--build", "--keep", "--verbose", "--json", env=state
+        )
+        said += ran.must(1).text
+        for what in ("stack.status", "stack.logs", "image.list --history", "env.matrix"):
+            said += checkout.inv(*what.split(), env=state).text
+    project = ran.document()["kept"]
+    objects = docker("ps", "--all", "--no-trunc", "--format", "{{json .}}").out
+    ids = docker(
+        "ps", "--all", "--quiet", "--filter", f"label=com.docker.compose.project={project}"
+    )
+    labels = docker(
+        "inspect", "--format", "{{json .Config.Labels}} {{.Name}} {{.Args}}", *ids.out.split()
+    )
+    for kind in ("network", "volume"):
+        objects += docker(kind, "ls", "--format", "{{json .}}").out
+    image = docker("image", "inspect", checkout.image("test-runner")).out
+    history = docker(
+        "history", "--no-trunc", "--format", "{{.CreatedBy}}", checkout.image("db")
+    ).out
+    junit = str(checkout.folder(ran) / "junit.xml")
+    folders = (checkout.root / ".unstale", tmp_path / "state")
+    files = {
+        str(path): path.read_text("utf-8", "replace")
+        for folder in folders
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+    checkout.inv("stack.down", env=state).must(0)
+
+    assert listening.rounds > 100
+    assert listening.heard == set()
+    places = {"output": said, "objects": objects, "labels": labels.out, "image": image}
+    assert "FILE_PASSWORD=********" in files[junit]
+    hits = {place for place, text in {**places, **files}.items() if "kestrel-Qx7" in text}
+    assert hits == set()
+    # What a project makes a build argument is in its image, and it is told.
+    others = [one for key, one in CANARIES.items() if key != "BUILD_TOKEN"]
+    assert not any(one in history for one in others)
+    assert "build.args.BUILD_TOKEN: stays readable in the image" in said
