@@ -106,7 +106,7 @@ def oracle(
     help={
         "kills": "of unstale for each of INT, TERM, HUP and KILL; of others 0.3 times as many",
         "seed": "where the moments come from; its ledger is gone on with",
-        "only": "a victim, a signal or both (KILL/unstale)",
+        "only": "a victim, a signal or both (KILL/unstale); a figure, or all of them: figures",
         "jobs": "kills at once",
         "report": "print the tables of docs/reliability.md, and do nothing",
     }

@@ -22,12 +22,12 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[2]
 sys.path[:0] = [str(HERE), str(HERE.parent / "integration")]
 
+from figures import FIGURES, Values, measure  # noqa: E402 - likewise
 from kills import (  # noqa: E402 - the path comes first
     SIGNALS,
     Kill,
@@ -38,7 +38,7 @@ from kills import (  # noqa: E402 - the path comes first
     strike,
     victims,
 )
-from tables import kill_table  # noqa: E402 - likewise
+from tables import figure_table, kill_table  # noqa: E402 - likewise
 
 _STRATA = 10
 _KILLS_A_LENGTH = 40
@@ -55,7 +55,7 @@ class Ledger:
     path: Path
     kills: list[Kill] = field(default_factory=list)
     lengths: dict[str, float] = field(default_factory=dict)
-    figures: list[dict[str, Any]] = field(default_factory=list)
+    figures: dict[str, Values] = field(default_factory=dict)
 
     @classmethod
     def open(cls, path: Path) -> Ledger:
@@ -71,7 +71,7 @@ class Ledger:
             elif "length" in raw:
                 ledger.lengths[raw["length"]] = raw["seconds"]
             elif "figure" in raw:
-                ledger.figures.append(raw)
+                ledger.figures[raw["figure"]] = raw["values"]
         return ledger
 
     def add_kill(self, kill: Kill) -> None:
@@ -81,6 +81,13 @@ class Ledger:
     def add_length(self, victim: str, seconds: float) -> None:
         self.lengths[victim] = seconds
         self.write({"length": victim, "seconds": round(seconds, 3)})
+
+    def add_figure(self, name: str, values: Values) -> None:
+        """A later measurement takes the place of an earlier one."""
+        self.figures[name] = values
+        self.write(
+            {"figure": name, "values": {k: [round(x, 3) for x in v] for k, v in values.items()}}
+        )
 
     def write(self, line: object) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -244,7 +251,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="faults")
     parser.add_argument("--kills", type=int, default=100, help="in each cell of unstale")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--only", default="", help="a victim, a signal or both: KILL/unstale")
+    parser.add_argument("--only", default="", help="a victim, a signal or both; or a figure")
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--report", action="store_true", help="print the tables")
     parser.add_argument("--folder", type=Path, required=True, help="where the ledgers are")
@@ -256,8 +263,15 @@ def main(arguments: Sequence[str]) -> int:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
             signal.signal(number, _stop)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        campaign(ledger, given.seed, given.kills, given.only, given.jobs)
-    _tell("\n".join(kill_table(ledger.kills)))
+        source = snapshot(given.folder / f"seed-{given.seed}")
+        names = FIGURES if given.only == "figures" else {given.only} & FIGURES.keys()
+        for name in names:
+            ledger.add_figure(name, measure(name, source))
+        if not names:
+            campaign(ledger, given.seed, given.kills, given.only, given.jobs)
+    commit = given.folder / f"seed-{given.seed}" / "src" / "COMMIT"
+    _tell(f"seed {given.seed}, commit {commit.read_text() if commit.exists() else 'unknown'}")
+    _tell("\n".join((*kill_table(ledger.kills), "", *figure_table(ledger.kills, ledger.figures))))
     ours = [kill for kill in ledger.kills if kill.victim == "unstale" and not kill.late]
     return (
         3 if any(kill.is_leaky or not kill.right for kill in ours if kill.signal != "KILL") else 0

@@ -299,6 +299,10 @@ class Kill:
     def is_leaky(self) -> bool:
         return bool(self.containers or self.networks or self.volumes)
 
+    @property
+    def is_wrong(self) -> bool:
+        return not self.right
+
 
 def strike(place: Scene, victim: Victim, name: str, target: str, moment: float) -> Kill:
     """Start *victim*, send the signals *name* after *moment* seconds, and look."""
