@@ -11,7 +11,7 @@ import base64
 import json
 import re
 from collections import Counter
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from math import log2
@@ -386,6 +386,10 @@ def _bits(text: str) -> float:
 _SHORTEST = 6
 _SHORTEST_TOKEN = 4
 _SHORTEST_LINE = 16
+_SHORTEST_PIECE = 8
+# Forms. Of more, what begins a line is not looked for: an index of all their ends
+# would take longer than what it is for.
+_MOST_CUT = 20_000
 
 # Passwords of test databases that are words of our own messages, too. To replace
 # them everywhere would make them unreadable, and would tell what the secret is.
@@ -407,6 +411,8 @@ class _Words:
 
     heads: Mapping[str, tuple[str, ...]]
     """The forms of long secrets by their first characters, the longest first."""
+    rests: Mapping[str, tuple[str, ...]]
+    """What of them may begin a line, if they are cut in two, by its first characters."""
     tokens: re.Pattern[str] | None
     """Short secrets, where they stand alone."""
     assigned: re.Pattern[str] | None
@@ -422,6 +428,9 @@ class Mask:
     stands alone, and one of up to three characters, a short number or a common
     word (``postgres``) only behind a name like ``PASSWORD=``: elsewhere, what is
     hidden would be ordinary output, and the gaps would tell the secret.
+
+    A long one that a program cut over two lines is hidden in both, but for a piece
+    of up to seven characters or a plain word.
     """
 
     secrets: tuple[str, ...] = ()
@@ -447,7 +456,7 @@ class Mask:
         if not self._words:
             self._words.append(_index(self.secrets))
         words = self._words[0]
-        text = _replace(text, words.heads)
+        text = _replace(_without_rests(text, words.rests), words.heads)
         if words.tokens is not None:
             text = words.tokens.sub(MASK, text)
         if words.assigned is not None:
@@ -469,6 +478,7 @@ def _index(secrets: Iterable[str]) -> _Words:
             heads.setdefault(form[:_SHORTEST], set()).add(form)
     return _Words(
         {head: tuple(sorted(forms, key=len, reverse=True)) for head, forms in heads.items()},
+        _rests(heads.values()) if len(heads) <= _MOST_CUT else {},
         re.compile(rf"(?<!\w)(?:{_any_of(tokens)})(?!\w)") if tokens else None,
         re.compile(rf"{_PASSWORD_NAME}(?:{_any_of(assigned)})(?![\w-])") if assigned else None,
     )
@@ -495,6 +505,36 @@ def _any_of(words: Iterable[str]) -> str:
     return "|".join(map(re.escape, sorted(words, key=len, reverse=True)))
 
 
+def _rests(forms: Iterable[Iterable[str]]) -> Mapping[str, tuple[str, ...]]:
+    found: dict[str, set[str]] = {}
+    for form in (one for some in forms for one in some if _is_one_line(one)):
+        for at in range(1, len(form) - _SHORTEST_PIECE + 1):
+            if _is_telling(form[at:]):
+                found.setdefault(form[at : at + _SHORTEST_PIECE], set()).add(form[at:])
+    return {head: tuple(sorted(r, key=len, reverse=True)) for head, r in found.items()}
+
+
+def _is_telling(piece: str) -> bool:
+    """Whether a piece of a secret is long enough to be one, and no word of any output."""
+    if len(piece) < _SHORTEST_PIECE:
+        return False
+    return len(piece) >= 2 * _SHORTEST_PIECE or not re.fullmatch(r"[A-Za-z]+|\d+", piece)
+
+
+def _without_rests(text: str, rests: Mapping[str, tuple[str, ...]]) -> str:
+    """*text* without what begins a line as the second half of a secret."""
+    if not rests:
+        return text
+    lines = text.split("\n")
+    for at, line in enumerate(lines):
+        for rest in rests.get(line[:_SHORTEST_PIECE], ()):
+            is_all_in = len(line) >= 2 * _SHORTEST_PIECE and rest.startswith(line)
+            if is_all_in or line.startswith(rest):
+                lines[at] = MASK + line[len(rest) :]
+                break
+    return "\n".join(lines)
+
+
 def _replace(text: str, heads: Mapping[str, tuple[str, ...]]) -> str:
     """*text* without what *heads* lists.
 
@@ -508,11 +548,28 @@ def _replace(text: str, heads: Mapping[str, tuple[str, ...]]) -> str:
     for start in starts:
         if start < end:
             continue
-        form = next((f for f in heads[text[start : start + size]] if text.startswith(f, start)), "")
-        if form:
+        forms = heads[text[start : start + size]]
+        form = next((f for f in forms if text.startswith(f, start)), "")
+        length = len(form) or _cut(text, start, forms)
+        if length:
             shown += (text[end:start], MASK)
-            end = start + len(form)
+            end = start + length
     return "".join((*shown, text[end:]))
+
+
+def _cut(text: str, start: int, forms: Sequence[str]) -> int:
+    """How much of one of *forms* stands at *start*, where the line ends in the midst of it."""
+    line = text.find("\n", start, start + len(forms[0]))
+    piece = text[start : line if line >= 0 else start + len(forms[0])]
+    is_last = line >= 0 or start + len(piece) == len(text)
+    if not (is_last and _is_telling(piece)):
+        return 0
+    return len(piece) if any(f.startswith(piece) for f in forms if _is_one_line(f)) else 0
+
+
+def _is_one_line(form: str) -> bool:
+    """Not a text of several, such as a key, which is looked for line by line as it is."""
+    return "\n" not in form and "-----" not in form
 
 
 def _forms(secret: str) -> Iterator[str]:

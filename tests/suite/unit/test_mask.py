@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import base64
 import html
+import itertools
 import json
 import random
+import re
 import shlex
 import string
+import time
+from collections.abc import Callable
 from urllib.parse import quote
 
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
+from unstale import mask as mask_module
+from unstale.adapters.output import Output
 from unstale.mask import MASK, Mask, is_secret, mask_for
 
 
@@ -425,4 +433,106 @@ def test_a_secret_within_a_command_is_hidden_and_the_command_is_not() -> None:
 def test_a_mask_of_ten_thousand_secrets_replaces_as_one_of_a_few_does() -> None:
     mask = mask_for({f"KEY_{i}": f"heron-plover-{i:05}" for i in range(10_000)})
 
-    assert mask("x heron-plover-00042 heron-plover-0004") == f"x {MASK} heron-plover-0004"
+    assert mask("x heron-plover-00042 heron-plover-0004 y") == f"x {MASK} heron-plover-0004 y"
+
+
+# --- S4: however it is spelled, and wherever it is cut -----------------------------------
+
+_NAMES = st.sampled_from(["DB_PASSWORD", "API_TOKEN", "CLIENT_SECRET", "SIGNING_KEY", "SENTRY_DSN"])
+_DRAWN = st.text(
+    st.sampled_from(string.ascii_letters + string.digits + "!%&'()*+,-./:;<=>?@[]^_{|}~\"é"),
+    min_size=6,
+    max_size=80,
+).filter(lambda text: not text.isdecimal() and text.lower() not in mask_module._COMMON)
+_SPELLINGS: dict[str, Callable[[str], str]] = {
+    "plain": str,
+    "json": lambda s: json.dumps(s)[1:-1],
+    "url": lambda s: quote(s, safe=""),
+    "form": lambda s: quote(s, safe="").replace("%20", "+"),
+    "repr": lambda s: repr(s)[1:-1],
+    "html": html.escape,
+    "base64": lambda s: base64.b64encode(s.encode()).decode(),
+    "base64-1": lambda s: base64.b64encode(f"a:{s}\n".encode()).decode(),
+    "base64-2": lambda s: base64.b64encode(f"a{s}".encode()).decode(),
+    "base64-url": lambda s: base64.urlsafe_b64encode(f"abc{s}z".encode()).decode(),
+}
+
+
+@given(_NAMES, _DRAWN, st.sampled_from(sorted(_SPELLINGS)), st.text(max_size=30))
+@settings(max_examples=500, deadline=None)
+def test_a_secret_of_any_characters_is_hidden_in_any_spelling(
+    name: str, secret: str, spelling: str, around: str
+) -> None:
+    mask, spelled = mask_for({name: secret}), _SPELLINGS[spelling](secret)
+    assume(secret.strip() in mask.secrets)  # else it stands for a variable: FOO_BAR, ${FOO}
+    assume(spelled not in f"<{around}>  <{around}>")
+
+    shown = mask(f"<{around}> {spelled} <{around}>")
+
+    assert spelled not in shown
+    # Of base64, what depends on its neighbours may stay at either end.
+    assert MASK in shown
+
+
+@given(_NAMES, _DRAWN, st.lists(st.integers(1, 200), max_size=8))
+@settings(max_examples=200, deadline=None)
+def test_a_secret_is_hidden_wherever_its_bytes_are_cut(
+    name: str, secret: str, cuts: list[int]
+) -> None:
+    mask = mask_for({name: secret})
+    data = f"one {secret} two {secret}\n{secret}\n".encode()
+    told: list[str] = []
+    reader = Output(lambda line: told.append(mask(line)), 1 << 20, str)
+    ends = [0, *sorted(cut % len(data) for cut in cuts), len(data)]
+
+    for begin, end in itertools.pairwise(ends):
+        reader.feed(data[begin:end])
+    reader.close()
+
+    assert secret not in "\n".join(told)
+    assert told == [mask(line) for line in data.decode().splitlines()]
+
+
+@pytest.mark.parametrize("spelling", ["plain", "base64", "url"])
+def test_a_secret_that_is_cut_over_two_lines_is_hidden_in_both(spelling: str) -> None:
+    secret = "he7ron/Plover+Egret=0042_x"
+    mask, spelled = mask_for({"API_TOKEN": secret}), _SPELLINGS[spelling](secret).rstrip("=")
+
+    for at in range(8, len(spelled) - 8):
+        first, second = f"said {spelled[:at]}", f"{spelled[at:]} and on"
+
+        assert mask(f"{first}\n{second}") == f"said {MASK}\n{MASK} and on"
+        # A stream is masked line by line.
+        assert (mask(first), mask(second)) == (f"said {MASK}", f"{MASK} and on")
+
+
+def test_a_wrapped_base64_of_a_secret_is_hidden() -> None:
+    secret = "".join(random.Random(7).choices(string.ascii_letters + string.digits, k=120))
+    wrapped = base64.encodebytes(secret.encode()).decode()
+
+    shown = mask_for({"API_TOKEN": secret})(wrapped)
+
+    # The last line, of eight letters, could be a word of any output.
+    assert len(re.sub(r"[*\n]", "", shown)) <= 8
+
+
+def test_a_word_at_the_end_or_the_begin_of_a_line_stays() -> None:
+    mask = mask_for({"A_PASSWORD": "postgres-secret-value", "B_TOKEN": "changeme-production"})
+
+    for line in ("connected to postgres", "value of it", "secret-of the sea", "production is up"):
+        assert mask(line) == line
+
+
+def test_a_mask_takes_time_in_proportion_to_the_text() -> None:
+    mask = mask_for({f"KEY_{i}": f"heron-{i:04}-plover-Qx" for i in range(40)})
+    line = "the quick brown fox jumps over heron-0007-plov and the lazy dog, and so on\n"
+    mask(line)
+
+    def seconds(size: int) -> float:
+        text = line * (size // len(line))
+        begin = time.process_time()
+        mask(text)
+        return time.process_time() - begin
+
+    # Ten megabytes are ten times one, not a hundred times; with room for a slow machine.
+    assert seconds(10_000_000) < 25 * seconds(1_000_000)
