@@ -120,6 +120,10 @@ class Running:
         """Press Ctrl-C: the terminal tells the whole foreground group."""
         os.killpg(self._process.pid, signal.SIGINT)
 
+    def send(self, number: int) -> None:
+        """Send a signal to the whole group, as a shell or a terminal does."""
+        os.killpg(self._process.pid, number)
+
     def terminate(self) -> None:
         """Ask the process alone to end, as a CI system does."""
         self._process.send_signal(signal.SIGTERM)
