@@ -24,6 +24,7 @@ from unstale.adapters.docker_words import (
     GONE,
     IN_USE,
     NEEDED,
+    NOT_RUNNING,
     WITHOUT_DOCKER,
     absent_base,
     check_plugins,
@@ -50,6 +51,7 @@ from unstale.errors import (
     ConfigError,
     EngineUnavailable,
     Fault,
+    Interrupted,
     NotReady,
     TimedOut,
     Unavailable,
@@ -106,6 +108,9 @@ REMOTES = ("COMPOSE_EXPERIMENTAL_GIT_REMOTE", "COMPOSE_EXPERIMENTAL_OCI_REMOTE")
 """Whether compose fetches what a file includes from elsewhere, even to resolve it. It
 then starts git, in an environment that the checkout's .env has a part in:
 ``GIT_SSH_COMMAND`` in there would be run."""
+
+_ENDING_S = 10.0
+_CANT_LOOK = (126, 127)  # the container has no such program
 
 Meanwhile = Callable[[], object]
 
@@ -494,8 +499,30 @@ class DockerCli:
             *(["--user", options.user] if options.user else []),
             *variables,
         ]
-        argv = ("docker", "exec", *flags, container, *options.argv)
-        return self._in_container(argv, options, on_line, env)
+        tag = f"UNSTALE_EXEC={os.urandom(8).hex()}"
+        argv = ("docker", "exec", *flags, "--env", tag, container, *options.argv)
+        try:
+            return self._in_container(argv, options, on_line, env)
+        except (TimedOut, Interrupted) as error:
+            if not self._ended_inside(container, options.user, tag):
+                left = f"What was started in the container {container[:12]} may go on there."
+                error.cause = "\n".join(filter(None, (error.cause, left)))
+            raise
+
+    def _ended_inside(self, container: str, user: str | None, tag: str) -> bool:
+        """End what carries *tag* in *container*; whether nothing of it is left."""
+        from unstale.adapters.inside import PROGRAMS
+
+        as_user = ("--user", user) if user else ()
+        for program in PROGRAMS:
+            argv = ("docker", "exec", *as_user, container, *program, tag)
+            try:
+                result = self._run(argv, min(self._answer_s, _ENDING_S), changes=True)
+            except Unavailable:  # a hung or dead engine, which is told elsewhere
+                return False
+            if result.returncode not in _CANT_LOOK:
+                return result.returncode == 0 or NOT_RUNNING.search(result.stderr) is not None
+        return False
 
     def follow_logs(self, target: ComposeTarget, services: Sequence[str], on_line: Line) -> None:
         """Print the services' logs until they end or a signal comes."""

@@ -17,6 +17,7 @@ __all__ = [
     "GONE",
     "IN_USE",
     "NEEDED",
+    "NOT_RUNNING",
     "WITHOUT_DOCKER",
     "absent_base",
     "check_plugins",
@@ -54,6 +55,7 @@ GONE = re.compile(
 ABSENT = re.compile(
     r"no such |not found|could not find the file|already in progress", re.IGNORECASE
 )
+NOT_RUNNING = re.compile(r"is not running|no such container|is paused", re.IGNORECASE)
 IN_USE = re.compile(r"conflict", re.IGNORECASE)
 _NO_SPACE = re.compile(r"no space left on device|disk quota exceeded", re.IGNORECASE)
 _NO_ADDRESS = re.compile(

@@ -29,6 +29,7 @@ from unstale.errors import (
     EngineUnavailable,
     Interrupted,
     NotReady,
+    TimedOut,
     Unavailable,
 )
 from unstale.ports import (
@@ -45,6 +46,7 @@ from unstale.ports import (
 
 # The one the stack uses: the stand-in where ./bootstrap made it, else the real one.
 _IMAGES = Path(__file__).parents[3] / ".unstale" / "images.env"
+PYTHON = dotenv_values(_IMAGES).get("UNSTALE_PYTHON_IMAGE") or "python:3.13-slim"
 POSTGRES = dotenv_values(_IMAGES).get("UNSTALE_POSTGRES_IMAGE") or "postgres:17"
 LABEL = "com.example.contract"
 
@@ -1055,3 +1057,36 @@ def test_a_name_moves_to_the_image_that_gets_it(docker: DockerCli, scratch: Comp
     assert moved is not None
     assert moved.id == fact.id
     docker.remove_images([f"{scratch.project}/app:2"])
+
+
+# --- What a client that was ended leaves in a container ---
+
+TREE = "trap '' TERM; sleep 71 & sleep 72 & sleep 73"
+
+
+@pytest.mark.parametrize("without", ["", "grep", "grep python3 python"])
+def test_what_was_started_in_a_container_ends_with_its_deadline(
+    docker: DockerCli, without: str
+) -> None:
+    name = f"contract-{uuid.uuid4().hex[:10]}"
+    run = ("docker", "run", "--detach", "--init", "--name", name, "--entrypoint", "sleep")
+    subprocess.run((*run, PYTHON, "300"), check=True, capture_output=True)
+    try:
+        if without:
+            each = "while at=$(command -v $one); do rm -f $at; done"
+            hide = f"for one in {without}; do {each}; done"
+            subprocess.run(("docker", "exec", "--user", "0", name, "sh", "-c", hide), check=True)
+        options = RunOptions(("sh", "-c", TREE), 1.0)
+
+        with pytest.raises(TimedOut) as caught:
+            docker.execute(name, options, silent)
+
+        top = subprocess.run(
+            ("docker", "top", name, "-eo", "pid,args"), check=True, capture_output=True, text=True
+        ).stdout
+        is_left = "sleep 71" in top
+        assert is_left is ("may go on there" in caught.value.cause)
+        assert is_left is (len(without.split()) == 3)
+        assert not is_left or "sleep 300" in top
+    finally:
+        docker.remove_containers([name])
