@@ -16,6 +16,14 @@ from harness import Checkout
 from lightstack import fresh, gone
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Leases of our own: runs that die here are no business of whoever works here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
+
+
 @pytest.fixture(scope="module")
 def module_light(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
     """One project with its image for the tests of a file."""
