@@ -18,6 +18,7 @@ from pathlib import Path
 
 from harness import Checkout
 from lightstack import LIGHT, behave
+from shim import shim
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[2]
@@ -138,6 +139,7 @@ class Scene:
         self.state = folder / f"{self.name}-state"
         self._source = source
         self._witness = witness
+        self.shim = shim(folder / f"{self.name}-shim")
         shutil.copytree(LIGHT, self.root)
         self.behave(LIGHT_SECONDS="0.5")
         (self.root / ".unstale").mkdir(exist_ok=True)
@@ -171,30 +173,20 @@ class Scene:
                 start_new_session=True,
             )
 
-    def slowly(self, victim: Victim, word: str, *, late: bool = False) -> Victim:
-        """Let the first docker command with *word* in it wait for two seconds.
+    def slowly(self, victim: Victim, verb: str, *, late: bool = False) -> Victim:
+        """Let the first docker command that does *verb* wait for two seconds.
 
         *late*: what it asks for the engine does all the same, whatever becomes of it.
         """
-        more = {
-            "PATH": f"{HERE / 'shim'}{os.pathsep}{os.environ['PATH']}",
-            "FAULTS_SLOW": word,
-            "FAULTS_MARK": str(self.mark),
-            "FAULTS_LATE": "1" if late else "",
-        }
-        return replace(victim, environment={**victim.environment, **more})
-
-    @property
-    def mark(self) -> Path:
-        """Is there once the slow command has begun."""
-        return self.root.parent / f"{self.name}-mark"
+        self.shim.misbehave({verb: "late:2" if late else "slow:2"})
+        return replace(victim, environment={**victim.environment, **self.shim.env})
 
     def await_moment(
         self, process: subprocess.Popen[bytes], line: str = "", within_s: float = 120
     ) -> None:
         """Return when *line* was printed; without one, when the slow command has begun."""
         end = time.monotonic() + within_s
-        while not (line in self.printed() if line else self.mark.exists()):
+        while not (line in self.printed() if line else self.shim.begun.exists()):
             assert process.poll() is None, f"ended with {process.returncode}: {self.printed()}"
             assert time.monotonic() < end, f"not within {within_s} s: {self.printed()}"
             time.sleep(0.01)

@@ -34,6 +34,19 @@ if kind == "hang":
     child = subprocess.Popen(["sleep", "471.5"], start_new_session=detail == "apart")
     for number in (signal.SIGTERM, signal.SIGINT): signal.signal(number, signal.SIG_IGN)
     time.sleep(471.5)
+if kind in ("slow", "late"):  # the first one only; late: it is done all the same
+    try:
+        os.mkdir(here + "/begun")
+    except FileExistsError:
+        os.execv(REAL, ["docker", *argv])
+    if kind == "late":
+        shell = ["sh", "-c", 'sleep 1; exec "$@"', "-", REAL, *argv]
+        nothing = subprocess.DEVNULL
+        subprocess.Popen(
+            shell, start_new_session=True, stdin=nothing, stdout=nothing, stderr=nothing
+        )
+    time.sleep(float(detail))
+    os.execv(REAL, ["docker", *argv])
 if kind == "garbage":
     out.write(b"<html>proxy login</html>\n" * 3)
 if kind == "truncated":
@@ -74,6 +87,11 @@ class Shim:
     def misbehave(self, rules: Mapping[str, str]) -> None:
         """Do so at verbs like ``compose up`` or ``ps``; at others be docker."""
         (self.folder / "rules").write_text(json.dumps(dict(rules)))
+
+    @property
+    def begun(self) -> Path:
+        """Is there once a command that was to be slow, or late, has begun."""
+        return self.folder / "begun"
 
     def seen(self) -> list[list[str]]:
         """The argument lists since the last time this was asked."""

@@ -13,21 +13,22 @@ from pathlib import Path
 import pytest
 from kills import SIGNALS, WORDLESS, Kill, Scene, Victim, Witness, hit, scene, victims
 
-_GONE_S = 7.0
-_EMPTY_S = 5.0
+# Promised are 7 s and 5 s, and the campaign measures them; other tests keep this machine busy.
+_GONE_S = 20.0
+_EMPTY_S = 15.0
 OURS = replace(victims()["unstale"], argv=(*victims()["unstale"].argv, "--json"))
 
-# A word of a docker command that the step gives; the first such command is slow.
+# A docker command that the step gives; the first such command is slow.
 MIDDLES = {
-    "config": "config",
-    "sweep": "network",
-    "build": "build",
+    "config": "compose config",
+    "sweep": "network ls",
+    "build": "compose build",
     "look into an image": "create",
-    "up": "up",
+    "up": "compose up",
     "wait": "inspect",
-    "tests": "run",
+    "tests": "compose run",
     "fetch": "cp",
-    "down": "rm",
+    "down": "container rm",
 }
 BOUNDARIES = (
     "sweep",
@@ -146,13 +147,13 @@ def test_a_death_without_a_word_in_the_middle_of_a_step(
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("word", ["create", "up", "run"])
+@pytest.mark.parametrize("verb", ["create", "compose up", "compose run"])
 @pytest.mark.parametrize("name", ["INT", "KILL"])
 def test_what_the_engine_does_after_its_client_is_gone_is_removed(
-    word: str, name: str, place: Scene
+    verb: str, name: str, place: Scene
 ) -> None:
     """It comes when the run has looked already: the watchdog looks once more."""
-    victim = place.slowly(OURS, word, late=True)
+    victim = place.slowly(OURS, verb, late=True)
     process = place.start(victim)
     place.await_moment(process)
 
@@ -173,7 +174,7 @@ def _started_by(shell: str, victim: Victim = OURS) -> Victim:
 @pytest.mark.parametrize("name", ["INT", pytest.param("HUP", marks=pytest.mark.long)])
 def test_a_signal_that_whoever_started_it_ignored(name: str, place: Scene) -> None:
     """So do nohup, and a shell for what runs in the background."""
-    victim = place.slowly(_started_by('trap "" INT HUP; exec "$@"'), "up")
+    victim = place.slowly(_started_by('trap "" INT HUP; exec "$@"'), "compose up")
     process = place.start(victim)
     place.await_moment(process)
 
@@ -187,7 +188,7 @@ def test_a_signal_that_whoever_started_it_ignored(name: str, place: Scene) -> No
 @pytest.mark.parametrize("name", ["INT", "TERM", "HUP"])
 @pytest.mark.parametrize("stream", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
 def test_a_signal_to_a_run_with_a_closed_stream(stream: str, name: str, place: Scene) -> None:
-    victim = place.slowly(_started_by(f'exec "$@" {stream}'), "up")
+    victim = place.slowly(_started_by(f'exec "$@" {stream}'), "compose up")
     process = place.start(victim)
     place.await_moment(process)
 
@@ -211,7 +212,7 @@ def test_a_run_with_a_stream_that_is_closed_or_that_nobody_reads(stream: str, pl
 def test_the_inv_command_removes_all_too(place: Scene) -> None:
     (place.root / "tasks.py").write_text("from unstale import ns\n")
     inv = replace(OURS, argv=(sys.executable, "-m", "invoke", "test.integration", "--json"))
-    victim = place.slowly(inv, "up")
+    victim = place.slowly(inv, "compose up")
     process = place.start(victim)
     place.await_moment(process)
 
