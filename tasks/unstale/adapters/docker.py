@@ -35,7 +35,6 @@ from unstale.adapters.docker_words import (
     is_inconsistent,
     last_words,
     meaningful,
-    raise_if_no_compose,
     raise_if_short,
     raise_unless_done,
     raise_unless_refused,

@@ -180,7 +180,13 @@ def raise_unless_done(result: CommandResult, what: str) -> None:
     if result.returncode == 0:
         return
     raise_gone(result.stderr)
-    raise Unavailable(what, cause=last_words(result.stderr), fault=shortage(result.stderr))
+    kind = Unavailable if 0 <= result.returncode < _BROKEN else EngineUnavailable
+    raise kind(
+        what,
+        cause=last_words(result.stderr) or f"It ended with {result.returncode} and said nothing.",
+        hint="docker version; docker info",
+        fault=shortage(result.stderr),
+    )
 
 
 def shortage(words: str) -> Fault | None:
