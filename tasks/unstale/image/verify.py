@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from unstale.errors import UsageError
+from unstale.errors import Fault, TimedOut, UsageError
 from unstale.facts import ArchiveMember
 from unstale.image.content import Comparison, Difference, compare, roots
 from unstale.image.inputs import BuildInputs
@@ -17,8 +17,9 @@ from unstale.verdict import Fresh, Reason, Stale, Unknown, Verdict
 
 __all__ = ["Match", "Search", "VerifyResult", "verify"]
 
-# A regular expression can take for ever; grep's do not, and this is far above.
-_GREP_DEADLINE_S = 5.0
+# A regular expression can take for ever. Grep's takes a time in proportion to the text,
+# unless it refers back to what matched: (a*)*\1.
+_GREP_DEADLINE_S = 4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +78,7 @@ def verify(
     copied files were compared before: that is cited, and not done again.
 
     Raises:
-        UsageError: the pattern is empty or no regular expression.
-        TimedOut: the search took too long.
+        UsageError: the pattern is empty, no regular expression, or takes for ever.
 
     """
     if search is not None and not search.pattern:
@@ -190,11 +190,23 @@ def _lines(content: bytes) -> list[bytes]:
 
 def _grep(process: Process, pattern: str, text: bytes) -> Iterator[int]:
     """The numbers of the lines of *text* that match, by grep: it can't blow up."""
+    # Behind -e whatever begins with a dash is a pattern, too.
     argv = ("grep", "-a", "-n", "-E", "-e", pattern)
-    result = process.run(Command(argv, _GREP_DEADLINE_S, stdin=text, env={"LC_ALL": "C.UTF-8"}))
+    command = Command(argv, _GREP_DEADLINE_S, stdin=text, env={"LC_ALL": "C.UTF-8"})
+    try:
+        result = process.run(command)
+    except TimedOut as error:
+        raise _bad(pattern, f"It takes more than {_GREP_DEADLINE_S:g} s.") from error
     if result.returncode > 1 or result.returncode < 0:
-        raise UsageError(
-            f"The pattern {pattern!r} can't be searched for.", cause=result.stderr.strip()
-        )
+        raise _bad(pattern, result.stderr.strip())
     found = (line.partition(":")[0] for line in result.stdout.split("\n"))
     yield from (int(number) for number in found if number.isdecimal())
+
+
+def _bad(pattern: str, cause: str) -> UsageError:
+    return UsageError(
+        f"The pattern {pattern!r} can't be searched for.",
+        cause=cause,
+        hint="--grep TEXT looks for the text as it is",
+        fault=Fault.CONTENT,
+    )
