@@ -14,6 +14,7 @@ from unstale.errors import (
     Interrupted,
     Mismatch,
     Outcome,
+    Unavailable,
     UnstaleError,
     fault_of,
     outcome_of,
@@ -497,8 +498,12 @@ def _finish(
         choices.keep or (choices.services and not failed) or (choices.keep_on_failure and failed)
     )
     if wants and not interrupted:
-        run.keep(state.stack)
-        return state, errors, True
+        try:
+            run.keep(state.stack)
+        except Unavailable as error:  # its place is taken: this one goes
+            errors.append(error)
+        else:
+            return state, errors, True
     try:
         state = _timed(run, state, "down", lambda r, s: (s, steps.down(r.ports, r.site, s.stack)))
     except StepFailed as error:
