@@ -164,9 +164,11 @@ def _bug(error: Exception) -> UnstaleError:
 
 
 def _fail_as_json(document: str, error: UnstaleError) -> None:
-    from unstale.render.document import failure, write
+    from unstale.render.document import answered, failure, write
 
-    write(document, failure(document, error))
+    # A signal that comes after the report decides the exit code alone.
+    if not (isinstance(error, Interrupted) and answered.get()):
+        write(document, failure(document, error))
 
 
 def finish(outcome: Outcome, message: str = "") -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from unstale.pipeline.run import RunReport
 
 __all__ = [
+    "answered",
     "failure",
     "image_list",
     "image_status",
@@ -32,6 +34,10 @@ __all__ = [
 ]
 
 
+answered: ContextVar[bool] = ContextVar("answered", default=False)
+"""Whether standard output has its document; a signal may come after that."""
+
+
 def write(document: str, body: Mapping[str, object]) -> None:
     """Print *body* under the schema ``unstale/<document>@1``."""
     print_document({"schema": f"unstale/{document}@1", **body})
@@ -39,6 +45,7 @@ def write(document: str, body: Mapping[str, object]) -> None:
 
 def print_document(document: Mapping[str, object]) -> None:
     """Print a whole document."""
+    answered.set(True)
     sys.stdout.write(json.dumps(document, indent=2) + "\n")
     sys.stdout.flush()
 

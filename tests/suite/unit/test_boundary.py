@@ -55,6 +55,13 @@ def telling(ctx):
         raise Told("something else went wrong")
 
 @task(klass=QuietTask)
+def answered(ctx):
+    with entry("answered", as_json=True):
+        from unstale.render.document import write
+        write("answered", {"what": "something else was found out"})
+        os.kill(os.getpid(), signal.SIG{name})
+
+@task(klass=QuietTask)
 def leaving(ctx):
     with entry("leaving"):
         pass
@@ -64,11 +71,11 @@ def leaving(ctx):
 
 
 @pytest.mark.parametrize(("name", "code"), [("INT", 130), ("TERM", 143), ("HUP", 129)])
-@pytest.mark.parametrize("moment", ["telling", "leaving"])
+@pytest.mark.parametrize("moment", ["telling", "answered", "leaving"])
 def test_a_signal_while_the_task_ends_decides_the_code(
     moment: str, name: str, code: int, tmp_path: Path
 ) -> None:
-    """It came while another error was told, or as the handlers were taken away."""
+    """While another error is told, after the report, or as the handlers are taken away."""
     (tmp_path / "tasks.py").write_text(_LATE.replace("{name}", name))
 
     answer = subprocess.run(
