@@ -198,6 +198,9 @@ class Project:
             profiles=("*",),
         )
         values: dict[str, str | None] = {}
+        # Asked first: it refuses a folder that somebody else may write to, and the record
+        # of docker's plugins names programs.
+        owner = self.leases.owner
         known = self.leases.folder / "docker.json" if is_look and not self.is_dry else None
 
         def meanwhile() -> None:
@@ -236,7 +239,7 @@ class Project:
             database=_database(environment, stack),
             values=tuple((k, v) for k, v in values.items() if v is not None),
             mask=mask,
-            owner=self.leases.owner,
+            owner=owner,
             machine_folder=self.leases.folder,
             model=model,
             warnings=resolved.warnings,
