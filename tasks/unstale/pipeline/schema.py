@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -10,7 +11,15 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from unstale import override
-from unstale.errors import ConfigError, CouldNotTell, MigrationFailed, NotReady
+from unstale.errors import (
+    ConfigError,
+    CouldNotTell,
+    Interrupted,
+    MigrationFailed,
+    NotReady,
+    TimedOut,
+    Unavailable,
+)
 from unstale.pipeline import steps
 from unstale.pipeline.site import Deployment, Ports, Site
 from unstale.ports import Command, CommandResult, Line, RunOptions
@@ -69,16 +78,31 @@ def migrate(
 
     Raises:
         NotReady: the container of the database ended.
+        TimedOut: it went past its deadline; its sessions were ended.
         MigrationFailed: with the failing revision and the database's own words.
         CouldNotTell: the probe gave no answer.
 
     """
     if not is_asked(bench.site):
         return None
-    request = {"do": "migrate", "run": deployment.run, **_upgrade(bench.site)}
+    # First in the name of its sessions, of which the server keeps 63 letters.
+    number = os.urandom(4).hex()
+    request = {"do": "migrate", "run": f"{number}:{deployment.run}", **_upgrade(bench.site)}
     request |= _reference(bench, deployment)
     system = _system(bench, deployment) if system is None else system
-    facts = _asked(bench, deployment, {"system": system, **request}, line, deadline_s)
+    try:
+        facts = _asked(bench, deployment, {"system": system, **request}, line, deadline_s)
+    except (TimedOut, Interrupted) as error:
+        with bench.ports.held():
+            _end_sessions(bench, deployment, number)
+        if isinstance(error, Interrupted):
+            raise
+        limit = bench.site.settings.deadlines.migrate
+        raise TimedOut(
+            f"The migration (step migrate) did not end within {limit:g} s.",
+            cause=error.cause,
+            hint="see what it waits for, or raise migrate in [tool.unstale.deadlines]",
+        ) from error
     if failed := facts.get("failed"):
         running = str(failed["running"]).partition("Running upgrade")[2].strip()
         raise MigrationFailed(
@@ -89,6 +113,15 @@ def migrate(
             hint="mend the migration, then inv db.migrate",
         )
     return _status(bench, facts, system)
+
+
+def _end_sessions(bench: Bench, deployment: Deployment, number: str) -> None:
+    """End what a migration that was ended left in the server, which would keep its locks."""
+    name = f"unstale-migrate:{number}%"
+    sql = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE"
+    with contextlib.suppress(ConfigError, CouldNotTell, Unavailable):
+        container = steps.database_container(bench.ports, bench.site, deployment)
+        postgres.rows(bench.ports.docker, container, f"{sql} '{name}'")
 
 
 def preview(bench: Bench, deployment: Deployment, line: Line) -> str:

@@ -354,6 +354,22 @@ def test_a_migration_that_fails_is_named_with_the_databases_words(database: Data
     assert database.unstale("db.status", "--json").document()["state"] == "empty"
 
 
+def test_a_migration_that_hangs_is_ended_in_the_server_as_well(database: Database) -> None:
+    database.replace(
+        "migrations/versions/0002_orders.py",
+        "def upgrade()",
+        "def upgrade():\n    op.execute('SELECT pg_sleep(600)')\n\n\ndef unused()",
+    )
+    database.extra["UNSTALE_DEADLINES_MIGRATE"] = "8"
+
+    answer = database.unstale("db.migrate", "--json").must(5).document()
+
+    assert answer["outcome"] == "timed out"
+    assert "The migration (step migrate) did not end within 8 s." in answer["what"]
+    asleep = "SELECT count(*) FROM pg_stat_activity WHERE query ~ '^SELECT pg_sleep.600'"
+    assert database.sql(asleep) == "0"
+
+
 def test_rolled_back_migrations_are_noticed_on_a_new_connection(database: Database) -> None:
     database.replace(
         "migrations/env.py", "# BEFORE CONFIGURE", 'connection.exec_driver_sql("SELECT 1")'
