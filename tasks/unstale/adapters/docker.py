@@ -811,8 +811,14 @@ class DockerCli:
             changes=changes,
             tail_bytes=tail_bytes,
         )
-        with _docker_is_there():
-            return self._process.run(command, on_line)
+        try:
+            with _docker_is_there():
+                return self._process.run(command, on_line)
+        except TimedOut:
+            # Which of the two took too long: the engine does not answer this either, then.
+            if deadline_s > self._answer_s:
+                raise_unless_done(self._docker("version"), "The Docker engine does not answer.")
+            raise
 
     def _run_beside(
         self, argv: Sequence[str], deadline_s: float, meanwhile: Meanwhile

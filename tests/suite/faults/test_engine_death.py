@@ -23,12 +23,13 @@ _IMAGE = dotenv_values(ROOT / ".unstale" / "images.env").get("UNSTALE_PYTHON_IMA
 DEADLINES = """
 [tool.unstale.deadlines]
 engine = 4
-ready = 20
+start = 25
+ready = 40
 tests = 15
 down = 10
 """
 # Of the longest way: the tests' deadline, then a few questions to an engine that hangs.
-BOUND_S = 75
+BOUND_S = 100
 
 
 @pytest.fixture(scope="module")
