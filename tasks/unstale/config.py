@@ -125,6 +125,8 @@ class Deadlines:
 
     engine: float = 20.0
     """One question to the engine."""
+    build: float = 1800.0
+    """One build of one or more services, with pulling their bases."""
     start: float = 900.0
     """Creating and starting containers, which may have to pull an image first."""
     ready: float = 120.0

@@ -155,6 +155,14 @@ class Git(Protocol):
         """
         ...
 
+    def absent_submodules(self) -> tuple[Path, ...]:
+        """Where the repository has a submodule that is not checked out: absolute, sorted."""
+        ...
+
+    def is_foreign(self) -> bool:
+        """Whether git does not answer since the repository belongs to another user."""
+        ...
+
 
 class Files(Protocol):
     """The file system, for the layers that only decide."""
@@ -317,7 +325,7 @@ class Docker(Protocol):
     """
 
     def check(self) -> None:
-        """Raise `EngineUnavailable` unless engine, compose and buildx will do."""
+        """Raise `EngineUnavailable` unless engine and compose will do."""
         ...
 
     def is_local(self) -> bool:
@@ -388,6 +396,7 @@ class Docker(Protocol):
 
         Raises:
             BuildFailed: with the last lines of the build.
+            EngineUnavailable: buildx is missing, or too old.
 
         """
         ...

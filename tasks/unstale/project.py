@@ -321,7 +321,16 @@ class Project:
             from unstale.pipeline import steps
 
             steps.require_service(site, service, built=True)
-        return images.statuses(self._bench(site), [service] if service else None)
+        return images.statuses(self._looked_over(site), [service] if service else None)
+
+    def _looked_over(self, site: Site) -> Bench:
+        """The bench of *site*, unless its builds lack what git did not check out."""
+        bench = self._bench(site)
+        if self.git.absent_submodules():
+            from unstale.pipeline import preflight
+
+            preflight.require_checked_out(bench)
+        return bench
 
     def _bench(self, site: Site) -> Bench:
         from unstale.pipeline.images import Bench
@@ -357,7 +366,7 @@ class Project:
             line(f"Note: {remark}.")
         for service in services:
             steps.require_service(site, service, built=True)
-        chosen = images.statuses(self._bench(site), services or None)
+        chosen = images.statuses(self._looked_over(site), services or None)
         forced = everything or no_cache or pull or bool(arguments)
         wanted = [s.service for s in chosen if forced or images.needs_build(s)]
         if not wanted:
@@ -543,6 +552,16 @@ class Project:
             raise
         except UnstaleError as error:
             raise self._weighed(error) from error
+
+    def _without_git(self) -> tuple[str, ...]:
+        """In words that no revision can be told, and why."""
+        if self.git.head() is not None:
+            return ()
+        why = "git has none here"
+        if self.git.is_foreign():
+            advice = f"git config --global --add safe.directory {self.settings.root}"
+            why = f"git takes no repository of another user ({advice})"
+        return (f"no commit is named: {why}",)
 
     def _standing_names(self, environment: str) -> tuple[str, str]:
         root = self.settings.root
@@ -1080,7 +1099,8 @@ class Project:
         from unstale.pipeline.run import Run, walk
 
         site = self._site_to_start(env)
-        remarks = self._preflight(site)
+        remarks = (*self._preflight(site), *self._without_git())
+        self._looked_over(site)
         run = os.urandom(4).hex()
         sign = self._sign()
         progress = watch(site.mask, site.state_folder / "runs" / run)

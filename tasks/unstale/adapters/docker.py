@@ -137,6 +137,7 @@ class DockerCli:
         self._answer_s = answer_s
         self._leases = leases or Leases(environ)
         self._pinned: dict[str, str] = {}
+        self._plugins: Mapping[str, str] | None = None
 
     # Which engine is it?
 
@@ -180,10 +181,11 @@ class DockerCli:
     # Is there an engine?
 
     def check(self, meanwhile: Meanwhile = _nothing, known: Path | None = None) -> None:
-        """Raise `EngineUnavailable` unless engine, compose and buildx will do.
+        """Raise `EngineUnavailable` unless engine and compose will do.
 
-        *known* is a file for a look, whose next call tells of the engine anyway:
-        the plugins that were good there are not asked again while they are the same.
+        Whether buildx does is of no account before something is built. *known* is a file
+        for a look, whose next call tells of the engine anyway: the plugins that were good
+        there are not asked again while they are the same.
         """
         self._require_command()
         check_socket(self._host())
@@ -204,7 +206,8 @@ class DockerCli:
         if not version or errors:
             raise engine_gone("\n".join(map(str, errors or ())) or result.stderr)
         needed = [p for p in _tables(plugins or []) if p.get("Name") in NEEDED]
-        check_plugins({p["Name"]: str(p.get("Version", "")) for p in needed})
+        self._plugins = {p["Name"]: str(p.get("Version", "")) for p in needed}
+        check_plugins(self._plugins, ("compose",))
         if known is not None:
             self._note(known, (str(p.get("Path")) for p in needed))
 
@@ -434,6 +437,8 @@ class DockerCli:
         self, target: ComposeTarget, services: Sequence[str], options: BuildOptions, on_line: Line
     ) -> None:
         """Build *services*; lines of the build go to *on_line*."""
+        if self._plugins is not None:
+            check_plugins(self._plugins, ("buildx",))
         flags = ["--no-cache"] if options.no_cache else []
         pairs = [argument.partition("=") for argument in options.arguments]
         arguments, env = _pass_on("--build-arg", ((key, value) for key, _, value in pairs))

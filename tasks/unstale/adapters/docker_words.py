@@ -109,9 +109,10 @@ def check_socket(host: str) -> None:
         ) from error
 
 
-def check_plugins(versions: Mapping[str, str]) -> None:
-    """Raise `EngineUnavailable` where a plugin is missing or too old (name to version)."""
-    for plugin, needed in NEEDED.items():
+def check_plugins(versions: Mapping[str, str], plugins: Sequence[str]) -> None:
+    """Raise `EngineUnavailable` where one of *plugins* is missing or too old (name to version)."""
+    for plugin in plugins:
+        needed = NEEDED[plugin]
         if plugin not in versions:
             raise EngineUnavailable(
                 f"docker has no {plugin} plugin.",

@@ -108,6 +108,42 @@ class GitCli:
             if mode == "160000" and os.path.lexists(folder / ".git") and not folder.is_symlink():
                 yield folder
 
+    def absent_submodules(self) -> tuple[Path, ...]:
+        """Where the repository has a submodule that is not checked out."""
+        top = _top(self._root.resolve())
+        if top is None or not (top / ".gitmodules").is_file():
+            return ()
+        listed = self._ask(
+            *(
+                "config",
+                "--null",
+                "--file",
+                ".gitmodules",
+                "--get-regexp",
+                r"^submodule\..*\.path$",
+            ),
+            at=top,
+        )
+        names = {entry.partition("\n")[2] for entry in (listed or "").split("\0") if entry}
+        # A repository of its own has a .git; what is only written there is no submodule.
+        empty = sorted(name for name in names if not os.path.lexists(top / name / ".git"))
+        known = (
+            (self._ask("ls-files", "--stage", "-z", "--", *empty, at=top) or "") if empty else ""
+        )
+        return tuple(
+            top / name
+            for mode, _, rest in (entry.partition(" ") for entry in known.split("\0"))
+            if mode == "160000" and (name := rest.partition("\t")[2]) in names
+        )
+
+    def is_foreign(self) -> bool:
+        """Whether git does not answer since the repository belongs to another user."""
+        try:
+            result = self._process.run(self._command(self._root, ("rev-parse", "--git-dir")))
+        except Unavailable:
+            return False
+        return result.returncode != 0 and "dubious ownership" in result.stderr
+
     def log(self, since: datetime | None = None, limit: int = 50) -> tuple[CommitFact, ...]:
         """Commits reachable from HEAD, newest first, committed after *since*."""
         if since is None:

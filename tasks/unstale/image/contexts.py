@@ -46,6 +46,14 @@ class Contexts:
         text = _text(ignore_file(build))
         return self.tree(root, dockerignore.parse(f"{text}\n{self._own_line(root, text)}"))
 
+    def leaves_out(self, build: BuildSpec, path: Path) -> bool:
+        """Whether the builder never gets to see *path*: another folder's, or ignored."""
+        root = Path(build.context)
+        if not path.is_relative_to(root):
+            return True
+        rules = dockerignore.parse(_text(ignore_file(build)))
+        return path != root and _is_left_out(path.relative_to(root).as_posix(), rules)
+
     def lacks(self, build: BuildSpec) -> str:
         """The line that the ignore file of *build* lacks; empty if it lacks none."""
         root = Path(build.context)

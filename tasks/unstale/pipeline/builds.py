@@ -293,7 +293,7 @@ def _compose_build(
     path = bench.site.state_folder / "build" / f"{bench.site.environment.name}.override.yml"
     bench.files.write_atomic(path, override.for_build(overlays))
     target = replace(bench.site.target, files=(*bench.site.target.files, path))
-    options = BuildOptions(choice.no_cache, choice.arguments)
+    options = BuildOptions(choice.no_cache, choice.arguments, bench.site.settings.deadlines.build)
     # Without a stamp, nothing is vouched for that could have changed.
     stamped = () if choice.arguments else wave
     for _ in range(_ATTEMPTS):

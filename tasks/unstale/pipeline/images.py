@@ -12,7 +12,15 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from unstale.compose import Service, Stack
-from unstale.errors import CouldNotTell, Mismatch, NotDone, NotReady, UnstaleError, UsageError
+from unstale.errors import (
+    CouldNotTell,
+    Fault,
+    Mismatch,
+    NotDone,
+    NotReady,
+    UnstaleError,
+    UsageError,
+)
 from unstale.facts import BuildRecord, ImageFact, MountFact, Placement
 from unstale.image import explain
 from unstale.image.check import LABEL_INPUTS, LABEL_MANIFEST, ImageStatus, Judgement, judge
@@ -364,7 +372,12 @@ def require_present(ports: Ports, site: Site) -> None:
     there = ports.docker.images_called([s.image for s in site.stack.built])
     for service in site.stack.built:
         if service.image not in there:
-            raise NotReady(f"{service.name!r} has no image yet.", hint="inv image.build")
+            raise NotReady(
+                f"{service.name!r} has no image yet.",
+                cause="It was not built here, or was removed.",
+                hint="inv image.build",
+                fault=Fault.BUILD,
+            )
 
 
 def verify(
@@ -400,7 +413,10 @@ def verify(
     image = bench.image(found.image)
     if image is None:
         raise NotReady(
-            f"{service!r} has no image yet.", hint=f"inv image.build --service {service}"
+            f"{service!r} has no image yet.",
+            cause="It was not built here, or was removed.",
+            hint=f"inv image.build --service {service}",
+            fault=Fault.BUILD,
         )
     inputs = bench.inputs(found)
     result = verify_image(

@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING, Any
 from unstale.compose import Service
 from unstale.errors import ConfigError, EngineUnavailable, Fault, MissingFile, UnstaleError
 from unstale.mask import is_secret
+from unstale.pipeline.images import Bench
 from unstale.pipeline.site import Ports, Site
 from unstale.ports import Files
 
 if TYPE_CHECKING:
     from unstale.parity.sources import Undefined
 
-__all__ = ["blanks", "require"]
+__all__ = ["blanks", "require", "require_checked_out"]
 
 _SHOWN = 10
 # Behind an unescaped $ the rest of a password looks like a variable's name; not so in
@@ -110,6 +111,25 @@ def _platforms(service: Service) -> tuple[str, ...]:
     built = service.build.platforms if service.build else ()
     # Of several the engine takes its own.
     return (service.platform,) if service.platform else built if len(built) == 1 else ()
+
+
+def require_checked_out(bench: Bench) -> None:
+    """Refuse a build context that lacks the files of a submodule.
+
+    Raises:
+        ConfigError: a submodule in it is not checked out.
+
+    """
+    for path in bench.ports.git.absent_submodules():
+        for service in bench.services:
+            build = service.build
+            if build and build.is_local and not bench.contexts.leaves_out(build, path):
+                raise ConfigError(
+                    f"The submodule {path} of {service.name!r} is not checked out.",
+                    cause="Its folder is part of the build context, and empty.",
+                    hint=f"git submodule update --init {path}; or name it in .dockerignore",
+                    fault=Fault.CONTENT,
+                )
 
 
 # Variables that nobody sets

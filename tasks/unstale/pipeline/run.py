@@ -14,6 +14,7 @@ from unstale.errors import (
     Interrupted,
     Mismatch,
     Outcome,
+    TimedOut,
     Unavailable,
     UnstaleError,
     fault_of,
@@ -471,6 +472,8 @@ def _timed(run: Run, state: RunState, name: str, step: Step) -> RunState:
         with _reached(state):
             new, detail = step(run, state)
     except StepFailed as failed:
+        if isinstance(failed.error, TimedOut) and name not in failed.error.what:
+            failed.error.what = f"{name}: {failed.error.what}"
         ended = result(outcome_of(failed.error), failed.error.what)
         reached = replace(failed.state, results=(*state.results, ended))
         raise StepFailed(reached, failed.error) from failed.error

@@ -210,6 +210,7 @@ def _start(
 ) -> None:
     """Start *services*, and wait until each is ready, or ended as it may."""
     _require_platform(ports, site, services)
+    _require_ports(ports, site, deployment, services)
     project, ends = deployment.target.project, site.stack.one_shots
     limits = site.settings.deadlines
     try:
@@ -223,6 +224,26 @@ def _start(
     wait_until_up(
         ports.docker, ports.clock, project, services, deadline_s=limits.ready, one_shots=ends
     )
+
+
+def _require_ports(
+    ports: Ports, site: Site, deployment: Deployment, services: Sequence[str]
+) -> None:
+    """Name who has a port of a service that is to have this machine's own ports.
+
+    All others get theirs from the engine, which picks free ones.
+    """
+    own = [s for s in site.stack.services if s.name in services and s.network_mode == "host"]
+    up = {c.service for c in containers(ports, deployment) if c.status == "running"} if own else ()
+    for service in (s for s in own if s.name not in up):
+        for port in service.exposed:
+            if holder := ports.docker.holder(port):
+                raise Unavailable(
+                    f"The port {port} of {service.name!r} is taken by {holder}.",
+                    cause="With network_mode: host its ports are this machine's.",
+                    hint=f"end {holder}, or take network_mode: host from {service.name}",
+                    fault=Fault.BUSY,
+                )
 
 
 def _require_platform(ports: Ports, site: Site, services: Sequence[str]) -> None:

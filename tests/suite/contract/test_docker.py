@@ -229,8 +229,9 @@ def test_an_old_compose_is_refused_with_both_versions(version: str, *, good: boo
 def test_a_missing_plugin_is_named() -> None:
     process: Process = Answers('["28.0.0",null,[{"Name":"compose","Version":"2.30.0"}]]')
     cli = DockerCli(process, {**os.environ, "DOCKER_HOST": "tcp://192.0.2.1:2375"})
+    cli.check()
     with pytest.raises(EngineUnavailable, match="buildx"):
-        cli.check()
+        cli.build(ComposeTarget("x", ()), ("x",), BuildOptions(), silent)
 
 
 @pytest.fixture

@@ -318,3 +318,38 @@ def test_what_git_has_or_would_take_is_listed(root: Path) -> None:
 
 def test_without_a_repository_nothing_is_known_to_be_listed(tmp_path: Path) -> None:
     assert ask(tmp_path).listed(".py") is None
+
+
+def test_a_submodule_that_is_not_checked_out_is_found(root: Path) -> None:
+    inner, outer = root / "inner", root / "outer"
+    for folder in (inner, outer):
+        folder.mkdir()
+        git(folder, "init", "-b", "main")
+    commit(inner, "a", "Add a")
+    commit(outer, "b", "Add b")
+    assert ask(outer).absent_submodules() == ()
+
+    git(outer, "-c", "protocol.file.allow=always", "submodule", "add", str(inner), "lib/a b")
+    git(outer, "commit", "-m", "Add the submodule")
+    assert ask(outer).absent_submodules() == ()
+    written = outer / ".gitmodules"
+    written.write_text(f'{written.read_text()}[submodule "x"]\n\tpath = nowhere\n')
+    git(outer, "submodule", "deinit", "--force", "lib/a b")
+
+    assert ask(outer).absent_submodules() == (outer / "lib/a b",)
+    assert ask(outer / "lib").absent_submodules() == (outer / "lib/a b",)
+
+
+def test_a_repository_of_another_user_is_told_from_none(
+    root: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit(root, "a", "Add a")
+    assert not ask(root).is_foreign()
+    assert not ask(tmp_path_factory.mktemp("none")).is_foreign()
+
+    # What git itself has for its tests.
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    assert ask(root).is_foreign()
+    assert ask(root).head() is None
+    monkeypatch.setenv("PATH", "")
+    assert not ask(root).is_foreign()

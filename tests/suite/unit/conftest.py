@@ -136,6 +136,12 @@ class FakeGit:
         del suffix
         return None
 
+    def absent_submodules(self) -> tuple[Path, ...]:
+        return ()
+
+    def is_foreign(self) -> bool:
+        return False
+
     def commits_since(self, since: str | datetime) -> tuple[CommitFact, ...] | None:
         return self.log(since) if isinstance(since, datetime) else None
 

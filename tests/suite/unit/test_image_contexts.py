@@ -156,3 +156,20 @@ def test_a_linked_ignore_file_is_followed_inside_of_the_context(
     (tree.root / ".dockerignore").symlink_to(target)
 
     assert ("a" not in sent(tree)) == counts
+
+
+def test_what_is_outside_or_ignored_is_left_out_of_the_build(
+    tree: Checkout, tmp_path: Path
+) -> None:
+    tree.write({".dockerignore": "lib\n!lib/kept\n"})
+    spec = tree.spec()
+
+    def leaves_out(path: Path) -> bool:
+        return Contexts().leaves_out(spec, path)
+
+    assert leaves_out(tmp_path / "elsewhere")
+    assert leaves_out(tree.root / "lib")
+    assert leaves_out(tree.root / "lib/a")
+    assert not leaves_out(tree.root / "lib/kept")
+    assert not leaves_out(tree.root / "src")
+    assert not leaves_out(tree.root)

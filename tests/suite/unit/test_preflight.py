@@ -12,10 +12,11 @@ from conftest import FakeDocker
 from workshop import Workshop
 
 from unstale import compose
-from unstale.errors import ConfigError, EngineUnavailable, Fault, MissingFile
-from unstale.pipeline import preflight
-from unstale.pipeline.site import Ports, Site
-from unstale.ports import ComposeWarning
+from unstale.errors import ConfigError, EngineUnavailable, Fault, MissingFile, Unavailable
+from unstale.facts import ContainerFact
+from unstale.pipeline import preflight, steps
+from unstale.pipeline.site import Deployment, Ports, Site
+from unstale.ports import ComposeTarget, ComposeWarning
 
 Sited = Callable[..., Site]
 
@@ -160,3 +161,40 @@ def test_strict_settings_refuse_it_and_name_no_part_of_a_password(
 
 def test_without_a_warning_nothing_is_asked(shop: Workshop) -> None:
     assert preflight.blanks(shop.ports, shop.files, shop.bench.site) == ()
+
+
+def test_a_submodule_that_is_not_checked_out_stops_the_builds_that_need_it(
+    shop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    absent = [shop.checkout.root.parent / "elsewhere"]
+    monkeypatch.setattr(shop.ports.git, "absent_submodules", lambda: tuple(absent))
+    preflight.require_checked_out(shop.bench)
+
+    absent.append(shop.checkout.root / "src/heron")
+    with pytest.raises(ConfigError, match=r"src/heron of 'app' is not checked out") as caught:
+        preflight.require_checked_out(shop.bench)
+
+    assert caught.value.fault is Fault.CONTENT
+    assert "git submodule update" in caught.value.hint
+
+
+def test_a_port_of_the_machine_that_is_taken_is_told_with_who_has_it(
+    ports: Ports, docker: FakeDocker, sited: Sited, container: ContainerFact
+) -> None:
+    docker.holders[8000] = "the container heron"
+    service = {"image": "x", "expose": ["8000", "9000"]}
+    target = ComposeTarget("demo", ())
+    deployment = Deployment("r1", target, (), Path("/nowhere"), lambda _path, _text: None)
+
+    def up(**options: str) -> str:
+        site = replace(sited({"app": {**service, **options}}), runner="host")
+        return steps.up(ports, site, deployment, lambda _: None)
+
+    docker.add(container)
+    assert up() == "app"
+    assert up(network_mode="host") == "app"  # it has the port itself
+
+    docker.live.clear()
+    with pytest.raises(Unavailable, match="8000 of 'app' is taken by the container her") as caught:
+        up(network_mode="host")
+    assert caught.value.fault is Fault.BUSY
