@@ -584,6 +584,14 @@ def _forms(secret: str) -> Iterator[str]:
                 yield form
 
 
+def _bytes(text: str) -> bytes:
+    """*text* as it is written; a variable of the shell need not be UTF-8."""
+    try:
+        return text.encode(errors="surrogateescape")
+    except UnicodeEncodeError:
+        return text.encode(errors="surrogatepass")
+
+
 def _spelled(text: str) -> Iterator[str]:
     """As it is, and in the quotes of JSON, Python, YAML, a shell, a URL, HTML and compose."""
     yield text
@@ -594,9 +602,10 @@ def _spelled(text: str) -> Iterator[str]:
     yield re.sub(r"([\"$`\\])", r"\\\1", text)
     yield text.replace("$", "$$")
     yield unquote(text)
+    raw = _bytes(text)
     for safe in ("", "/"):
-        yield quote(text, safe=safe)
-    yield quote(text, safe="").replace("%20", "+")
+        yield quote(raw, safe=safe)
+    yield quote(raw, safe="").replace("%20", "+")
     basic = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     yield basic
     yield basic.replace('"', "&quot;").replace("'", "&#x27;")
@@ -605,7 +614,7 @@ def _spelled(text: str) -> Iterator[str]:
 
 def _encoded(text: str) -> Iterator[str]:
     """In base64, wherever in the encoded text it begins."""
-    raw = text.encode(errors="surrogatepass")
+    raw = _bytes(text)
     for before in range(3):
         encoded = base64.b64encode(b"\0" * before + raw).decode().rstrip("=")
         # What is in the first characters depends on what stands before, and what is

@@ -1438,16 +1438,17 @@ class Project:
 
     def _last_receipt(self, environment: str) -> Mapping[str, object] | None:
         """The newest receipt of a run in *environment* that got as far as its database."""
-        import json
+        from unstale.jsontext import MISFITS, read_json
+        from unstale.parity.servers import from_receipt
 
         for path in reversed(self.files.glob(self.settings.state_folder / "receipts", "2*.json")):
             try:
-                document = json.loads(self.files.read_text(path))
-                told = dict(document["predicate"]["annotations"])
-            except (ValueError, KeyError, TypeError, UnstaleError):
+                document = read_json(self.files.read_text(path))
+                told = document["predicate"]["annotations"]
+                if told["environment"] == environment and from_receipt(document):
+                    return cast("Mapping[str, object]", document)
+            except (*MISFITS, UnstaleError):
                 continue
-            if told.get("environment") == environment and told.get("database_settings"):
-                return cast("Mapping[str, object]", document)
         return None
 
 

@@ -50,17 +50,17 @@ class DiskFiles:
             return path.read_bytes()
         except (FileNotFoundError, NotADirectoryError) as error:
             raise MissingFile(f"There is no file {path}.") from error
-        except OSError as error:
+        except (OSError, ValueError) as error:  # no path has a zero byte
             raise ConfigError(
-                f"{path} can't be read.",
-                cause=f"{error.strerror}.",
+                f"{str(path)!r} can't be read." if "\0" in str(path) else f"{path} can't be read.",
+                cause=f"{getattr(error, 'strerror', error)}.",
                 hint=f"ls -ld {path}",
                 fault=Fault.PERMISSION if isinstance(error, PermissionError) else Fault.CONTENT,
             ) from error
 
     def exists(self, path: Path) -> bool:
         """Whether *path* exists."""
-        return path.exists()
+        return os.path.exists(path)  # noqa: PTH110 - a name too long is none, and no error
 
     def glob(self, root: Path, pattern: str) -> tuple[Path, ...]:
         """Files under *root* that match *pattern*, sorted."""

@@ -26,6 +26,7 @@ from pathlib import Path
 
 from unstale.adapters.leases import Leases
 from unstale.errors import CouldNotTell, NotReady, TearDownFailed, Unavailable
+from unstale.jsontext import narrowed
 from unstale.ports import Clock, Command, Process
 
 __all__ = [
@@ -305,12 +306,9 @@ class LocalPostgres:
         result = self._process.run(command)
         lines = [x for x in result.stdout.splitlines() if x.startswith(_SENTINEL)]
         if not lines:
-            raise CouldNotTell(
-                "The database could not be asked.",
-                cause="\n".join(result.stderr.splitlines()[-3:]),
-                hint=f"try {python} yourself",
-            )
-        return _judged(json.loads(lines[-1].removeprefix(_SENTINEL)), python)
+            raise _unasked("\n".join(result.stderr.splitlines()[-3:]), python)
+        with narrowed(lambda why: _unasked(f"Its answer is of another form ({why}).", python)):
+            return _judged(json.loads(lines[-1].removeprefix(_SENTINEL)), python)
 
     # --- a server of our own -------------------------------------------------
 
@@ -586,16 +584,17 @@ def _free_port() -> int:
 def _pid(data: Path) -> int | None:
     """The server's process id, as it wrote it down; None once it ended by itself."""
     try:
-        first = (data / "postmaster.pid").read_text().partition("\n")[0]
+        first = (data / "postmaster.pid").read_text(errors="replace").partition("\n")[0]
     except OSError:
         return None
-    return int(first) if first.strip().isdigit() else None
+    found = re.fullmatch(r"[ \t]*([0-9]{1,9})\s*", first)
+    return int(found[1]) if found else None
 
 
 def _is_ready(data: Path) -> bool:
     """What `pg_ctl --wait` looks at: the eighth line of the server's own file."""
     try:
-        lines = (data / "postmaster.pid").read_text().splitlines()
+        lines = (data / "postmaster.pid").read_text(errors="replace").splitlines()
     except OSError:
         return False
     return len(lines) >= 8 and lines[7].strip() == "ready"
@@ -607,6 +606,12 @@ def _tail(log: Path) -> str:
             f"  {line}" for line in log.read_text("utf-8", "replace").splitlines()[-8:]
         )
     return "  none"
+
+
+def _unasked(why: str, python: str) -> CouldNotTell:
+    return CouldNotTell(
+        "The database could not be asked.", cause=why, hint=f"try {python} yourself"
+    )
 
 
 def _judged(answer: Mapping[str, object], python: str) -> Answer:

@@ -188,7 +188,7 @@ def _wrong_name(found: re.Match[str], texts: Texts) -> str:
 def _template(found: re.Match[str], texts: Texts) -> str:
     try:
         quoted = str(json.loads(found["text"]))
-    except ValueError:  # quoted as Go does, which JSON nearly is
+    except (ValueError, RecursionError):  # quoted as Go does, which JSON nearly is
         quoted = found["text"].strip('"')
     return _sentence(_at(quoted, texts), _OPEN_VARIABLE)
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import posixpath
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -88,7 +89,7 @@ def build_inputs(
     """
     if not build.is_local:
         return _unreadable(build, "the build context is not on this machine")
-    if not Path(build.context).is_dir():
+    if not os.path.isdir(build.context):  # noqa: PTH112 - a name too long is none, and no error
         raise MissingFile(
             f"The build context {build.context} is not there.",
             cause="It was moved or removed, or its path in the compose file is wrong.",
@@ -210,7 +211,7 @@ def _named(place: str) -> NamedContext:
     image = place.removeprefix("docker-image://")
     if image != place:
         return NamedContext("image", image)
-    if Path(place).is_absolute() and Path(place).is_dir():
+    if Path(place).is_absolute() and os.path.isdir(place):  # noqa: PTH112 - likewise
         return NamedContext("folder", place)
     return NamedContext("remote", place)
 

@@ -25,6 +25,7 @@ from unstale.errors import (
     Outcome,
     Unavailable,
     UnstaleError,
+    UsageError,
     exit_code,
     outcome_of,
 )
@@ -190,4 +191,9 @@ def remainder(ctx: Context) -> tuple[str, ...]:
     """
     text: str = getattr(ctx, "remainder", "") or ""
     tail = sys.argv[sys.argv.index("--") + 1 :] if "--" in sys.argv else []
-    return tuple(tail) if " ".join(tail) == text else tuple(shlex.split(text))
+    if " ".join(tail) == text:
+        return tuple(tail)
+    try:
+        return tuple(shlex.split(text))
+    except ValueError as error:
+        raise UsageError("What follows -- can't be split into words.", cause=f"{error}.") from error

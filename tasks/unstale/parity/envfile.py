@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -156,9 +157,10 @@ def content(path: Path) -> bytes:
         raise _missing(path) from error
     except PermissionError as error:
         raise CouldNotTell(f"{path} may not be read by you.", hint=f"ls -l {path}") from error
-    except OSError as error:
+    except (OSError, ValueError) as error:  # no path has a zero byte
+        why = getattr(error, "strerror", error)
         raise ConfigError(
-            f"{path} can't be read.", cause=f"{error.strerror}.", hint=f"ls -l {path}"
+            f"{path} can't be read.", cause=f"{why}.", hint=f"ls -l {path}"
         ) from error
 
 
@@ -205,7 +207,7 @@ def example_of(path: Path) -> Path | None:
     common = (f".env.{ending}" for ending in _EXAMPLE_ENDINGS)
     beside = (f"{ending}.env" for ending in _EXAMPLE_ENDINGS)
     candidates = (path.with_name(name) for name in (*own, *common, *beside))
-    return next((one for one in candidates if one.is_file()), None)
+    return next((one for one in candidates if os.path.isfile(one)), None)  # noqa: PTH113 - a name too long
 
 
 def example_gaps(paths: Iterable[Path]) -> tuple[ExampleGap, ...]:
@@ -259,7 +261,7 @@ def _text(path: Path, raw: bytes) -> str:
 
 def _missing(path: Path) -> MissingFile:
     example = path.with_name(f"{path.name}.example")
-    if example.exists():
+    if os.path.exists(example):  # noqa: PTH110 - a name too long is none, and no error
         return MissingFile(
             f"There is no env file {path}.",
             cause=f"Only its example is there: {example}.",

@@ -38,7 +38,8 @@ def read(document: bytes) -> Counts:
     try:
         # Written by the project's own tests; expat refuses entity bombs.
         root = ET.fromstring(document)  # noqa: S314
-    except ET.ParseError as error:
+    # Two more: an encoding that Python does not know, or not for XML.
+    except (ET.ParseError, LookupError, ValueError) as error:
         raise CouldNotTell(
             "The JUnit file can't be read.", cause=f"It is cut off or no XML: {error}."
         ) from error

@@ -10,7 +10,7 @@ __all__ = ["Stop", "complaints", "deselected", "has_workers", "node_ids", "stop"
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _ENDED = re.compile(r"\b(?:\d+ \w+|no tests ran)\b.* in \d+(?:\.\d+)?s\b")
-_DESELECTED = re.compile(r"\b(\d+) deselected\b")
+_DESELECTED = re.compile(r"\b(\d{1,9}) deselected\b")
 _WORKERS = re.compile(r"^(?:bringing up nodes|\d+ workers? \[)", re.MULTILINE)
 # Of pytest.exit: at the end of a session, and before it has begun.
 _EXITS = (

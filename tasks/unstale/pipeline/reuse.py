@@ -13,7 +13,7 @@ from typing import NamedTuple
 from unstale.compose import Mount
 from unstale.errors import CouldNotTell, UsageError
 from unstale.image.check import ImageStatus
-from unstale.jsontext import read_json
+from unstale.jsontext import MISFITS, read_json
 from unstale.mask import is_secret
 from unstale.pipeline.images import Bench
 from unstale.pipeline.site import Site
@@ -233,7 +233,7 @@ def find(bench: Bench, wanted: Subject) -> Path | None:
 def _passed(bench: Bench, path: Path, wanted: Subject) -> bool:
     try:
         predicate = read_json(bench.files.read_text(path))["predicate"]
-        run = predicate["annotations"]["subject"]
-    except (UsageError, ValueError, KeyError, TypeError):
+        found = predicate["result"], predicate["annotations"]["subject"]
+    except (UsageError, *MISFITS):
         return False
-    return bool(wanted.digest) and predicate["result"] == "PASSED" and run == wanted.digest
+    return bool(wanted.digest) and found == ("PASSED", wanted.digest)

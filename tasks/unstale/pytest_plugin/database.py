@@ -299,9 +299,13 @@ class _Memo:
     def read(self) -> _Proof | None:
         if self._path is None or not self._path.exists():
             return None
-        found = json.loads(self._path.read_text())
-        survey = found.pop("survey")
-        return _Proof(**found, survey=tuple(survey) if survey else None)
+        match read_json(self._path.read_text(errors="replace")):
+            case {"problem": str(problem), "state": str(state), "survey": None}:
+                return _Proof(problem, state, None)
+            case {"problem": str(problem), "state": str(state), "survey": [digest, schema, name]}:
+                return _Proof(problem, state, (digest, schema, name))
+            case _:  # the worker was killed while it wrote
+                return None
 
     def write(self, proof: _Proof) -> _Proof:
         if self._path is not None:

@@ -32,11 +32,8 @@ def sync_url(url: str) -> URL:
     """
     try:
         parsed = make_url(url)
-    except ArgumentError:
-        raise ConfigError(
-            "The database's URL can't be read.",
-            hint="write it as postgresql+psycopg://user:password@host:5432/database",
-        ) from None
+    except (ArgumentError, ValueError):
+        raise _unreadable() from None
     if parsed.get_backend_name() != "postgresql":
         raise ConfigError(f"The database is {parsed.get_backend_name()}; only postgresql is known.")
     named = parsed.drivername.partition("+")[2]
@@ -76,7 +73,18 @@ def open_engine(
         arguments["connect_timeout"] = 5
     options: dict[str, Any] = {"isolation_level": "AUTOCOMMIT"} if autocommit else {}
     options |= {"pool_size": 1} if keeps_one else {"poolclass": NullPool}
-    return create_engine(parsed, connect_args=arguments, **options)
+    try:
+        return create_engine(parsed, connect_args=arguments, **options)
+    except (ArgumentError, ValueError):  # a port in the query that is none
+        raise _unreadable() from None
+
+
+def _unreadable() -> ConfigError:
+    # SQLAlchemy's own words quote it.
+    return ConfigError(
+        "The database's URL can't be read.",
+        hint="write it as postgresql+psycopg://user:password@host:5432/database",
+    )
 
 
 def server_of(url: str, database: str) -> str:

@@ -55,7 +55,8 @@ def address(url: str) -> Address | None:
     query = parse_qs(found["query"] or "")
     host = query.get("host", [found["six"] or found["host"] or "localhost"])[0]
     port = query.get("port", [found["port"] or ""])[0]
-    return Address(host, int(port) if port.isdigit() else _PORT, unquote(found["database"] or ""))
+    number = int(port) if re.fullmatch("[0-9]{1,5}", port) else _PORT
+    return Address(host, number, unquote(found["database"] or ""))
 
 
 def heads(ini: Path, root: Path) -> tuple[str, ...] | None:
@@ -63,11 +64,11 @@ def heads(ini: Path, root: Path) -> tuple[str, ...] | None:
 
     Only reads text: neither Alembic nor a migration is imported.
     """
-    folders = [folder for folder in _versions(ini, root) if folder.is_dir()]
+    folders = [folder for folder in _versions(ini, root) if os.path.isdir(folder)]  # noqa: PTH112 - a name too long
     if not folders:
         return None
     scripts = [_links(path) for folder in folders for path in sorted(folder.rglob("*.py"))]
-    followed = {down for _, downs in scripts for down in downs}
+    followed = {down for _, downs in scripts for down in downs if isinstance(down, str)}
     return tuple(sorted({name for name, _ in scripts if name} - followed))
 
 
@@ -106,7 +107,8 @@ def _links(script: Path) -> tuple[str | None, tuple[str, ...]]:
     """A migration's own name and the names of those it follows."""
     try:
         body = ast.parse(script.read_bytes()).body
-    except (SyntaxError, ValueError):
+    # The last two: Python's parser went too deep.
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None, ()
     values = dict(_constants(body))
     name, downs = values.get("revision"), values.get("down_revision")
@@ -123,7 +125,8 @@ def _constants(body: list[ast.stmt]) -> Iterator[tuple[str, object]]:
             ):
                 try:
                     yield name, ast.literal_eval(value)
-                except ValueError:
+                # A set of lists; sums of a thousand terms.
+                except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
                     continue
 
 

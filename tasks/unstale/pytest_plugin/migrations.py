@@ -21,6 +21,7 @@ from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any, cast
 
 from unstale.errors import MigrationFailed
+from unstale.jsontext import read_json
 from unstale.pytest_plugin.engines import child_environment, masked, sqlstate
 from unstale.pytest_plugin.settings import Settings
 
@@ -94,9 +95,9 @@ def _ask(settings: Settings, url: str, action: str) -> dict[str, Any]:
         check=False,
     )
     answers = [line for line in done.stdout.splitlines() if line.startswith(_SENTINEL)]
-    if done.returncode == 0 and answers:
-        answer: dict[str, Any] = json.loads(answers[-1].removeprefix(_SENTINEL))
-        return answer
+    answer: Any = read_json(answers[-1].removeprefix(_SENTINEL)) if answers else None
+    if done.returncode == 0 and _fits(answer, action):
+        return dict(answer)
     kind = SchemaExists if _SCHEMA_EXISTS in done.stderr.splitlines() else MigrationFailed
     raise kind(
         "No database could be built from this code."
@@ -105,6 +106,17 @@ def _ask(settings: Settings, url: str, action: str) -> dict[str, Any]:
         cause=masked(url)("\n".join((done.stderr or done.stdout).strip().splitlines()[-8:])),
         hint=f"run alembic -c {settings.alembic_ini.name} upgrade heads against an empty database",
     )
+
+
+def _fits(answer: object, action: str) -> bool:
+    """Whether it is what the child prints; env.py may print that line, too."""
+    match answer:
+        case {"digest": str(), "version_table": None | [_, str()]}:
+            return True
+        case dict():
+            return action == "build"
+        case _:
+            return False
 
 
 # --- In the child ------------------------------------------------------------

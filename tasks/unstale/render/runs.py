@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from unstale.errors import Fault, UnstaleError
+from unstale.errors import CouldNotTell, Fault, UnstaleError
+from unstale.jsontext import narrowed
 from unstale.render.matrix import RunRow
 
 if TYPE_CHECKING:
@@ -25,7 +26,20 @@ def run_row(env: str, found: RunReport | UnstaleError, shown: str = "") -> RunRo
         return RunRow(env, None, detail=f"{found.fault.value}: {found.what}")
     if found.receipt is None:
         return RunRow(env, found.outcome, detail=found.errors[-1].what)
-    document = _document(found.receipt)
+    with narrowed(lambda why: _unreadable(shown or str(found.receipt), why)):
+        return _row(env, found, found.receipt, shown)
+
+
+def _unreadable(receipt: str, why: str) -> UnstaleError:
+    return CouldNotTell(
+        f"The receipt {receipt} can't be read.",
+        cause=f"It is none of unstale's ({why}).",
+        hint="remove it, and run again",
+    )
+
+
+def _row(env: str, found: RunReport, receipt: Path, shown: str) -> RunRow:
+    document = _document(receipt)
     told = document["predicate"]["annotations"]
     predicate = document["predicate"]
     images = {s["name"]: f"sha256:{s['digest']['sha256']}" for s in document["subject"]}
@@ -40,7 +54,7 @@ def run_row(env: str, found: RunReport | UnstaleError, shown: str = "") -> RunRo
         skipped=told["skipped"] if is_counted else None,
         seconds=sum(step["seconds"] for step in told["steps"]),
         detail=found.errors[0].what if found.errors else _notes(found),
-        receipt=shown or str(found.receipt),
+        receipt=shown or str(receipt),
         image=next((i for name, i in sorted(images.items()) if "test" in name), ""),
         migration=", ".join(schema.get("applied") or ()),
     )

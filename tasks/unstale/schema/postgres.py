@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from unstale.errors import CouldNotTell
 from unstale.facts import ContainerFact
+from unstale.jsontext import narrowed
 from unstale.mask import is_secret
 from unstale.ports import CommandResult, Docker, RunOptions
 
@@ -22,6 +23,14 @@ _PSQL = (
     'PGPASSWORD=$(cat "$POSTGRES_PASSWORD_FILE"); fi; '
     'exec psql -h "$(hostname -i | cut -d" " -f1)" -U "${POSTGRES_USER:-postgres}" '
     '-d "${POSTGRES_DB:-${POSTGRES_USER:-postgres}}" "$@"'
+)
+
+_NARROWED = narrowed(
+    lambda why: CouldNotTell(
+        "The database's answer can't be read.",
+        cause=f"It is not what psql prints for the query ({why}).",
+        hint="inv db.shell",
+    )
 )
 
 # One statement for all counts; format() quotes names like "Order" and "user".
@@ -65,6 +74,7 @@ def rows(docker: Docker, container: ContainerFact, sql: str) -> tuple[tuple[str,
     return tuple(tuple(line.split("\t")) for line in answer.stdout.splitlines() if line)
 
 
+@_NARROWED
 def tables(docker: Docker, container: ContainerFact) -> tuple[tuple[str, int], ...]:
     """Each table, schema-qualified outside ``public``, with its number of rows."""
     return tuple((row[0], int(row[1])) for row in rows(docker, container, _COUNTS))
@@ -103,11 +113,13 @@ SELECT json_build_array(
 """
 
 
+@_NARROWED
 def settings(docker: Docker, container: ContainerFact) -> tuple[Setting, ...]:
     """The server's settings that are not by default, each with its source."""
     # As JSON: log_line_prefix may well hold a tab.
     found = [json.loads(row[0]) for row in rows(docker, container, _SETTINGS)]
-    return tuple(Setting(n, _shown(n, value), source, place) for n, value, source, place in found)
+    texts = ((str(one) for one in row) for row in found)
+    return tuple(Setting(n, _shown(n, value), source, place) for n, value, source, place in texts)
 
 
 def _shown(name: str, value: str) -> str:
@@ -116,6 +128,7 @@ def _shown(name: str, value: str) -> str:
     return "(hidden)" if may_tell and value else value
 
 
+@_NARROWED
 def system_identifier(docker: Docker, container: ContainerFact) -> str:
     """What no two clusters have in common."""
     sql = "SELECT system_identifier FROM pg_control_system()"

@@ -8,12 +8,12 @@ same migrations), and the state that explains them is named.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from unstale.errors import CouldNotTell, MigrationFailed, Mismatch, UnstaleError
+from unstale.jsontext import narrowed, read_json
 from unstale.verdict import Fresh, Reason, Stale, Unknown, Verdict
 
 __all__ = [
@@ -295,14 +295,13 @@ def answer(output: str) -> Mapping[str, Any]:
 
     """
     line = next((x for x in reversed(output.splitlines()) if x.startswith(SENTINEL)), "")
-    try:
-        facts: Mapping[str, Any] = json.loads(line.removeprefix(SENTINEL))
-    except json.JSONDecodeError:  # none, or cut off: the probe was killed
+    facts = read_json(line.removeprefix(SENTINEL))
+    if not isinstance(facts, dict):  # none, or cut off: the probe was killed
         raise CouldNotTell(
             "The schema could not be read: the probe printed no answer.",
             cause="\n".join(output.splitlines()[-5:]),
             hint="inv stack.logs",
-        ) from None
+        )
     return facts
 
 
@@ -316,11 +315,22 @@ def read(output: str) -> SchemaStatus:
     return judge(answer(output))
 
 
+@narrowed(
+    lambda why: CouldNotTell(
+        "The schema could not be read: the probe's answer is of another form.",
+        cause=f"Something else prints lines that begin like it ({why}).",
+        hint="inv db.status again",
+    )
+)
 def judge(facts: Mapping[str, Any], in_tree: Mapping[str, str] | None = None) -> SchemaStatus:
     """Name the state that the probe's *facts* describe.
 
     *in_tree* has the SHA-256 of each migration file as it is in the tree, by its path
     where the migrations ran; None where that can't be told.
+
+    Raises:
+        CouldNotTell: *facts* are none of the probe's.
+
     """
     if "error" in facts:
         return _refused(facts)

@@ -37,6 +37,11 @@ settings.register_profile(
 settings.load_profile("fuzz")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Inputs may be long; that is no fault."""
+    config.addinivalue_line("filterwarnings", "ignore:Generating overly large repr")
+
+
 @pytest.fixture(scope="session")
 def with_docker(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
     """An environment with a docker command in its path, which nobody starts."""

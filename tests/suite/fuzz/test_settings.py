@@ -14,6 +14,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from unstale import config
+from unstale.adapters.files import DiskFiles
 from unstale.config import AllowRule
 from unstale.errors import ConfigError
 from unstale.mask import mask_for
@@ -195,6 +196,23 @@ def test_env_file(raw: bytes) -> None:
     environ = {"A": "x"}
     hazards.docker_run_values(raw, environ)
     hazards.is_plain(raw.decode(errors="replace"))
+
+
+@given(soup.texts(words=("a", "/", ".env", "\0", "a" * 250)))
+@example("\0")
+@example("a" * 300)
+@example("a" * 250)
+def test_place(name: str) -> None:
+    """What is written as a file's place need not be one."""
+    path, files = Path("/nowhere", name), DiskFiles()
+    with soup.only_ours():
+        envfile.read(path)
+    with soup.only_ours():
+        envfile.variables([path], ROOT)
+    with soup.only_ours():
+        files.read_text(path)
+    envfile.example_of(path)
+    files.exists(path)
 
 
 def _ask(answer: Any) -> Callable[[Mapping[str, object]], Mapping[str, object]]:
