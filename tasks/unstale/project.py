@@ -1104,6 +1104,7 @@ class Project:
         run = os.urandom(4).hex()
         sign = self._sign()
         progress = watch(site.mask, site.state_folder / "runs" / run)
+        self.process.noted = progress.command
 
         def keep(deployment: Deployment) -> None:
             name = site.environment.name

@@ -111,6 +111,10 @@ class Progress(Protocol):
         """A step ended."""
         ...
 
+    def command(self, text: str) -> None:
+        """A command is run, or has ended, in the step that goes on; no secret is in *text*."""
+        ...
+
     def log(self, step: str) -> Line:
         """Where the lines of *step* go: its log file, and the screen if asked."""
         ...

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -29,6 +31,8 @@ __all__ = [
 
 # What Alembic says of a migration that worked is for the log.
 _NEVER_STREAMED = ("migrate",)
+_LONGEST_LOG = 64 << 20  # in characters, of one step
+_FLOOD_S = 0.02  # lines that come sooner after each other are written together
 
 
 def note(text: str) -> None:
@@ -71,9 +75,10 @@ def confirmed(rows: Sequence[str], question: str) -> bool:
 
 
 class ConsoleProgress:
-    """One line a step; its output goes to a file, and to the screen if asked.
+    """One line a step; its commands and output go to a file, and to the screen if asked.
 
-    The output of a step that fails is shown in any case.
+    The output of a step that fails is shown in any case. Of a flood the file has the
+    beginning and the end.
     """
 
     def __init__(
@@ -83,10 +88,15 @@ class ConsoleProgress:
         self._verbose = verbose
         self._logs = folder / "logs"
         self._append = append
-        self._tail: dict[str, list[str]] = {}
+        self._tail: dict[str, deque[str]] = {}
+        self._size: dict[str, int] = {}
+        self._step = ""
+        self._unwritten: dict[str, list[str]] = {}
+        self._written_at = 0.0
 
     def begin(self, step: str) -> None:
         """Name the step while it runs, on a terminal."""
+        self._step = step
         if self._is_streamed(step) or not sys.stderr.isatty():
             return
         with suppress(OSError):
@@ -98,24 +108,49 @@ class ConsoleProgress:
         mark = "✓" if result.outcome is Outcome.PROVEN else "✗"
         detail = self._mask(_one_line(result.detail))
         note(f"  {mark} {result.name:<17} {result.seconds:7.1f} s  {detail}")
+        tail = self._tail.get(result.name, deque())
         if result.outcome is not Outcome.PROVEN and not self._is_streamed(result.name):
-            for line in self._tail.get(result.name, [])[-40:]:
+            for line in list(tail)[-40:]:
                 note(f"      {line}")
+        if self._size.pop(result.name, 0) > _LONGEST_LOG:
+            self._write(result.name, "\n".join(("... lines left out ...", *tail)))
+        words = self._mask(result.detail)
+        self._write(result.name, f"{result.outcome.value} after {result.seconds:.1f} s: {words}")
+        self._flush()
+        self._step = ""
+
+    def command(self, text: str) -> None:
+        """Write down what is run in the step that goes on, and how it ended."""
+        if self._step:
+            self._write(self._step, self._mask(text))
 
     def log(self, step: str) -> Line:
         """Write the step's lines to its log file."""
-        tail = self._tail.setdefault(step, [])
-        path = self._logs / f"{step}.log"
+        tail = self._tail.setdefault(step, deque(maxlen=200))
 
         def line(text: str) -> None:
             masked = self._mask(text)
             tail.append(masked)
-            del tail[:-200]
-            self._append(path, masked + "\n")
+            self._write(step, masked)
             if self._is_streamed(step):
                 note(f"    {masked}")
 
         return line
+
+    def _write(self, step: str, text: str) -> None:
+        size = self._size[step] = self._size.get(step, 0) + len(text) + 1
+        if size > _LONGEST_LOG:
+            return
+        # Each time it is opened anew, folder by folder: a flood goes there in pieces.
+        self._unwritten.setdefault(step, []).append(f"{text}\n")
+        if time.monotonic() - self._written_at > _FLOOD_S:
+            self._flush()
+
+    def _flush(self) -> None:
+        for step, texts in self._unwritten.items():
+            self._append(self._logs / f"{step}.log", "".join(texts))
+        self._unwritten.clear()
+        self._written_at = time.monotonic()
 
     def _is_streamed(self, step: str) -> bool:
         return self._verbose and step not in _NEVER_STREAMED

@@ -39,6 +39,10 @@ def test_the_light_stack_is_proven(light: Checkout) -> None:
         ("db", "running", 0),
         ("test-runner", "exited", 0),
     }
+    logs = {path.stem: path.read_text() for path in (Path(answer["evidence"]) / "logs").iterdir()}
+    assert {step["name"] for step in answer["steps"]} <= logs.keys()
+    assert "$ docker compose" in logs["run_tests"]
+    assert "# ended with 0 after" in logs["up"]
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import pty
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,7 +34,10 @@ def test_what_a_green_migration_says_is_for_the_log_alone(
     end(progress, "migrate")
 
     assert INFO not in capsys.readouterr().err
-    assert (tmp_path / "logs/migrate.log").read_text() == f"{INFO}\n"
+    assert (tmp_path / "logs/migrate.log").read_text().splitlines() == [
+        INFO,
+        "proven after 1.0 s: what came of it",
+    ]
 
 
 @pytest.mark.parametrize("verbose", [True, False])
@@ -97,3 +101,57 @@ def test_nobody_is_asked_without_a_terminal(monkeypatch: pytest.MonkeyPatch) -> 
         require_answerable("Removing a database", "inv db.reset --yes")
 
     assert error.value.hint == "inv db.reset --yes"
+
+
+def test_each_step_leaves_a_log_with_its_commands(tmp_path: Path) -> None:
+    progress = ConsoleProgress(
+        Mask(("heron-72",)), tmp_path, append=DiskFiles().append, verbose=False
+    )
+    progress.command("$ between two steps")
+    for step in ("sweep", "up"):
+        progress.begin(step)
+        progress.command(f"$ docker {step} heron-72")
+        end(progress, step)
+
+    logs = {path.stem: path.read_text() for path in (tmp_path / "logs").iterdir()}
+    assert logs == {
+        step: f"$ docker {step} ********\nproven after 1.0 s: what came of it\n"
+        for step in ("sweep", "up")
+    }
+
+
+def test_the_log_of_a_flood_has_its_beginning_and_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("unstale.render.console._LONGEST_LOG", 10_000)
+    progress = ConsoleProgress(Mask(), tmp_path, append=DiskFiles().append, verbose=False)
+    progress.begin("run_tests")
+    line = progress.log("run_tests")
+    for number in range(5000):
+        line(f"line {number}")
+
+    end(progress, "run_tests")
+
+    text = (tmp_path / "logs/run_tests.log").read_text()
+    assert text.startswith("line 0\nline 1\n")
+    assert "... lines left out ...\nline 4800\n" in text
+    assert text.endswith("line 4999\nproven after 1.0 s: what came of it\n")
+    assert len(text) < 15_000
+
+
+def test_output_is_masked_and_logged_in_linear_time(tmp_path: Path) -> None:
+    secrets = tuple(f"secret-{number}-heron" for number in range(40))
+
+    def seconds(lines: int) -> float:
+        progress = ConsoleProgress(
+            Mask(secrets), tmp_path / str(lines), append=DiskFiles().append, verbose=False
+        )
+        line = progress.log("run_tests")
+        began = time.process_time()
+        for number in range(lines):
+            line(f"{number} {'x' * 50} {secrets[number % 40]}")
+        return time.process_time() - began
+
+    once = min(seconds(4_000) for _ in range(2))
+    twice = min(seconds(8_000) for _ in range(2))
+    assert twice < 3 * once

@@ -215,6 +215,9 @@ class Quiet:
     def end(self, result: StepResult) -> None:
         pass
 
+    def command(self, text: str) -> None:
+        del text
+
     def log(self, step: str) -> Line:
         del step
         return lambda _: None
