@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Self
 
 import pytest
-from harness import Checkout, docker, environment
+from harness import Checkout, Result, docker, environment
 from lightstack import behave, fresh, gone
 
 # --- looking runs nothing --------------------------------------------------------------
@@ -395,6 +396,7 @@ def test_an_untrusted_stack_that_reaches_out_is_refused(name: str, tmp_path: Pat
         assert "not trusted" in answer.err
 
 
+@pytest.mark.long
 def test_an_honest_stack_is_trusted_or_not_all_the_same(light: Checkout) -> None:
     answer = light.inv("test.integration", "--untrusted", "--json").must(0).document()
 
@@ -557,3 +559,141 @@ def test_no_secret_is_where_others_can_read_it(canaries: Checkout, tmp_path: Pat
     others = [one for key, one in CANARIES.items() if key != "BUILD_TOKEN"]
     assert not any(one in history for one in others)
     assert "build.args.BUILD_TOKEN: stays readable in the image" in said
+
+
+# --- S5 and S8: what a container hands over, and what it sees ---------------------------
+
+_ODD = """
+for name in (".coverage", "a\\nb", "\\x1b[2J", ".coverage.\\x1b[2J", "coverage.xml\\n"):
+    Path(f"/app/reports/{name}").write_text("x")
+os.mkfifo("/app/reports/coverage.json")
+os.symlink("/etc/passwd", "/app/reports/coverage.lcov")
+"""
+# What the runner leaves where its report should be, before it ends.
+HANDED_OVER = {
+    "zeros": ("open('/app/reports/zeros', 'wb').truncate(300 << 20)", "artifacts"),
+    "many": ("[open(f'/app/reports/{i}', 'w').close() for i in range(11_000)]", "artifacts"),
+    "linked report": (
+        "REPORT.unlink(); REPORT.symlink_to('/etc/hostname')",
+        "no evidence",
+    ),
+    "linked folder": (
+        "os.rename('/app/reports', '/app/r'); os.symlink('/app/r', '/app/reports')",
+        "proven",
+    ),
+    "odd names": (_ODD, "proven"),
+    "50 MiB": (
+        "REPORT.write_text(GREEN.replace('/>', '>' + 'x' * (50 << 20) + '</testcase>', 1))",
+        "proven",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def handing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
+    """A project that is mounted into its runner, which does what HAND says at its end."""
+    checkout = fresh(tmp_path_factory.mktemp("handing"))
+    checkout.replace(
+        "docker-compose.test.yml", "      LIGHT_TESTS:", "      HAND: ${HAND:-}\n      LIGHT_TESTS:"
+    )
+    checkout.replace(
+        "docker-compose.test.yml",
+        "    profiles: [test]\n",
+        "    profiles: [test]\n    volumes: ['.:/checkout']\n",
+    )
+    checkout.replace(
+        "app/check.py",
+        "    return int(REST[0]) if",
+        "    import base64\n    exec(base64.b64decode(os.environ['HAND']), globals())\n"
+        "    return int(REST[0]) if",
+    )
+    checkout.inv("image.build").must(0)
+    yield checkout
+    gone(checkout)
+
+
+def hand(checkout: Checkout, code: str) -> Result:
+    """Run it with a runner that does *code* at its end."""
+    encoded = base64.b64encode(code.encode()).decode()
+    behave(checkout, LIGHT_SECONDS="0.1", HAND=encoded)
+    return checkout.inv("test.integration", "--json")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=() if name == "zeros" else (pytest.mark.long,))
+        for name in HANDED_OVER
+    ],
+)
+def test_what_a_runner_leaves_is_taken_within_bounds(name: str, handing: Checkout) -> None:
+    code, outcome = HANDED_OVER[name]
+
+    answer = hand(handing, code)
+
+    found = answer.document()
+    assert found["outcome"] == outcome, answer.text
+    assert answer.code == {"artifacts": 5, "no evidence": 4, "proven": 0}[outcome]
+    folder = handing.folder(answer)
+    assert folder.stat().st_mode & 0o777 == 0o700
+    names = {path.name for path in folder.rglob("*") if path.is_file()}
+    assert not any(path.is_symlink() for path in folder.rglob("*"))
+    known = {"junit.xml", ".coverage", "compose.override.yml", "containers.json", "database.txt"}
+    assert {n for n in names if not n.endswith(".log")} <= known
+    assert handing.leftovers() == []
+
+
+def test_a_container_that_sees_the_checkout_leads_no_write_out(
+    handing: Checkout, tmp_path: Path
+) -> None:
+    """It puts links where the run's files are about to be written."""
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "junit.xml").write_text("mine")
+    code = f"""
+import glob
+for run in glob.glob("/checkout/.unstale/runs/*"):
+    for name in ("junit.xml", "containers.json", "coverage"):
+        if not os.path.lexists(f"{{run}}/{{name}}"):
+            inside = "" if name == "coverage" else f"/{{name}}"
+            os.symlink(f"{outside}{{inside}}", f"{{run}}/{{name}}")
+Path("/app/reports/.coverage").write_text("theirs")
+"""
+
+    answer = hand(handing, code)
+
+    assert [p.name for p in outside.iterdir()] == ["junit.xml"]
+    assert (outside / "junit.xml").read_text() == "mine"
+    assert answer.code == 5, answer.text
+    assert "is a link" in answer.text
+    assert handing.leftovers() == []
+
+
+@pytest.mark.long
+def test_no_container_of_ours_sees_the_engine(handing: Checkout) -> None:
+    """S8: asked of every container there is, while a run goes on."""
+    behave(handing, LIGHT_SECONDS="2", HAND="")
+    running = handing.start("test.integration")
+    mounts: set[str] = set()
+    while running.goes_on():
+        ids = docker("ps", "--all", "--quiet", "--filter", "label=dev.unstale.owner").out.split()
+        form = "{{.Name}} {{.HostConfig.Privileged}} {{range .Mounts}}{{.Source}} {{end}}"
+        mounts |= set(docker("inspect", "--format", form, *ids, code=None).out.splitlines())
+    running.end().must(0)
+
+    ours = [line for line in mounts if handing.root.name in line]
+    assert len(ours) >= 2
+    assert not any("docker.sock" in line or " true " in line for line in mounts)
+
+
+def test_a_checkout_that_brings_a_link_is_refused_before_anything_is_written(
+    tmp_path: Path,
+) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    checkout = fresh(tmp_path / "project")
+    (checkout.root / ".unstale" / "runs").symlink_to(outside)
+
+    for what in ("image.status", "stack.up", "test.integration"):
+        assert "runs is a link" in checkout.inv(what).must(5).err
+    assert list(outside.iterdir()) == []

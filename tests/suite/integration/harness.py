@@ -116,6 +116,10 @@ class Running:
             assert time.monotonic() < end, f"no {text!r} within {within_s} s: {self._lines}"
             time.sleep(0.05)
 
+    def goes_on(self) -> bool:
+        """Whether it has not ended."""
+        return self._process.poll() is None
+
     def interrupt(self) -> None:
         """Press Ctrl-C: the terminal tells the whole foreground group."""
         os.killpg(self._process.pid, signal.SIGINT)
