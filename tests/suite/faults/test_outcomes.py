@@ -209,7 +209,8 @@ def test_three_stubborn_services_are_gone_at_once(light: Checkout) -> None:
 
     answer = _answer(light, 0)
 
-    assert _steps(answer)["down"]["seconds"] <= 7  # 0.6 to 2 where nothing else is going on
+    # Asked politely, each takes ten seconds, one after the other.
+    assert _steps(answer)["down"]["seconds"] < 10
     assert _anonymous() <= anonymous | _anonymous_of_others()
 
 
