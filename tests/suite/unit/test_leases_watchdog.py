@@ -167,7 +167,14 @@ def test_its_labels_and_words_are_those_of_the_others() -> None:
     assert (watchdog.LABEL_RUN, watchdog.LABEL_OWNER) == (override.LABEL_RUN, override.LABEL_OWNER)
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGQUIT, signal.SIGSEGV])
+@pytest.mark.parametrize(
+    "number",
+    [
+        signal.SIGKILL,
+        pytest.param(signal.SIGQUIT, marks=pytest.mark.long),
+        pytest.param(signal.SIGSEGV, marks=pytest.mark.long),
+    ],
+)
 def test_a_run_that_is_killed_is_reaped(engine: Engine, number: int) -> None:
     os.killpg(engine.run.pid, number)
 
@@ -189,7 +196,7 @@ def test_a_run_that_is_killed_is_reaped(engine: Engine, number: int) -> None:
     assert "nothing of it was left" in (engine.state / watchdog.LOG).read_text()
 
 
-@pytest.mark.parametrize("word", ["exit", "abort"])
+@pytest.mark.parametrize("word", ["exit", pytest.param("abort", marks=pytest.mark.long)])
 def test_a_run_that_ends_without_a_word_is_reaped(engine: Engine, word: str) -> None:
     engine.tell(word)
 
