@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from unstale.errors import Outcome, UsageError, exit_code
+from unstale.errors import Fault, Outcome, Unavailable, UsageError, exit_code
 from unstale.mask import Mask
 from unstale.pipeline.site import StepResult
 from unstale.ports import Line
@@ -147,10 +147,15 @@ class ConsoleProgress:
             self._flush()
 
     def _flush(self) -> None:
-        for step, texts in self._unwritten.items():
-            self._append(self._logs / f"{step}.log", "".join(texts))
-        self._unwritten.clear()
+        waiting, self._unwritten = self._unwritten, {}
         self._written_at = time.monotonic()
+        for step, texts in waiting.items():
+            try:
+                self._append(self._logs / f"{step}.log", "".join(texts))
+            except Unavailable as error:
+                # On a full disk there is no log, and a stack to remove all the same.
+                if error.fault is not Fault.RESOURCES:
+                    raise
 
     def _is_streamed(self, step: str) -> bool:
         return self._verbose and step not in _NEVER_STREAMED

@@ -177,7 +177,7 @@ def test_addresses_that_ran_out_are_told_with_who_has_them(
         for number in range(27, 30):
             _network(host, f"foreign-{number}", {})
         answer = project.inv("test.integration", "--json").must(5).document()
-        assert (answer["outcome"], answer["step"]) == ("resources", "up"), answer
+        assert (answer["outcome"], answer["step"]) == ("resources", "up")
         assert "30 of others" in answer["errors"][0]
         assert "docker network prune" in answer["errors"][0]
         assert _left(host) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,9 @@ import pytest
 from unstale.adapters.docker_facts import engine_room
 from unstale.adapters.docker_words import no_address, raise_if_short, shortage
 from unstale.adapters.files import DiskFiles
-from unstale.errors import Fault, NotReady, TestsFailed, Unavailable, exit_code, outcome_of
+from unstale.errors import Fault, NotReady, Outcome, TestsFailed, Unavailable, exit_code, outcome_of
 from unstale.facts import DiskSpace, EngineRoom
+from unstale.mask import Mask
 from unstale.pipeline.resources import (
     Leaks,
     explain,
@@ -19,6 +21,8 @@ from unstale.pipeline.resources import (
     leaks,
     warnings,
 )
+from unstale.pipeline.site import StepResult
+from unstale.render.console import ConsoleProgress
 
 GIB, MIB = 1 << 30, 1 << 20
 # Engine 26.1.5's words, through compose 2.26.1.
@@ -199,3 +203,20 @@ def test_the_disk_of_a_folder_that_is_not_there_yet_is_the_one_above(tmp_path: P
     assert found is not None
     assert found.what == str(tmp_path / "a" / "b")
     assert 0 < found.free_bytes <= found.total_bytes
+
+
+@pytest.mark.parametrize(("fault", "stops"), [(Fault.RESOURCES, False), (None, True)])
+def test_a_log_that_has_no_room_stops_nothing(
+    fault: Fault | None, stops: bool, tmp_path: Path
+) -> None:
+    def append(path: Path, text: str) -> None:
+        raise Unavailable(f"{path} can't be written: {text}.", fault=fault)
+
+    progress = ConsoleProgress(Mask(), tmp_path, verbose=False, append=append)
+    progress.begin("down")
+
+    with pytest.raises(Unavailable) if stops else nullcontext():
+        progress.command("docker rm")
+        progress.end(StepResult("down", Outcome.PROVEN, 0.1, ""))
+    # It is not tried again and again.
+    progress.end(StepResult("down", Outcome.PROVEN, 0.1, ""))
