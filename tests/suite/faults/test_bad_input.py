@@ -1166,16 +1166,23 @@ ROWS = (
         how=without_input,
         quick=(("test.integration",),),
     ),
-    Row(
-        "47 a task that there is not",
-        nothing,
-        2,
-        "",
-        ("image.statsu",),
-        (),
-        "unstale --list",
-        (("image.statsu",), ("image.status", "--jsno"), ("--jsno",)),
-        quick=(("image.statsu",),),
+    *(
+        Row(
+            f"47 {what} that there is not",
+            nothing,
+            2,
+            "",
+            (f"No idea what '{words[-1]}' is",),
+            (),
+            "unstale --list",
+            (words,),
+            quick=(words,),
+        )
+        for what, words in (
+            ("a task", ("image.statsu",)),
+            ("a flag", ("image.status", "--jsno")),
+            ("a flag of all", ("--jsno",)),
+        )
     ),
     Row(
         "47 a task that there is not, for Invoke",
