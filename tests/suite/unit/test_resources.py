@@ -218,5 +218,3 @@ def test_a_log_that_has_no_room_stops_nothing(
     with pytest.raises(Unavailable) if stops else nullcontext():
         progress.command("docker rm")
         progress.end(StepResult("down", Outcome.PROVEN, 0.1, ""))
-    # It is not tried again and again.
-    progress.end(StepResult("down", Outcome.PROVEN, 0.1, ""))
