@@ -50,7 +50,7 @@ SHORT = {
 CODES = {("compose config", "exit:1"): 2}
 # An answer that could be true: no list is told from an empty one, nor a name from a part of it.
 LIES = {"closed", "truncated"}
-LONGEST_S = 45
+LONGEST_S = 90
 
 
 @pytest.fixture

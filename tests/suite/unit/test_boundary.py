@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -88,3 +89,75 @@ def test_a_signal_while_the_task_ends_decides_the_code(
 
     assert (answer.returncode, answer.stderr.strip()) == (code, "Stopped by a signal.")
     assert moment == "leaving" or "something else" in json.loads(answer.stdout)["what"]
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """Two environments that can be compared without docker."""
+    (tmp_path / "pyproject.toml").write_text("[tool.unstale]\n")
+    (tmp_path / "env").mkdir()
+    for name in ("ci", "test"):
+        (tmp_path / "env" / f".env.{name}").write_text("KEY=1\n")
+    return tmp_path
+
+
+SAME = "env.diff ci test --files-only"
+UNSTALE = f"{sys.executable} -m unstale"
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (f"{SAME} | true", 0, ""),
+        (f"{SAME} --json | head -c 1", 0, ""),
+        ("--list | head -1", 0, ""),
+        (f"{SAME} >&-", 0, ""),
+        (f"{SAME} <&-", 0, ""),
+        (f"{SAME} <&- >&- 2>&-", 0, ""),
+        (f"{SAME} > /dev/full", 5, "The report can't be written to the standard output."),
+        (f"{SAME} --json > /dev/full", 5, "No space left on device."),
+        ("--list > /dev/full", 5, "Next: df -h"),
+        ("env.diff ci nowhere --files-only 2>/dev/full", 2, ""),
+        ("env.diff ci nowhere --files-only --json 2>/dev/full | head -c 1", 2, ""),
+        ("no.such.task 2>&-", 2, ""),
+        ("image.clean <&-", 2, "there is no terminal to answer on"),
+    ],
+)
+@pytest.mark.parametrize(
+    "buffering", ["", pytest.param("1", marks=pytest.mark.long)], ids=["buffered", "unbuffered"]
+)
+def test_streams_that_are_closed_full_or_read_by_nobody(
+    project: Path, words: str, code: int, said: str, buffering: str
+) -> None:
+    script = f"set -o pipefail; {UNSTALE} {words}"
+
+    answer = subprocess.run(
+        ("bash", "-c", script),
+        cwd=project,
+        env={**os.environ, "PYTHONUNBUFFERED": buffering},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert answer.returncode == code, answer.stderr
+    assert said in answer.stderr
+    assert "Traceback" not in answer.stderr
+    assert "Exception ignored" not in answer.stderr
+    assert "BUG" not in answer.stderr
+
+
+def test_a_dumb_terminal_gets_plain_lines(project: Path) -> None:
+    answer = subprocess.run(
+        ("bash", "-c", f"{UNSTALE} {SAME}"),
+        cwd=project,
+        env={**os.environ, "TERM": "dumb", "CI": "true"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert "\x1b" not in answer.stdout + answer.stderr
