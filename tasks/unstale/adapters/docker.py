@@ -816,6 +816,7 @@ class DockerCli:
             changes=changes,
             tail_bytes=tail_bytes,
         )
+        self._leases.is_used |= changes
         try:
             with _docker_is_there():
                 return self._process.run(command, on_line)

@@ -72,6 +72,8 @@ class Leases:
         self._environ = dict(environ)
         self._environ.pop(watchdog.TAG, None)  # of a run that this one is a part of
         self._held = ""
+        self.is_used = False
+        """Whether something was asked for, since the lease was taken, that may stay."""
 
     @property
     def folder(self) -> Path:
@@ -125,11 +127,13 @@ class Leases:
         with contextlib.ExitStack() as stack:
             stack.enter_context(self._locked(run, endpoint or {}))
             done = self._watched(stack, run, endpoint) if endpoint is not None else _nothing
-            self._held = run
+            self._held, self.is_used = run, False
             try:
                 yield lease
             except BaseException as error:
-                lease.is_left |= endpoint is not None and _may_leave_something(error)
+                # An engine that never answered is not to be asked again by each later run.
+                asked = endpoint is not None and self.is_used
+                lease.is_left |= asked and _may_leave_something(error)
                 raise
             finally:
                 self._held = before

@@ -16,6 +16,7 @@ import pytest
 from unstale.adapters.leases import Dead, Leases
 from unstale.errors import (
     BuildFailed,
+    EngineUnavailable,
     Fault,
     Interrupted,
     Outcome,
@@ -353,9 +354,18 @@ def test_what_is_made_without_a_run_has_a_lease_of_its_own(leases: Leases) -> No
 @pytest.mark.parametrize("error", [TestsFailed("red"), UsageError("typo"), GeneratorExit()])
 def test_an_error_that_leaves_nothing_ends_the_lease(leases: Leases, error: BaseException) -> None:
     with pytest.raises(type(error)), leases.held("r1", HOST):
+        leases.is_used = True
         raise error
 
     assert not (leases.folder / "r1.lease").exists()
+
+
+def test_a_run_that_asked_for_nothing_leaves_no_lease(leases: Leases) -> None:
+    """Or each later start would ask an engine that never was."""
+    with pytest.raises(EngineUnavailable), leases.held("r1", HOST):
+        raise EngineUnavailable("no engine")
+
+    assert leases.dead() == ()
 
 
 @pytest.mark.parametrize(
@@ -365,6 +375,7 @@ def test_an_error_that_may_leave_something_leaves_the_lease(
     leases: Leases, error: BaseException
 ) -> None:
     with pytest.raises(type(error)), leases.held("r1", HOST):
+        leases.is_used = True
         raise error
 
     # Its watchdog has not heard that all is well, and looks three times.
