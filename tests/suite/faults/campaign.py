@@ -42,7 +42,8 @@ from tables import figure_table, kill_table  # noqa: E402 - likewise
 
 _STRATA = 10
 _KILLS_A_LENGTH = 40
-"""The machine's load changes how long a run takes: it is measured anew so often."""
+"""How long a run takes changes with the machine's load: it is measured anew so often, and
+after two kills that came too late."""
 _FEW = 0.3
 """Of the kills of a cell: as many where the victim is not ours, or the signal is rare."""
 _OFTEN = ("INT", "TERM", "HUP", "KILL")
@@ -204,7 +205,9 @@ class Campaign:
 
     def _kill(self, cell: Cell) -> None:
         name = cell.victim.name
-        if sum(kill.victim == name for kill in self.ledger.kills) % _KILLS_A_LENGTH == 0:
+        before = [kill for kill in self.ledger.kills if kill.victim == name]
+        is_odd = len(before) > 1 and all(kill.late for kill in before[-2:])
+        if is_odd or len(before) % _KILLS_A_LENGTH == 0:
             seconds = length(self.work, cell.victim, self.source)
             self.ledger.add_length(name, seconds)
             _tell(f"{name}: a good run takes {seconds:.1f} s")

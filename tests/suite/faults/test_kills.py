@@ -24,7 +24,7 @@ def witness() -> Iterator[Witness]:
 
 @pytest.fixture(scope="module")
 def seconds(tmp_path_factory: pytest.TempPathFactory) -> float:
-    return length(tmp_path_factory.mktemp("length"), OURS, None)
+    return length(tmp_path_factory.mktemp("length"), OURS, None, runs=1)
 
 
 @pytest.mark.parametrize(
