@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -351,10 +352,16 @@ def test_what_is_made_without_a_run_has_a_lease_of_its_own(leases: Leases) -> No
 # --- How a block ends ---
 
 
+@contextmanager
+def _asking(leases: Leases) -> Iterator[None]:
+    """Ask the engine for something that may stay."""
+    leases.is_used = True
+    yield
+
+
 @pytest.mark.parametrize("error", [TestsFailed("red"), UsageError("typo"), GeneratorExit()])
 def test_an_error_that_leaves_nothing_ends_the_lease(leases: Leases, error: BaseException) -> None:
-    with pytest.raises(type(error)), leases.held("r1", HOST):
-        leases.is_used = True
+    with pytest.raises(type(error)), leases.held("r1", HOST), _asking(leases):
         raise error
 
     assert not (leases.folder / "r1.lease").exists()
@@ -374,8 +381,7 @@ def test_a_run_that_asked_for_nothing_leaves_no_lease(leases: Leases) -> None:
 def test_an_error_that_may_leave_something_leaves_the_lease(
     leases: Leases, error: BaseException
 ) -> None:
-    with pytest.raises(type(error)), leases.held("r1", HOST):
-        leases.is_used = True
+    with pytest.raises(type(error)), leases.held("r1", HOST), _asking(leases):
         raise error
 
     # Its watchdog has not heard that all is well, and looks three times.
