@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import shutil
 import stat
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO
 
 from unstale.adapters.places import opened
 from unstale.config import STATE_FOLDER
@@ -120,11 +117,23 @@ class DiskFiles:
     @contextmanager
     def locked(self, path: Path, deadline_s: float = _LOCK_S) -> Iterator[None]:
         """Hold a lock on the file *path*, which the kernel frees on any death."""
-        with _told(path), opened(path) as (folder, name):
-            file = os.fdopen(os.open(name, _MORE, 0o600, dir_fd=folder), "a")
-        with file:
-            _lock(file, path, deadline_s)
+        from filelock import FileLock, Timeout
+
+        with _told(path):
+            with opened(path):  # no link leads out of the folder, which is there then
+                lock = FileLock(path, timeout=deadline_s, poll_interval=_LOOK_S, mode=0o600)
+            try:
+                lock.acquire()
+            except Timeout:
+                raise TimedOut(
+                    f"Another command holds {path} for more than {deadline_s:g} s.",
+                    cause="It builds the same images of this checkout, or it hangs.",
+                    hint=f"fuser {path} tells who it is",
+                ) from None
+        try:
             yield
+        finally:
+            lock.release()
 
     def remove(self, path: Path) -> None:
         """Remove the file or link *path*; nothing happens if there is none."""
@@ -191,24 +200,6 @@ class DryFiles(DiskFiles):
     def _would(self, verb: str, path: Path) -> None:
         if not any(path.is_relative_to(folder) for folder in self._own):
             self._tell(f"would {verb} {path}")
-
-
-def _lock(file: IO[str], path: Path, deadline_s: float) -> None:
-    """Wait for a lock: a handler's exception or the deadline ends that."""
-    end = time.monotonic() + deadline_s
-    while True:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() > end:
-                raise TimedOut(
-                    f"Another command holds {path} for more than {deadline_s:g} s.",
-                    cause="It builds the same images of this checkout, or it hangs.",
-                    hint=f"fuser {path} tells who it is",
-                ) from None
-            time.sleep(_LOOK_S)
-        else:
-            return
 
 
 def _mode(folder: int, name: str) -> int:
