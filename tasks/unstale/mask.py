@@ -189,14 +189,16 @@ def is_token(text: str) -> bool:
 
 # --- values ----------------------------------------------------------------------
 
+# What is looked through for the rest: each word once, up to its last @, or no word with
+# many :// would be read in linear time.
+_URL_WORD = re.compile(r"[a-zA-Z0-9+.-]{0,31}://[^\s\"']*")
+_SCHEME = r"[a-zA-Z][a-zA-Z0-9+.-]{0,30}://"
 # Greedy up to the last @: a password may contain one, and a slash.
-_URL_PASSWORD = re.compile(
-    r"(?P<head>\b[a-zA-Z][a-zA-Z0-9+.-]*://[^\s:/@]*:)(?P<password>[^\s\"']+)@"
-)
+_URL_PASSWORD = re.compile(rf"(?P<head>{_SCHEME}[^\s:/@]*:)(?P<password>[^\s\"']+)@")
 # A user name without a password is often a token.
-_URL_TOKEN = re.compile(r"(?P<head>\b[a-zA-Z][a-zA-Z0-9+.-]*://)(?P<password>[^\s\"'/@:*]+)@")
+_URL_TOKEN = re.compile(rf"(?P<head>{_SCHEME})(?P<password>[^\s\"'/@:*]+)@")
 _QUERY_PASSWORD = re.compile(
-    r"(?P<head>://[^\s\"']*?[?&;](?:[\w.-]*(?:password|passwd|pwd|passphrase|secret|token|signature"
+    r"(?P<head>[?&;](?:[\w.-]*(?:password|passwd|pwd|passphrase|secret|token|signature"
     r"|credential|api[_-]?key|access[_-]?key)|pass|auth|key|sig)=)(?P<password>[^&\s\"'#;]+)",
     re.IGNORECASE,
 )
@@ -271,11 +273,24 @@ _PLACEHOLDER = r"\$[$({A-Za-z_]|\{\{|\{\w*\}|<[\w -]+>|%\(|\*+$"
 
 def _in_urls(text: str) -> Iterator[str]:
     """Passwords, and user names that stand alone, in the URLs of *text*."""
-    if "://" not in text:
-        return
-    for mark, patterns in (("@", (_URL_PASSWORD, _URL_TOKEN)), ("=", (_QUERY_PASSWORD,))):
-        for pattern in patterns if mark in text else ():
-            yield from (found["password"] for found in pattern.finditer(text))
+    for word in _URL_WORD.findall(text) if "://" in text else ():
+        at, rest = _parts(word)
+        for pattern in (_URL_PASSWORD, _URL_TOKEN):
+            yield from (found["password"] for found in pattern.finditer(at))
+        yield from (found["password"] for found in _QUERY_PASSWORD.finditer(at + rest))
+
+
+def _parts(word: str) -> tuple[str, str]:
+    """*word* up to its last @, where one of its logins ends, and the rest."""
+    end = word.rfind("@") + 1
+    return word[:end], word[end:]
+
+
+def _without_logins(found: re.Match[str]) -> str:
+    at, rest = _parts(found[0])
+    for pattern in (_URL_PASSWORD, _URL_TOKEN):
+        at = pattern.sub(rf"\g<head>{MASK}@", at)
+    return _QUERY_PASSWORD.sub(rf"\g<head>{MASK}", at + rest)
 
 
 def _secrets_within(text: str) -> tuple[str, ...]:
@@ -405,13 +420,17 @@ _COMMON = frozenset({
 })  # fmt: skip
 
 
+_Rest = tuple[str, int]
+"""A form of a secret, and where the piece of it begins that may begin a line."""
+
+
 @dataclass(slots=True)
 class _Words:
     """What a mask looks for, indexed; made when it is first used: most never are."""
 
     heads: Mapping[str, tuple[str, ...]]
     """The forms of long secrets by their first characters, the longest first."""
-    rests: Mapping[str, tuple[str, ...]]
+    rests: Mapping[str, tuple[_Rest, ...]]
     """What of them may begin a line, if they are cut in two, by its first characters."""
     tokens: re.Pattern[str] | None
     """Short secrets, where they stand alone."""
@@ -444,9 +463,7 @@ class Mask:
             text = re.sub(_UNSET, _without_half_a_password, text)
         if "://" not in text:
             return text
-        for pattern in (_URL_PASSWORD, _URL_TOKEN):
-            text = pattern.sub(rf"\g<head>{MASK}@", text)
-        return _QUERY_PASSWORD.sub(rf"\g<head>{MASK}", text)
+        return _URL_WORD.sub(_without_logins, text)
 
     def __repr__(self) -> str:
         # The dataclass repr would print the values this object exists to hide.
@@ -505,13 +522,17 @@ def _any_of(words: Iterable[str]) -> str:
     return "|".join(map(re.escape, sorted(words, key=len, reverse=True)))
 
 
-def _rests(forms: Iterable[Iterable[str]]) -> Mapping[str, tuple[str, ...]]:
-    found: dict[str, set[str]] = {}
+def _rests(forms: Iterable[Iterable[str]]) -> Mapping[str, tuple[_Rest, ...]]:
+    # Offsets, no pieces: those of a key in one line would be as many as it is long, each.
+    found: dict[str, list[_Rest]] = {}
     for form in (one for some in forms for one in some if _is_one_line(one)):
         for at in range(1, len(form) - _SHORTEST_PIECE + 1):
-            if _is_telling(form[at:]):
-                found.setdefault(form[at : at + _SHORTEST_PIECE], set()).add(form[at:])
-    return {head: tuple(sorted(r, key=len, reverse=True)) for head, r in found.items()}
+            if _is_telling(form[at : at + 2 * _SHORTEST_PIECE]):
+                found.setdefault(form[at : at + _SHORTEST_PIECE], []).append((form, at))
+    return {
+        head: tuple(sorted(rests, key=lambda one: len(one[0]) - one[1], reverse=True))
+        for head, rests in found.items()
+    }
 
 
 def _is_telling(piece: str) -> bool:
@@ -521,16 +542,16 @@ def _is_telling(piece: str) -> bool:
     return len(piece) >= 2 * _SHORTEST_PIECE or not re.fullmatch(r"[A-Za-z]+|\d+", piece)
 
 
-def _without_rests(text: str, rests: Mapping[str, tuple[str, ...]]) -> str:
+def _without_rests(text: str, rests: Mapping[str, tuple[_Rest, ...]]) -> str:
     """*text* without what begins a line as the second half of a secret."""
     if not rests:
         return text
     lines = text.split("\n")
     for at, line in enumerate(lines):
-        for rest in rests.get(line[:_SHORTEST_PIECE], ()):
-            is_all_in = len(line) >= 2 * _SHORTEST_PIECE and rest.startswith(line)
-            if is_all_in or line.startswith(rest):
-                lines[at] = MASK + line[len(rest) :]
+        for form, start in rests.get(line[:_SHORTEST_PIECE], ()):
+            is_all_in = len(line) >= 2 * _SHORTEST_PIECE and form.startswith(line, start)
+            if is_all_in or line.startswith(form[start:]):
+                lines[at] = MASK + line[len(form) - start :]
                 break
     return "\n".join(lines)
 
