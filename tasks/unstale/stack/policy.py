@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from unstale.compose import MODEL
+
 __all__ = ["Reach", "env_files", "reaches"]
 
 # Compose's model is JSON of many shapes; it is narrowed here.
@@ -51,6 +53,7 @@ class Reach:
         return self.path[0] if self.path[0] != "build" else ".".join(self.path[:2])
 
 
+@MODEL
 def reaches(model: Json, is_inside: IsInside) -> tuple[Reach, ...]:
     """All that the services of the resolved *model* reach, in the order of their names."""
     services = model.get("services") or {}
@@ -66,6 +69,7 @@ def reaches(model: Json, is_inside: IsInside) -> tuple[Reach, ...]:
     )
 
 
+@MODEL
 def env_files(raw: Json, is_inside: IsInside) -> tuple[Reach, ...]:
     """The env files outside of the repository, which only a model that is not resolved names.
 

@@ -36,6 +36,7 @@ from unstale.parity.envfile import EnvFile, parse
 from unstale.parity.model import EnvironmentFacts, Item, ServiceFacts
 from unstale.pipeline import reuse
 from unstale.stack import drift
+from unstale.stack.policy import env_files, reaches
 
 ROOT = Path("/p")
 SERVICE: dict[str, Any] = {
@@ -289,3 +290,14 @@ def test_rule(key: str) -> None:
     facts = EnvironmentFacts("ci", None, (ServiceFacts("a", ITEMS),))
 
     policy.broken([rule], [facts], date(2026, 1, 1))
+
+
+@given(soup.tables(MODEL, RAW))
+def test_reaches(model: dict[str, Any]) -> None:
+    def is_inside(place: Any) -> bool:
+        return str(place).startswith("/p/")
+
+    with soup.only_ours():
+        assert all(str(one) for one in reaches(model, is_inside))
+    with soup.only_ours():
+        assert all(str(one) for one in env_files(model, is_inside))
