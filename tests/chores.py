@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -25,6 +26,7 @@ _CHECKS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "--numprocesses=2",
             *(
                 "tests/suite/unit",
+                "tests/suite/fuzz",
                 "tests/suite/docs",
                 "tests/suite/bootstrap",
                 "docker/service/tests",
@@ -145,3 +147,21 @@ def bench(_ctx: Context, only: list[str], runs: int = 5, files: str = "1000,1000
     code = subprocess.run(command, cwd=_ROOT, check=False).returncode
     if code:
         raise Exit(f"bench ended with {code}", code=code)
+
+
+@task(
+    help={
+        "examples": "inputs for each parser",
+        "only": "the tests whose name has this; as pytest's -k",
+        "seed": "where the inputs come from; without one, each run has others",
+    }
+)
+def fuzz(_ctx: Context, examples: int = 10_000, only: str = "", seed: str = "") -> None:
+    """Feed every parser of ours what nobody wrote; two at a time."""
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--durations=10"]
+    command += ["--numprocesses=2", str(_ROOT / "tests" / "suite" / "fuzz")]
+    command += (["-k", only] if only else []) + ([f"--hypothesis-seed={seed}"] if seed else [])
+    env = {**os.environ, "UNSTALE_FUZZ_EXAMPLES": str(examples)}
+    code = subprocess.run(command, cwd=_ROOT, env=env, check=False).returncode
+    if code:
+        raise Exit(f"fuzz ended with {code}", code=code)
