@@ -30,6 +30,7 @@ from unstale.errors import (
     outcome_of,
 )
 from unstale.invocations.streams import guard
+from unstale.printable import printable
 
 if TYPE_CHECKING:
     from unstale.adapters.signals import Signals
@@ -124,7 +125,7 @@ def entry(document: str, *, as_json: bool = False) -> Iterator[Project]:
                 known.hide(mask)
                 if as_json:
                     _fail_as_json(document, known)
-            raise Exit(str(known), code=exit_code(outcome_of(known))) from error
+            raise Exit(printable(str(known)), code=exit_code(outcome_of(known))) from error
 
 
 @contextmanager
@@ -152,7 +153,7 @@ def _opened(signals: Signals, document: str, *, as_json: bool) -> Iterator[Proje
 
 
 def _note(text: str) -> None:
-    sys.stderr.write(f"{text}\n")
+    sys.stderr.write(f"{printable(text)}\n")
     sys.stderr.flush()
 
 
@@ -175,7 +176,7 @@ def _fail_as_json(document: str, error: UnstaleError) -> None:
 def finish(outcome: Outcome, message: str = "") -> None:
     """End the task with *outcome*'s exit code; nothing happens on a proof."""
     if outcome is not Outcome.PROVEN:
-        raise Exit(message or None, code=exit_code(outcome))
+        raise Exit(printable(message) or None, code=exit_code(outcome))
 
 
 def names(listed: str | None) -> tuple[str, ...]:

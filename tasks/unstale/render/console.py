@@ -14,6 +14,7 @@ from unstale.errors import Fault, Outcome, Unavailable, UsageError, exit_code
 from unstale.mask import Mask
 from unstale.pipeline.site import StepResult
 from unstale.ports import Line
+from unstale.printable import printable
 
 if TYPE_CHECKING:
     from unstale.pipeline.run import RunReport
@@ -39,7 +40,7 @@ def note(text: str) -> None:
     """A line of progress, on stderr."""
     # Whoever read the progress may be gone (| tee, and Ctrl-C); the run is not.
     with suppress(OSError):
-        sys.stderr.write(text + "\n")
+        sys.stderr.write(printable(text) + "\n")
         sys.stderr.flush()
 
 
@@ -50,7 +51,7 @@ def echo(mask: Mask, *, verbose: bool = True) -> Line:
 
 def print_lines(lines: Sequence[str]) -> None:
     """Lines of a report, on stdout."""
-    sys.stdout.write("".join(f"{line}\n" for line in lines))
+    sys.stdout.write("".join(f"{printable(line)}\n" for line in lines))
     sys.stdout.flush()
 
 
@@ -178,7 +179,7 @@ def report(found: RunReport, mask: Mask) -> None:
     table.add_column("result")
     for step in found.state.results:
         good = step.outcome is Outcome.PROVEN
-        detail = mask(_one_line(step.detail)) if good else f"{step.outcome.value}"
+        detail = printable(mask(_one_line(step.detail))) if good else step.outcome.value
         table.add_row(
             Text(step.name), f"{step.seconds:.1f}", Text(detail, style="" if good else "red")
         )
@@ -188,9 +189,9 @@ def report(found: RunReport, mask: Mask) -> None:
     word = "PROVEN" if green else found.outcome.value.upper()
     console.print(Text(f"\n{word} (exit code {exit_code(found.outcome)})", style="bold"))
     for error in found.errors:
-        console.print(Text(mask(str(error))))
+        console.print(Text(printable(mask(str(error)))))
     for remark in found.remarks:
-        console.print(Text(mask(f"Note: {remark}.")))
+        console.print(Text(printable(mask(f"Note: {remark}."))))
     if found.state.reused:
         console.print(Text("Nothing was run: an earlier run proves the same."))
     if found.kept:
