@@ -157,7 +157,7 @@ def bench(_ctx: Context, only: list[str], runs: int = 5, files: str = "1000,1000
     }
 )
 def fuzz(_ctx: Context, examples: int = 10_000, only: str = "", seed: str = "") -> None:
-    """Feed every parser of ours what nobody wrote; two at a time."""
+    """Feed every parser of ours what nobody wrote."""
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--durations=10"]
     command += ["--numprocesses=2", str(_ROOT / "tests" / "suite" / "fuzz")]
     command += (["-k", only] if only else []) + ([f"--hypothesis-seed={seed}"] if seed else [])

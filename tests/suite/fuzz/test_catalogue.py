@@ -77,6 +77,7 @@ FED = {
     "pipeline/receipt.py": "receipts: test_any_text_is_a_receipt_or_refused",
     "pipeline/reuse.py": "run: test_receipts_of_earlier_runs",
     "pipeline/signature.py": "receipts: test_any_text_is_an_envelope_in_one_way_or_refused",
+    "printable.py": "run: test_printable",
     "project.py": "run: test_receipts_of_earlier_runs",
     "pytest_plugin/database.py": "plugin: test_memo test_told",
     "pytest_plugin/engines.py": "plugin: test_urls",

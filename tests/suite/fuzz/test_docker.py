@@ -232,7 +232,7 @@ def test_words(words: str) -> None:
     with soup.only_ours():
         docker_words.raise_unless_done(result, "x")
     with soup.only_ours():
-        docker_words.check_plugins({"compose": words, "buildx": words})
+        docker_words.check_plugins({"compose": words, "buildx": words}, ("compose", "buildx"))
     assert "heron-72" not in docker_words.compose_words(f'{words}\nnear "heron-72')
 
 

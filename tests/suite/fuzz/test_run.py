@@ -22,6 +22,7 @@ from unstale.parity import servers
 from unstale.pipeline import junit, printed, reuse
 from unstale.pipeline.reuse import Subject
 from unstale.ports import CommandResult
+from unstale.printable import printable
 from unstale.project import Project
 from unstale.render import runs
 from unstale.schema import ladder, postgres, status
@@ -99,6 +100,14 @@ def test_printed(output: str) -> None:
     printed.has_workers(output)
     printed.stop(output)
     printed.complaints(output)
+
+
+@given(soup.texts(OUTPUT, ("\x1b[2J", "\x9b31m", "\u202e", "\r")))
+def test_printable(text: str) -> None:
+    shown = printable(text)
+
+    assert printable(shown) == shown
+    assert not set(shown) & {"\x1b", "\r", "\x9b", "\u202e", "\0"}
 
 
 # --- the database --------------------------------------------------------------------
