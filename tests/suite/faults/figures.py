@@ -99,7 +99,7 @@ def stubborn(bench: Bench) -> Values:
             _chain(place)
             _run(place, replace(bench.victims["unstale"], argv=_json(bench)))
             steps = json.loads(place.printed("out"))["steps"]
-            found["unstale"].append(next(s["seconds"] for s in steps if s["step"] == "down"))
+            found["unstale"].append(next(s["seconds"] for s in steps if s["name"] == "down"))
         with bench.scene() as place:
             _chain(place)
             environment = place.environment(bench.victims["bash-run"])

@@ -40,6 +40,7 @@ WORDLESS = ("KILL", "QUIT", "INT3")
 # How long a killed victim is watched. Its clients may go on for a while, and what the
 # engine was asked for before still lands.
 _ENDS_S = 60.0
+_GOOD_S = 180.0
 _CLIENTS_S = 10.0
 _SETTLED_S = 5.0
 _LANDED_S = 3.0
@@ -417,7 +418,7 @@ def length(folder: Path, victim: Victim, source: Path | None, *, runs: int = 3) 
         with scene(folder, source) as place:
             began = time.monotonic()
             process = place.start(victim)
-            code = process.wait(120)
+            code = _end(process, began + _GOOD_S)
             found.append(time.monotonic() - began)
             assert code == 0, f"{victim.name} ended with {code}: {place.printed()}"
             assert not place.leak(), f"{victim.name} leaks by itself: {place.leak()}"

@@ -136,7 +136,8 @@ def _figure_rows(figures: Mapping[str, Values]) -> list[tuple[str, ...]]:
             continue
         values = figures[name]
         ours = values[who]
-        rest = [f"{other} {tell(found)}" for other, found in values.items() if _is_other(other)]
+        others = {} if who.startswith("foreign") else values
+        rest = [f"{other} {tell(found)}" for other, found in others.items() if _is_other(other)]
         rows.append((title, ", ".join(rest) or "-", target, tell(ours), str(len(ours))))
     if "parallel" in figures:
         rows.append(_parallel_row(figures["parallel"]))
