@@ -261,7 +261,7 @@ def remove(
         if clock.monotonic() >= end:
             more = [f"and {len(left) - 5} more"] if len(left) > 5 else []
             raise TearDownFailed(
-                f"{len(left)} objects are still there after {deadline_s:.0f} s.",
+                f"{_objects(len(left))} still there after {deadline_s:.0f} s.",
                 cause="\n".join(part for part in (", ".join([*left[:5], *more]), refused) if part),
                 hint="inv stack.reap",
             )
@@ -280,6 +280,10 @@ def remove(
                 # In use by what landed since the listing; the next round sees it.
                 refused = error.cause or error.what
                 clock.sleep(0.2)
+
+
+def _objects(count: int) -> str:
+    return "1 object is" if count == 1 else f"{count} objects are"
 
 
 @dataclass(frozen=True, slots=True)

@@ -438,7 +438,7 @@ def test_what_can_not_be_removed_is_named_at_the_deadline(
             docker.live_volumes["stuck-one"] = RUN
     docker.stuck = {"stuck-one"}
 
-    with pytest.raises(TearDownFailed, match="1 objects are still there") as caught:
+    with pytest.raises(TearDownFailed, match="1 object is still there") as caught:
         remove(docker, clock, RUN, deadline_s=30)
 
     assert caught.value.cause == f"{kind} stuck-one"
