@@ -40,6 +40,9 @@ LONG = (
     r"integration/schema/test_states\.py::test_(?!each_state|a_migration_in|who_keeps|a_look_can|rolled)",
     r"plugin/test_(docs|reference)\.py",
     r"oracle/dialect/test_docker_run",
+    r"faults/test_hygiene\.py::test_a_build_leaves",
+    r"faults/test_services\.py::test_an_image_for_another_machine",
+    r"faults/test_security\.py.*\[(linked|socket)\]",
 )
 _LONG = re.compile("|".join(LONG))
 _ROW = re.compile(r"oracle/test_matrix\.py::test_row\[(?P<row>[^:]+):")
@@ -49,6 +52,7 @@ _MANY = re.compile(
     r"|integration/test_(stack_staleness|image_bases|image_chores|image_proof|reuse)\.py"
     r"|integration/test_(bad_input|leaks_of_secrets|local)\.py"
     r"|integration/test_parity\.py|integration/schema/test_(readiness|stopped|versions)\.py"
+    r"|faults/test_(bad_input|docker_shim|dry|hostile)\.py"
 )
 
 # Measured in the commands that a test starts, too: a quarter of a second of each, and
