@@ -68,7 +68,10 @@ class Ledger:
             except ValueError:
                 continue
             if "kill" in raw:
-                ledger.kills.append(Kill(**raw["kill"]))
+                told = raw["kill"].items()
+                ledger.kills.append(
+                    Kill(**{k: tuple(v) if isinstance(v, list) else v for k, v in told})
+                )
             elif "length" in raw:
                 ledger.lengths[raw["length"]] = raw["seconds"]
             elif "figure" in raw:
