@@ -241,6 +241,7 @@ class Project:
             mask=mask,
             owner=owner,
             machine_folder=self.leases.folder,
+            seal=self.leases.seal,
             model=model,
             warnings=resolved.warnings,
         )

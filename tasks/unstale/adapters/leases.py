@@ -110,6 +110,18 @@ class Leases:
             )
         return f"{text}-{os.getuid()}"
 
+    @property
+    def seal(self) -> bytes:
+        """A secret by which this machine and user know what they wrote into a checkout.
+
+        Raises what `owner` raises.
+        """
+        path = self._made() / "seal"
+        with _told(path):
+            if not path.exists():
+                _write_first(path, os.urandom(32).hex())
+            return path.read_bytes()[:64]
+
     @contextmanager
     def held(self, run: str, endpoint: Endpoint | None = None) -> Iterator[Lease]:
         """Hold the lease of *run*; taken before the run makes its first object.
@@ -366,7 +378,9 @@ def _tag(stack: contextlib.ExitStack, run: str) -> None:
 def _write_first(path: Path, text: str) -> None:
     """Write *path*, unless somebody did: both then read one text."""
     new = path.with_name(f"{path.name}.{os.urandom(16).hex()}")
-    new.write_text(text)
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
     try:
         os.link(new, path)
     except FileExistsError:

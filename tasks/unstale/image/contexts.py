@@ -23,14 +23,21 @@ class Contexts:
     *state* is the folder of the stat caches; None keeps them in memory. *hidden*
     is a folder that is left out of every build context: what unstale writes
     itself, which would make each image stale that copies the whole checkout. Not
-    *keeps*: the caches in *state* are only read.
+    *keeps*: the caches in *state* are only read. *seal* is a secret of this machine, by
+    which a cache that another one wrote, or a checkout brought, is known.
     """
 
     def __init__(
-        self, state: Path | None = None, hidden: Path | None = None, *, keeps: bool = True
+        self,
+        state: Path | None = None,
+        hidden: Path | None = None,
+        *,
+        keeps: bool = True,
+        seal: bytes = b"",
     ) -> None:
         self._state = state
         self._keeps = keeps
+        self._seal = seal
         self._hidden = hidden
         self._caches: dict[Path, StatCache] = {}
         self._trees: dict[tuple[Path, Rules], ContextTree] = {}
@@ -92,7 +99,9 @@ class Contexts:
             name = hashlib.sha256(os.fsencode(root)).hexdigest()[:16]
             path = None if self._state is None else self._state / f"{name}.cache"
             self._caches[root] = (
-                StatCache() if path is None else StatCache.load(path, keeps=self._keeps)
+                StatCache()
+                if path is None
+                else StatCache.load(path, keeps=self._keeps, seal=self._seal)
             )
         return self._caches[root]
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import hmac
 import os
 import stat
 import subprocess
 import sys
 import tempfile
 import time
-import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from itertools import accumulate
@@ -60,7 +60,12 @@ _SKEW_NS = 3600 * _SECOND
 
 _OPEN = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _CHUNK_BYTES = 1 << 20
+_SUM_BYTES = 16
 _EMPTY = hashlib.sha256().digest()
+
+
+def _sum(body: bytes | memoryview, seal: bytes) -> bytes:
+    return hashlib.blake2b(body, digest_size=_SUM_BYTES, key=seal).digest()
 
 
 def join(folder: str, name: str) -> str:
@@ -148,27 +153,30 @@ class StatCache:
     scanned once, and each file is read at most once, until `rescan`.
     """
 
-    def __init__(self, path: Path | None = None) -> None:
+    def __init__(self, path: Path | None = None, seal: bytes = b"") -> None:
         self._path = path
+        self._seal = seal
         self._saved: dict[str, _Saved] = {}
         self._scans: dict[str, Folder] = {}
         self._now: _Clock | None = None
         self._learnt = False
 
     @classmethod
-    def load(cls, path: Path, *, keeps: bool = True) -> StatCache:
+    def load(cls, path: Path, *, keeps: bool = True, seal: bytes = b"") -> StatCache:
         """The cache in the file *path*; one that can't be used is an empty cache.
 
+        It lies in the checkout, and marshal trusts what it reads: only what was
+        written with the same *seal*, which no checkout knows, is read at all.
         Not *keeps*: it is only read, and nothing is written beside it.
         """
-        cache = cls(path if keeps else None)
+        cache = cls(path if keeps else None, seal)
         try:
             content = path.read_bytes()
         except OSError:
             return cache
-        head = len(_MAGIC) + 4
+        head = len(_MAGIC) + _SUM_BYTES
         body = memoryview(content)[head:]
-        if content[:head] == _MAGIC + zlib.crc32(body).to_bytes(4, "big"):
+        if hmac.compare_digest(content[:head], _MAGIC + _sum(body, seal)):
             cache._saved = _saved(body)
         return cache
 
@@ -242,9 +250,8 @@ class StatCache:
             return
         self._learnt = False
         body = pack(self._saved)
-        head = _MAGIC + zlib.crc32(body).to_bytes(4, "big")
         try:
-            _write(self._path, head + body)
+            _write(self._path, _MAGIC + _sum(body, self._seal) + body)
         except OSError:
             return
 

@@ -71,7 +71,10 @@ class Bench:
         self.site = site
         self.environ = environ
         self.contexts = Contexts(
-            site.state_folder / "stat", hidden=site.state_folder, keeps=not ports.is_dry
+            site.state_folder / "stat",
+            hidden=site.state_folder,
+            keeps=not ports.is_dry,
+            seal=site.seal,
         )
         self.proofs = Proofs(files, site.state_folder / "proofs")
         self._images: dict[str, ImageFact | None] = {}

@@ -50,6 +50,8 @@ class Site:
     owner: str
     machine_folder: Path
     """Where is kept what is true of this machine and user, and of no checkout."""
+    seal: bytes = field(default=b"", repr=False)
+    """A secret of this machine and user, by which we know what we wrote into a checkout."""
     model: Mapping[str, object] = field(default_factory=dict, repr=False)
     """What compose resolved, whole; it has secrets in it."""
     warnings: tuple[ComposeWarning, ...] = ()

@@ -350,6 +350,16 @@ def test_what_was_learnt_before_a_rescan_is_saved(
     assert opened == []
 
 
+def test_a_cache_that_a_checkout_brought_is_not_read(root: Path, state: Path) -> None:
+    cache = StatCache.load(state, seal=b"of this machine")
+    digest(root, cache)
+    cache.save()
+
+    assert StatCache.load(state, seal=b"of this machine")._saved
+    assert not StatCache.load(state, seal=b"of another")._saved
+    assert not StatCache.load(state)._saved
+
+
 def test_a_folder_that_is_gone_is_forgotten(root: Path, state: Path) -> None:
     command(root, state)
     shutil.rmtree(root / "b")

@@ -165,6 +165,15 @@ def test_a_machine_without_a_name_marks_nothing(leases: Leases, text: str) -> No
         _ = leases.owner
 
 
+def test_the_seal_stays_the_same_and_only_its_owner_reads_it(leases: Leases) -> None:
+    first = leases.seal
+
+    assert first == leases.seal
+    assert len(first) == 64
+    assert stat.S_IMODE((leases.folder / "seal").stat().st_mode) == 0o600
+    assert first.decode() not in leases.owner
+
+
 def test_the_owner_stays_the_same_and_names_the_user(leases: Leases) -> None:
     first = leases.owner
 
