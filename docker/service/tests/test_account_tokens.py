@@ -24,9 +24,10 @@ MINUTE = timedelta(minutes=1)
 NOW = datetime.now(UTC)
 
 
-def issue(*, secret: str = SECRET, now: datetime = NOW) -> str:
-    """Return an access token that lives for a minute."""
-    return issue_access_token(CLAIMS, secret=secret, now=now, lifetime=MINUTE)
+def issue(*, secret: str = SECRET, now: datetime | None = None) -> str:
+    """Return an access token that lives for a minute, from now on if nothing is said."""
+    began = now or datetime.now(UTC)
+    return issue_access_token(CLAIMS, secret=secret, now=began, lifetime=MINUTE)
 
 
 def test_an_access_token_gives_back_its_claims() -> None:
