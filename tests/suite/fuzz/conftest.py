@@ -16,8 +16,9 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.configuration import set_hypothesis_home_dir
 
 HERE = Path(__file__).parent
-# In importlib mode no test folder is importable.
-sys.path.insert(0, str(HERE))
+# In importlib mode no test folder is importable. Last: the unit tests have a `conftest`
+# that they import.
+sys.path.append(str(HERE))
 
 _EXAMPLES = int(os.environ.get("UNSTALE_FUZZ_EXAMPLES", "0"))
 
