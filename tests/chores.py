@@ -42,6 +42,7 @@ _CHECKS: tuple[tuple[str, tuple[str, ...]], ...] = (
             *("--numprocesses=3", "--dist=loadfile", "--no-loadscope-reorder"),
             # The longest files first: the last one keeps only one of them busy.
             "tests/suite/integration",
+            "tests/suite/faults",
             "tests/suite/plugin",
             "tests/suite/contract",
         ),

@@ -26,7 +26,7 @@ _EXAMPLES = int(os.environ.get("UNSTALE_FUZZ_EXAMPLES", "0"))
 set_hypothesis_home_dir(HERE.parents[2] / ".unstale" / "hypothesis")
 settings.register_profile(
     "fuzz",
-    max_examples=_EXAMPLES or 25,
+    max_examples=_EXAMPLES or 15,
     derandomize=not _EXAMPLES,
     database=None,
     # No parser needs a second for what is drawn here, and the machine may be busy.
