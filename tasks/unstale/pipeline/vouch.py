@@ -227,6 +227,8 @@ def _image(name: str, then: str, now: Now) -> Check:
     if then not in now.present:
         return Check("image", name, "unknown", f"{then} is not on this machine")
     here = now.images.get(name)
-    if here is not None and here != then:
+    if here is None:
+        return Check("image", name, "differs", f"the service's name does not lead to {then}")
+    if here != then:
         return Check("image", name, "differs", f"the receipt is about {then}, here is {here}")
     return Check("image", name, "holds", then)

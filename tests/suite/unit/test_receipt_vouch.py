@@ -85,6 +85,7 @@ def test_a_receipt_about_what_is_here_holds() -> None:
         ({}, {"inputs": {"tests": "v1:sha256:bb"}}, ("inputs", "app", "differs")),
         ({"inputs": {"app": "v1:sha256:aa"}}, {}, ("inputs", "tests", "differs")),
         ({}, {"images": {"app": TESTS, "tests": TESTS}}, ("image", "app", "differs")),
+        ({}, {"images": {"tests": TESTS}}, ("image", "app", "differs")),
         ({}, {"present": frozenset({TESTS})}, ("image", "app", "unknown")),
     ],
 )
