@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from unstale.compose import COMPLETED
 from unstale.errors import (
     EngineUnavailable,
+    Fault,
     NotReady,
     TearDownFailed,
     Unavailable,
@@ -30,6 +31,9 @@ _LOOP = 7
 # After so many seconds the engine, too, calls a restarted container a running one.
 _SETTLED_S = 10.0
 _AGAIN_S = 0.1  # between two empty listings
+_AGAIN_MOST_S = 2.0  # between two questions to an engine that gives no answer
+# An engine that is started anew answers sooner.
+_GONE_S = 10.0
 
 _LOOK = "inv stack.up, then inv stack.logs"
 MAY_END = (
@@ -228,58 +232,144 @@ def remove(
     were ended half-way, all listings of *settle_s* seconds must be empty. Only labelled
     volumes go: those of a fixed or external name carry no label.
 
+    An engine that gives no answer is asked again, for some seconds and no longer than
+    *deadline_s*: it may be starting anew.
+
     Returns:
         How many objects were removed.
 
     Raises:
-        TearDownFailed: something is still there at the deadline.
+        TearDownFailed: something is still there at the deadline, or the engine does not
+            tell; then with its error's fault.
 
     """
     if not (labels.get(LABEL_RUN) and labels.get(LABEL_OWNER)):
         # Without a value, the engine lists what has any.
         message = "BUG: a removal without a run or an owner. Please report it."
         raise AssertionError(message)
-    end = clock.monotonic() + deadline_s
+    begun = clock.monotonic()
+    end = begun + deadline_s
+    patience = _Patience(clock, end)
     removed: set[str] = set()
+    left, refused = _Left(), ""
     since: float | None = None
-    refused = ""
     while True:
-        containers = docker.containers({PROJECT: project} if project else labels)
-        networks, volumes = list(docker.networks(labels)), list(docker.volumes(labels))
-        left = [
-            *(f"container {c.name}" for c in containers),
-            *(f"network {name}" for name in networks),
-            *(f"volume {name}" for name in volumes),
-        ]
-        if not left:
-            if since is None:
-                since = clock.monotonic()
-            elif clock.monotonic() >= since + settle_s:
-                return len(removed)
-            clock.sleep(_AGAIN_S)
+        try:
+            left = _listed(docker, labels, project)
+            is_late = clock.monotonic() >= end
+            if left and not is_late:
+                removed.update(left.names)
+                refused = _drop(docker, clock, left) or refused
+        except Unavailable as error:
+            since = None
+            if not patience.waits(error):
+                raise _unproven(clock.monotonic() - begun, left, error) from error
             continue
-        if clock.monotonic() >= end:
-            more = [f"and {len(left) - 5} more"] if len(left) > 5 else []
-            raise TearDownFailed(
-                f"{_objects(len(left))} still there after {deadline_s:.0f} s.",
-                cause="\n".join(part for part in (", ".join([*left[:5], *more]), refused) if part),
-                hint="inv stack.reap",
-            )
-        since = None
-        removed.update(left)
-        for drop, names in (
-            (docker.remove_containers, [c.id for c in containers]),
-            (docker.remove_networks, networks),
-            (docker.remove_volumes, volumes),
-        ):
-            try:
-                drop(names)
-            except EngineUnavailable:
-                raise
-            except Unavailable as error:
-                # In use by what landed since the listing; the next round sees it.
-                refused = error.cause or error.what
-                clock.sleep(0.2)
+        patience.answered()
+        if left and is_late:
+            raise _left_there(deadline_s, left, refused)
+        if left:
+            since = None
+            continue
+        if since is None:
+            since = clock.monotonic()
+        elif clock.monotonic() >= since + settle_s:
+            return len(removed)
+        clock.sleep(_AGAIN_S)
+
+
+@dataclass(frozen=True, slots=True)
+class _Left:
+    """What the engine lists of a run."""
+
+    containers: tuple[ContainerFact, ...] = ()
+    networks: tuple[str, ...] = ()
+    volumes: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return (
+            *(f"container {c.name}" for c in self.containers),
+            *(f"network {name}" for name in self.networks),
+            *(f"volume {name}" for name in self.volumes),
+        )
+
+    @property
+    def words(self) -> str:
+        """The first of them; the rest is counted."""
+        names = self.names
+        more = [f"and {len(names) - 5} more"] if len(names) > 5 else []
+        return ", ".join([*names[:5], *more])
+
+    def __bool__(self) -> bool:
+        return bool(self.containers or self.networks or self.volumes)
+
+
+class _Patience:
+    """How long an engine that gives no answer is asked again."""
+
+    def __init__(self, clock: Clock, end: float) -> None:
+        self._clock = clock
+        self._end = end
+        self._silent_since: float | None = None
+        self._pause_s = _AGAIN_S
+
+    def answered(self) -> None:
+        self._silent_since, self._pause_s = None, _AGAIN_S
+
+    def waits(self, error: Unavailable) -> bool:
+        """Wait before the next question; False: no more is to be asked."""
+        now = self._clock.monotonic()
+        if self._silent_since is None:
+            self._silent_since = now
+        is_gone = isinstance(error, EngineUnavailable) and now >= self._silent_since + _GONE_S
+        if is_gone or now >= self._end:
+            return False
+        self._clock.sleep(self._pause_s)
+        self._pause_s = min(2 * self._pause_s, _AGAIN_MOST_S)
+        return True
+
+
+def _listed(docker: Docker, labels: Mapping[str, str], project: str) -> _Left:
+    containers = docker.containers({PROJECT: project} if project else labels)
+    return _Left(containers, tuple(docker.networks(labels)), tuple(docker.volumes(labels)))
+
+
+def _drop(docker: Docker, clock: Clock, left: _Left) -> str:
+    """Remove them; what the engine said against it, which is empty if nothing."""
+    refused = ""
+    for drop, names in (
+        (docker.remove_containers, [c.id for c in left.containers]),
+        (docker.remove_networks, left.networks),
+        (docker.remove_volumes, left.volumes),
+    ):
+        try:
+            drop(names)
+        except EngineUnavailable:
+            raise
+        except Unavailable as error:
+            # In use by what landed since the listing; the next round sees it.
+            refused = error.cause or error.what
+            clock.sleep(0.2)
+    return refused
+
+
+def _left_there(deadline_s: float, left: _Left, refused: str) -> TearDownFailed:
+    return TearDownFailed(
+        f"{_objects(len(left.names))} still there after {deadline_s:.0f} s.",
+        cause="\n".join(part for part in (left.words, refused) if part),
+        hint="inv stack.reap",
+    )
+
+
+def _unproven(seconds: float, left: _Left, error: Unavailable) -> TearDownFailed:
+    seen = f"Seen last: {left.words}." if left else ""
+    return TearDownFailed(
+        f"The engine did not tell within {seconds:.0f} s that nothing is left.",
+        cause="\n".join(part for part in (error.what, error.cause, seen) if part),
+        hint="docker version, and when it answers: inv stack.reap",
+        fault=None if error.fault is Fault.UNAVAILABLE else error.fault,
+    )
 
 
 def _objects(count: int) -> str:
@@ -327,7 +417,9 @@ def sweep(
     for run in sorted(runs):
         try:
             removed[run] = remove(docker, clock, {LABEL_RUN: run, LABEL_OWNER: owner})
-        except Unavailable as failed:
+        except TearDownFailed as failed:
+            if isinstance(failed.__cause__, EngineUnavailable):  # nor would it for the others
+                return Sweep(engine, removed, failed.__cause__)
             error = error or failed
     return Sweep(engine, removed, error)
 

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
-from unstale.errors import NotReady, Outcome, TearDownFailed, Unavailable, outcome_of
+from unstale.errors import (
+    EngineUnavailable,
+    Fault,
+    NotReady,
+    Outcome,
+    TearDownFailed,
+    TimedOut,
+    Unavailable,
+    outcome_of,
+)
 from unstale.facts import ContainerFact
 from unstale.stack.autopsy import evidence
 from unstale.stack.lifecycle import (
@@ -488,6 +497,101 @@ def test_what_can_be_removed_only_later_is_tried_again(
     assert docker.live_networks == {}
 
 
+GONE = EngineUnavailable("The Docker engine does not answer.", cause="hung")
+
+
+@pytest.fixture
+def failing(
+    docker: FakeDocker, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[str, Unavailable, float], None]:
+    """Lets a question fail until *seconds* have passed; each takes one."""
+
+    def made(name: str, error: Unavailable, seconds: float) -> None:
+        ask = getattr(docker, name)
+
+        def answer(asked: object) -> object:
+            if clock.elapsed < seconds:
+                clock.sleep(1)
+                raise error
+            return ask(asked)
+
+        monkeypatch.setattr(docker, name, answer)
+
+    return made
+
+
+Failing = Callable[[str, Unavailable, float], None]
+QUESTIONS = ["containers", "networks", "volumes"]
+ALL = [*QUESTIONS, "remove_containers", "remove_networks", "remove_volumes"]
+
+
+@pytest.mark.parametrize("error", [GONE, Unavailable("`docker ps` failed."), TimedOut("late")])
+@pytest.mark.parametrize("question", ALL)
+def test_an_engine_that_answers_again_is_asked_again(
+    docker: FakeDocker,
+    clock: FakeClock,
+    container: ContainerFact,
+    failing: Failing,
+    question: str,
+    error: Unavailable,
+) -> None:
+    docker.add(container)
+    docker.live_networks["demo_default"] = RUN
+    docker.live_volumes["demo_data"] = RUN
+    failing(question, error, 5)
+
+    assert remove(docker, clock, RUN) == 3
+
+    assert [*docker.live, *docker.live_networks, *docker.live_volumes] == []
+
+
+@pytest.mark.parametrize("question", [*QUESTIONS, "remove_containers"])
+def test_an_engine_that_stays_gone_is_given_up_before_the_deadline(
+    docker: FakeDocker, clock: FakeClock, container: ContainerFact, failing: Failing, question: str
+) -> None:
+    docker.add(container)
+    failing(question, GONE, 1000)
+
+    with pytest.raises(TearDownFailed, match=r"did not tell within 1\d s") as caught:
+        remove(docker, clock, RUN, deadline_s=30)
+
+    assert 10 <= clock.elapsed < 15
+    assert (caught.value.fault, caught.value.outcome) == (Fault.ENGINE, Outcome.TEAR_DOWN_FAILED)
+    assert caught.value.cause.startswith("The Docker engine does not answer.\nhung")
+    assert caught.value.__cause__ is GONE
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_a_listing_that_fails_is_given_up_at_the_deadline(
+    docker: FakeDocker, clock: FakeClock, container: ContainerFact, failing: Failing, question: str
+) -> None:
+    docker.add(container)
+    failing(question, Unavailable("`docker ps` failed.", cause="no"), 1000)
+
+    with pytest.raises(TearDownFailed) as caught:
+        remove(docker, clock, RUN, deadline_s=30)
+
+    assert 30 <= clock.elapsed < 35
+    assert caught.value.fault is Fault.TEAR_DOWN_FAILED
+
+
+def test_a_listing_that_failed_is_no_empty_one(
+    docker: FakeDocker, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = ["empty", "fails", "empty", "empty"]
+    monkeypatch.setattr(docker, "networks", lambda _: _next(answers))
+
+    assert remove(docker, clock, RUN) == 0
+
+    assert answers == []
+
+
+def _next(answers: list[str]) -> dict[str, dict[str, str]]:
+    if answers.pop(0) == "fails":
+        raise GONE
+    return {}
+
+
 # --- Sweeping ---
 
 
@@ -543,3 +647,19 @@ def test_a_refused_removal_is_tried_again(docker: FakeDocker, clock: FakeClock) 
     docker.remove_networks = refuse_once  # type: ignore[method-assign] # one refusal, then the real fake
 
     assert remove(docker, clock, RUN) == 1
+
+
+def test_a_sweep_gives_an_engine_up_that_goes_meanwhile(
+    docker: FakeDocker, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = {"dev.unstale.owner": "me"}
+    for run in ("r1", "r2", "r3"):
+        docker.live_networks[run] = mine | {"dev.unstale.run": run}
+
+    def gone(_: Sequence[str]) -> None:
+        raise GONE
+
+    monkeypatch.setattr(docker, "remove_networks", gone)
+
+    assert _sweep(docker, clock).error is GONE
+    assert clock.elapsed < 15
