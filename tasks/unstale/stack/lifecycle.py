@@ -227,7 +227,7 @@ def remove(
 
     *labels* are a run's and its owner's: what carries one of them is not ours. Where
     *project* is given, a compose project that only unstale uses, all containers of it
-    go: a person's one-offs hold its networks, and carry no other label.
+    go, too: a person's one-offs hold its networks, and carry no other label.
     Requests that the engine had accepted may still land after the first: where commands
     were ended half-way, all listings of *settle_s* seconds must be empty. Only labelled
     volumes go: those of a fixed or external name carry no label.
@@ -331,8 +331,15 @@ class _Patience:
 
 
 def _listed(docker: Docker, labels: Mapping[str, str], project: str) -> _Left:
-    containers = docker.containers({PROJECT: project} if project else labels)
-    return _Left(containers, tuple(docker.networks(labels)), tuple(docker.volumes(labels)))
+    # Either may lack some: a person's one-off its labels, what looks into an image its project.
+    found = [
+        *docker.containers(labels),
+        *(docker.containers({PROJECT: project}) if project else ()),
+    ]
+    containers = {c.id: c for c in found}
+    return _Left(
+        tuple(containers.values()), tuple(docker.networks(labels)), tuple(docker.volumes(labels))
+    )
 
 
 def _drop(docker: Docker, clock: Clock, left: _Left) -> str:

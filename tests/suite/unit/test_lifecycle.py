@@ -497,6 +497,17 @@ def test_what_can_be_removed_only_later_is_tried_again(
     assert docker.live_networks == {}
 
 
+def test_what_looked_into_an_image_goes_with_a_project_that_it_is_no_part_of(
+    docker: FakeDocker, clock: FakeClock, container: ContainerFact
+) -> None:
+    docker.add(container)
+    docker.add(replace(container, id="c-look", name="unstale-inspect-1", labels=RUN))
+
+    assert remove(docker, clock, RUN, project="demo") == 2
+
+    assert docker.live == []
+
+
 GONE = EngineUnavailable("The Docker engine does not answer.", cause="hung")
 
 
