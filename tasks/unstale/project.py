@@ -1277,13 +1277,20 @@ class Project:
         )
 
     def _now(self, receipt: Receipt) -> Now:
+        from unstale.pipeline import images, reuse
         from unstale.pipeline.vouch import Now
         from unstale.verdict import Unknown
 
-        head = self.git.head()
-        is_asked = bool(receipt.images or receipt.inputs)
-        is_known = receipt.environment in self.settings.environments
-        statuses = self.image_status(receipt.environment) if is_asked and is_known else ()
+        head, env = self.git.head(), receipt.environment
+        is_asked = bool(receipt.images or receipt.inputs or receipt.subject)
+        statuses: tuple[ImageStatus, ...] = ()
+        subject, resolved = reuse.Subject("", f"there is no environment {env!r} here"), ""
+        if is_asked and env in self.settings.environments:
+            site = self.site(env, is_look=True)
+            bench = self._looked_over(site)
+            statuses = images.statuses(bench)
+            subject = reuse.subject(bench, statuses, receipt.arguments)
+            resolved = reuse.environment_digest(site.model)
         told = {s.service: "" if isinstance(s.verdict, Unknown) else s.inputs for s in statuses}
         present = self.docker.images_called([*receipt.images.values()]) if is_asked else {}
         return Now(
@@ -1292,6 +1299,8 @@ class Project:
             inputs=told if is_asked else None,
             images={s.service: s.image_id for s in statuses if s.image_id is not None},
             present=frozenset(image.id for image in present.values()),
+            subject=subject if is_asked else None,
+            environment_digest=resolved,
         )
 
     # --- environments ------------------------------------------------------------

@@ -212,6 +212,12 @@ class Receipt:
     skipped: int
     schema: Mapping[str, Any] | None
     steps: tuple[Step, ...]
+    arguments: tuple[str, ...] = ()
+    """What the test command was given."""
+    subject: str = ""
+    """The digest of all that the result depends on; empty if there is none."""
+    environment_digest: str = ""
+    """Of what compose resolved; empty if the run had no stack."""
 
 
 def read(raw: bytes, name: str) -> Receipt:
@@ -269,6 +275,9 @@ def _receipt(document: Any) -> Receipt:  # noqa: ANN401 (JSON is of any shape)
             )
             for one in told["steps"]
         ),
+        arguments=tuple(map(_text, _of(list, told.get("arguments", [])))),
+        subject=_text(told.get("subject", "")),
+        environment_digest=_text(told.get("environment_digest", "")),
     )
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from unstale.errors import Mismatch, Outcome
+from unstale.mask import MASK
 from unstale.pipeline.receipt import Receipt
 from unstale.pipeline.signature import (
     NAMESPACE,
@@ -18,6 +19,9 @@ from unstale.pipeline.signature import (
     hmac_matches,
     ssh_signature,
 )
+
+if TYPE_CHECKING:
+    from unstale.pipeline.reuse import Subject
 
 __all__ = ["Check", "Keys", "Now", "Seal", "Verification", "against", "seal", "sealed"]
 
@@ -35,7 +39,7 @@ class Check:
     """One question to a receipt, and its answer."""
 
     name: str
-    """``signature``, ``result``, ``revision``, ``uncommitted``, ``inputs`` or ``image``."""
+    """Of what: ``signature``, ``revision``, ``subject``, ``image``, as docs/receipts.md lists."""
     about: str
     """The service, for the last two."""
     word: Word
@@ -74,6 +78,10 @@ class Now:
     """Built service to the id of the image that has its name."""
     present: frozenset[str]
     """The ids of the receipt's images that are on this machine."""
+    subject: Subject | None
+    """All that a run with the receipt's arguments would depend on; None: not asked."""
+    environment_digest: str
+    """Of what compose resolves; empty: not asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +171,7 @@ def against(receipt: Receipt, now: Now) -> tuple[Check, ...]:
         _result(receipt),
         _revision(receipt, now),
         _uncommitted(receipt, now),
+        *_subject(receipt, now),
         *_inputs(receipt, now),
         *_images(receipt, now),
     )
@@ -179,8 +188,8 @@ def _revision(receipt: Receipt, now: Now) -> Check:
     if then is None or here is None:
         one = "the receipt names no commit" if then is None else "there is no commit here"
         same = then is here
-        # Without git on both sides the inputs have to tell.
-        return Check("revision", "", "holds" if same and now.inputs else "unknown", one)
+        # Without git on both sides the subject has to tell.
+        return Check("revision", "", "holds" if same and receipt.subject else "unknown", one)
     if then != here:
         return Check("revision", "", "differs", f"the receipt is about {then}, HEAD is {here}")
     return Check("revision", "", "holds", here)
@@ -193,10 +202,44 @@ def _uncommitted(receipt: Receipt, now: Now) -> Check:
         return Check("uncommitted", "", "unknown", f"then: {then}; now: {here}")
     if receipt.dirty != now.dirty:
         return Check("uncommitted", "", "differs", f"then: {then}; now: {here}")
-    if receipt.dirty and not now.inputs:
-        return Check("uncommitted", "", "unknown", "then and now, and no digest tells which")
-    detail = f"{here}, then and now" + ("; the digests tell which" if receipt.dirty else "")
+    if receipt.dirty and not receipt.subject:
+        return Check("uncommitted", "", "unknown", "then and now, and no subject tells which")
+    detail = f"{here}, then and now" + ("; the subject tells which" if receipt.dirty else "")
     return Check("uncommitted", "", "holds", detail)
+
+
+def _subject(receipt: Receipt, now: Now) -> tuple[Check, ...]:
+    """What no commit and no image's inputs cover as well: mounts, variables, other images."""
+    then, here = receipt.subject, now.subject
+    if not then:
+        return ()
+    if here is None or not here.digest:
+        return (Check("subject", "", "unknown", here.why_not if here else "it was not asked"),)
+    if then == here.digest:
+        return (Check("subject", "", "holds", then),)
+    if why := _doubt(receipt, now):
+        return (Check("subject", "", "unknown", why),)
+    return (Check("subject", "", "differs", _other(receipt, now)),)
+
+
+def _doubt(receipt: Receipt, now: Now) -> str:
+    """Why another subject need not be another run; empty if it is one."""
+    if any(MASK in argument for argument in receipt.arguments):
+        return "the receipt hides an argument of the tests"
+    if not all((now.inputs or {}).values()):
+        return "what an image is built from can't be told"
+    return ""
+
+
+def _other(receipt: Receipt, now: Now) -> str:
+    if receipt.environment_digest != now.environment_digest:
+        return "what compose resolves is not the same: a compose file, an env file or a variable"
+    if receipt.inputs != now.inputs:
+        return "the inputs of an image are not the same"
+    return (
+        "not the same: a mounted file, what a config or secret holds, an image that is not"
+        " built here, or a setting of the tests"
+    )
 
 
 def _inputs(receipt: Receipt, now: Now) -> tuple[Check, ...]:

@@ -28,7 +28,7 @@ SIGNED = {
 def signed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Checkout]:
     """A project in git, and one run of it, whose receipt is signed."""
     checkout = fresh(tmp_path_factory.mktemp("signed"))
-    (checkout.root / ".gitignore").write_text(".unstale/\n")
+    (checkout.root / ".gitignore").write_text(".unstale/\n.env.test\n")
     (checkout.root / ".env.test").touch()
     checkout.git("init", "--quiet")
     checkout.git("add", ".")
@@ -65,7 +65,7 @@ def test_a_signed_receipt_holds_for_what_is_here(signed: Checkout) -> None:
     assert (answer["outcome"], answer["code"]) == ("proven", 0)
     assert answer["signature"]["state"] == "valid"
     assert [c["name"] for c in answer["checks"]] == [
-        *("signature", "result", "revision", "uncommitted"),
+        *("signature", "result", "revision", "uncommitted", "subject"),
         *("inputs", "inputs", "image", "image"),
     ]
     assert "PASSED (proven)" in shown
@@ -134,7 +134,7 @@ def test_no_flipped_byte_goes_unseen(signed: Checkout, monkeypatch: pytest.Monke
 
 def test_a_receipt_of_another_tree_does_not_hold(signed: Checkout) -> None:
     app, begin = signed.root / "app" / "check.py", signed.git("rev-parse", "HEAD").strip()
-    services = [("inputs", "db"), ("inputs", "test-runner")]
+    services = [("subject", None), ("inputs", "db"), ("inputs", "test-runner")]
     try:
         app.write_text(f"{app.read_text()}\n# changed\n")
         edited = _verify(signed).must(3)
@@ -147,6 +147,17 @@ def test_a_receipt_of_another_tree_does_not_hold(signed: Checkout) -> None:
         assert "inputs of test-runner" in text
     finally:
         signed.git("reset", "--quiet", "--hard", begin)
+
+
+def test_an_env_file_that_git_does_not_see_is_told(signed: Checkout) -> None:
+    behave(signed, LIGHT_SECONDS="1.4")
+    try:
+        found = _verify(signed).must(3)
+    finally:
+        (signed.root / ".env.test").write_text("")
+
+    assert _differing(found) == [("subject", None)]
+    assert "what compose resolves is not the same" in found.out
 
 
 def _told(run: Result) -> tuple[dict[str, Any], dict[str, Any]]:

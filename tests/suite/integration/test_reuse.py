@@ -210,6 +210,19 @@ def test_a_change_makes_the_tests_run_again(project: Project, change: str) -> No
     assert "no receipt proves the same" in details(run)["find_receipt"]
 
 
+def test_a_receipt_does_not_hold_for_another_mounted_file(project: Project) -> None:
+    def subject() -> Any:
+        found = project.inv("receipt.verify", "--json", "--receipt", project.first["receipt"])
+        (check,) = (c for c in found.document()["checks"] if c["name"] == "subject")
+        return check
+
+    assert subject()["verdict"] == "holds"
+    project.write("notes.txt", "fine")
+
+    assert subject()["verdict"] == "differs"
+    assert "a mounted file" in subject()["detail"]
+
+
 def test_other_arguments_make_the_tests_run_again(project: Project) -> None:
     run = project.test("--reuse", "--", "other")
 

@@ -232,6 +232,7 @@ def test_it_is_read_as_it_was_written() -> None:
         skipped=2,
         schema={"state": "current"},
         steps=(Step("build", "proven", 1.235, "2 images"),),
+        subject="v1:sha256:cd",
     )
 
 

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from unstale.errors import Mismatch, Outcome
+from unstale.mask import MASK
 from unstale.pipeline.receipt import Receipt
+from unstale.pipeline.reuse import Subject
 from unstale.pipeline.signature import NAMESPACE, Envelope, encode, hmac_signed, ssh_signed
 from unstale.pipeline.vouch import Check, Keys, Now, Seal, Verification, against, seal, sealed
 
@@ -30,6 +32,9 @@ RECEIPT = Receipt(
     skipped=0,
     schema=None,
     steps=(),
+    arguments=("-q",),
+    subject="v1:sha256:5b",
+    environment_digest="v1:sha256:ed",
 )
 NOW = Now(
     revision="05a54e1f",
@@ -37,7 +42,10 @@ NOW = Now(
     inputs={"app": "v1:sha256:aa", "tests": "v1:sha256:bb"},
     images={"app": APP, "tests": TESTS},
     present=frozenset({APP, TESTS}),
+    subject=Subject("v1:sha256:5b"),
+    environment_digest="v1:sha256:ed",
 )
+OTHER = Subject("v1:sha256:0f")
 
 
 def _outcome(*checks: Check) -> Outcome:
@@ -56,6 +64,7 @@ def test_a_receipt_about_what_is_here_holds() -> None:
         ("result", ""),
         ("revision", ""),
         ("uncommitted", ""),
+        ("subject", ""),
         ("inputs", "app"),
         ("inputs", "tests"),
         ("image", "app"),
@@ -86,6 +95,10 @@ def test_a_receipt_about_what_is_here_holds() -> None:
         ({"inputs": {"app": "v1:sha256:aa"}}, {}, ("inputs", "tests", "differs")),
         ({}, {"images": {"app": TESTS, "tests": TESTS}}, ("image", "app", "differs")),
         ({}, {"images": {"tests": TESTS}}, ("image", "app", "differs")),
+        ({}, {"subject": OTHER}, ("subject", "", "differs")),
+        ({}, {"subject": Subject("", "a volume outlives runs")}, ("subject", "", "unknown")),
+        ({}, {"subject": None}, ("subject", "", "unknown")),
+        ({"arguments": ("-k", MASK)}, {"subject": OTHER}, ("subject", "", "unknown")),
         ({}, {"present": frozenset({TESTS})}, ("image", "app", "unknown")),
     ],
 )
@@ -95,19 +108,52 @@ def test_what_is_not_as_then_is_named(
     assert _wrong(replace(RECEIPT, **receipt), replace(NOW, **now)) == [wrong]
 
 
-def test_without_git_the_digests_tell() -> None:
+def test_without_git_the_subject_tells() -> None:
     receipt, now = replace(RECEIPT, revision=None), replace(NOW, revision=None)
 
     assert _wrong(receipt, now) == []
-    assert _wrong(receipt, replace(now, inputs=None)) == [("revision", "", "unknown")]
+    assert _wrong(replace(receipt, subject=""), now) == [("revision", "", "unknown")]
 
 
-def test_uncommitted_changes_without_a_digest_can_not_be_told() -> None:
-    receipt = replace(RECEIPT, dirty=True, inputs={}, images={})
-    now = replace(NOW, dirty=True)
+def test_of_uncommitted_changes_only_the_subject_tells_which() -> None:
+    """The inputs of images say nothing of what is mounted, of variables, or of the tests' own."""
+    receipt, now = replace(RECEIPT, dirty=True), replace(NOW, dirty=True)
 
-    assert _wrong(receipt, replace(now, inputs=None)) == [("uncommitted", "", "unknown")]
-    assert _wrong(replace(RECEIPT, dirty=True), now) == []
+    assert _wrong(receipt, now) == []
+    assert _wrong(receipt, replace(now, subject=OTHER)) == [("subject", "", "differs")]
+    assert _wrong(replace(receipt, subject=""), now) == [("uncommitted", "", "unknown")]
+
+
+def test_a_receipt_without_a_subject_speaks_of_its_commit_alone() -> None:
+    on_the_host = replace(RECEIPT, subject="", environment_digest="", inputs={}, images={})
+    now = replace(NOW, inputs=None, subject=None)
+
+    assert _wrong(on_the_host, now) == []
+    assert "subject" not in {c.name for c in against(on_the_host, now)}
+
+
+@pytest.mark.parametrize(
+    ("now", "reason"),
+    [
+        ({"environment_digest": "v1:sha256:00"}, "an env file"),
+        ({"inputs": {"app": "v1:sha256:aa", "tests": "v1:sha256:cc"}}, "the inputs of an image"),
+        ({}, "a mounted file"),
+    ],
+)
+def test_what_kind_of_thing_differs_is_told_where_it_can_be(
+    now: dict[str, Any], reason: str
+) -> None:
+    checks = against(RECEIPT, replace(NOW, subject=OTHER, **now))
+
+    (found,) = (c for c in checks if c.name == "subject")
+    assert found.word == "differs"
+    assert reason in found.detail
+
+
+def test_what_can_not_be_told_of_an_image_is_no_other_subject() -> None:
+    now = replace(NOW, inputs={"app": "", "tests": "v1:sha256:bb"}, subject=OTHER)
+
+    assert ("subject", "", "unknown") in _wrong(RECEIPT, now)
 
 
 def test_what_is_wrong_wins_over_what_is_not_known() -> None:
