@@ -26,7 +26,6 @@ _CHECKS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "--numprocesses=2",
             *(
                 "tests/suite/unit",
-                "tests/suite/fuzz",
                 "tests/suite/docs",
                 "tests/suite/bootstrap",
                 "docker/service/tests",
@@ -55,6 +54,7 @@ _CHECKS: tuple[tuple[str, tuple[str, ...]], ...] = (
             *("python", "-m", "pytest", "-q", "--durations=10"),
             *("--numprocesses=3", "--dist=loadfile", "--no-loadscope-reorder"),
             "tests/suite/oracle",
+            "tests/suite/fuzz",
             "tests/suite/bench",
         ),
     ),

@@ -42,7 +42,16 @@ LONG = (
     r"oracle/dialect/test_docker_run",
     r"faults/test_hygiene\.py::test_a_build_leaves",
     r"faults/test_services\.py::test_an_image_for_another_machine",
-    r"faults/test_security\.py.*\[(linked|socket)\]",
+    r"faults/test_security\.py.*\[(linked|socket|include-git-in-short)\]",
+    r"faults/test_kills\.py.*\[(INT-leader|TERM-group|HUP-group|KILL-leader|INT2-group)\]",
+    r"faults/test_signals\.py.*\[(up-INT2-group|look into an image-TERM-leader)\]",
+    r"faults/test_outcomes\.py::(test_a_runner_out_of_memory|test_the_light_stack)",
+    r"faults/test_services\.py::test_(what_ends_while|a_database_that_runs_out)",
+    r"faults/test_security\.py::test_a_container_that_sees_the_checkout",
+    r"faults/test_receipts\.py::test_a_receipt_of_another_tree",
+    r"faults/test_leases\.py::test_a_killed_one_off",
+    r"integration/test_environments\.py.*\[test,ci\]",
+    r"integration/test_foreign\.py::test_a_broken_neighbour",
 )
 _LONG = re.compile("|".join(LONG))
 _ROW = re.compile(r"oracle/test_matrix\.py::test_row\[(?P<row>[^:]+):")
@@ -59,7 +68,7 @@ _MANY = re.compile(
 # more. What the others reach these and the fast tests reach as well.
 _MEASURED = re.compile(
     r"integration/test_(pipeline|red_runs|standing|parity|environments|staleness|image_chores)\.py"
-    r"|integration/test_(local|reuse|bad_input|foreign)\.py|integration/schema|suite/(unit|bootstrap)"
+    r"|integration/test_(local|reuse|bad_input|foreign)\.py|integration/schema"
 )
 
 
@@ -72,10 +81,11 @@ def measured(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark them, two of three where many go the same way, and a row's later cases."""
+    """Mark them, most of those where many go the same way, and a row's later cases."""
     rows: set[str] = set()
     for number, item in enumerate(items):
-        is_one_of_many = number % 3 and _MANY.search(item.nodeid)
+        share = 6 if "/oracle/" in item.nodeid else 3
+        is_one_of_many = number % share and _MANY.search(item.nodeid)
         if is_one_of_many or _LONG.search(item.nodeid) or _is_of_known_row(item.nodeid, rows):
             item.add_marker(pytest.mark.long)
 
