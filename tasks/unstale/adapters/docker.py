@@ -144,7 +144,8 @@ class DockerCli:
     def endpoint(self) -> Endpoint:
         """The variables by which this engine is reached, whatever becomes of its context.
 
-        From here on what is there is listed and removed by them.
+        From here on every command goes there by them. Not those that build: which
+        builder they have follows the context, whatever engine that leads to.
 
         Raises:
             EngineUnavailable: there is no such context.
@@ -165,6 +166,11 @@ class DockerCli:
             context = _configured_context(self._environ)
             return {"DOCKER_CONTEXT": own.get("DOCKER_CONTEXT") or context, **own}
         return {"DOCKER_HOST": host}
+
+    @property
+    def _there(self) -> dict[str, str]:
+        """The environment for a command to the engine that was resolved, if one was."""
+        return {**self._environ, **self._pinned}
 
     def at(self, endpoint: Endpoint) -> DockerCli:
         """The engine at *endpoint*."""
@@ -244,9 +250,10 @@ class DockerCli:
             )
 
     def _host(self) -> str:
-        if host := self._pinned.get("DOCKER_HOST") or self._environ.get("DOCKER_HOST"):
+        environ = self._there
+        if host := environ.get("DOCKER_HOST"):
             return host
-        context = self._environ.get("DOCKER_CONTEXT") or _configured_context(self._environ)
+        context = environ.get("DOCKER_CONTEXT") or _configured_context(self._environ)
         if context in ("", "default"):
             return _DEFAULT_HOST
         result = self._docker(
@@ -453,6 +460,7 @@ class DockerCli:
             env={**env, **_BUILDKIT},
             changes=True,
             tail_bytes=_TAIL_BYTES,
+            follows_context=True,
         )
         if result.returncode != 0:
             self._raise_if_gone(result.stderr)
@@ -758,7 +766,7 @@ class DockerCli:
         from unstale.adapters.docker_files import files
 
         argv = ("docker", "cp", "--follow-link", f"{container}:{path}", "-")
-        command = Command(argv, _ARCHIVE_S, env=self._environ)
+        command = Command(argv, _ARCHIVE_S, env=self._there)
         return files(lambda: self._process.stream(command), path, allowance)
 
     # Commands
@@ -771,7 +779,7 @@ class DockerCli:
         """
         deadline_s = _REMOVALS * self._answer_s
         argv = ("docker", kind, "rm", *words)
-        result = self._run(argv, deadline_s, env=self._pinned, changes=True)
+        result = self._run(argv, deadline_s, changes=True)
         lines = meaningful(result.stderr.splitlines())
         if not lines or not all(ABSENT.search(line) for line in lines):
             raise_unless_done(result, "Docker refused.")
@@ -782,22 +790,21 @@ class DockerCli:
 
         # Its debug switch prints the whole environment, secrets included.
         os.environ.pop("PYTHON_ON_WHALES_DEBUG", None)
-        host = self._pinned.get("DOCKER_HOST") or self._environ.get("DOCKER_HOST")
+        host = self._there.get("DOCKER_HOST")
         launcher = str(Path(__file__).with_name("launcher.py"))
         deadline_s = _REMOVALS * self._answer_s
         return DockerClient(
             host=host or None,
-            context=None if host else self._environ.get("DOCKER_CONTEXT") or None,
+            context=None if host else self._there.get("DOCKER_CONTEXT") or None,
             client_call=[sys.executable, "-I", "-S", launcher, f"{deadline_s:g}", "docker"],
         )
 
     def _docker(self, *arguments: str, changes: bool = False) -> CommandResult:
         """Ask a short question; an engine that hangs is as good as gone."""
         try:
-            # buildx has a builder for each context, whatever engine that leads to.
-            env = {} if arguments[0] in ("buildx", "context") else self._pinned
+            follows = arguments[0] in ("buildx", "context")
             argv = ("docker", *arguments)
-            return self._run(argv, self._answer_s, env=env, changes=changes)
+            return self._run(argv, self._answer_s, changes=changes, follows_context=follows)
         except TimedOut as error:
             raise engine_gone(error.what) from error
 
@@ -811,11 +818,14 @@ class DockerCli:
         stdin: bytes = b"",
         changes: bool = False,
         tail_bytes: int = 0,
+        follows_context: bool = False,
     ) -> CommandResult:
+        # The pins last: a variable for a container leads to no other engine.
+        pinned = {} if follows_context else self._pinned
         command = Command(
             tuple(argv),
             deadline_s,
-            env={**self._environ, **(env or {})},
+            env={**self._environ, **(env or {}), **pinned},
             stdin=stdin,
             changes=changes,
             tail_bytes=tail_bytes,
@@ -834,7 +844,7 @@ class DockerCli:
         self, argv: Sequence[str], deadline_s: float, meanwhile: Meanwhile
     ) -> CommandResult:
         """Run a command, and *meanwhile* in the time it takes."""
-        command = Command(tuple(argv), deadline_s, env=self._environ)
+        command = Command(tuple(argv), deadline_s, env=self._there)
         with contextlib.ExitStack() as stack:
             with _docker_is_there():
                 result = stack.enter_context(self._process.started(command))

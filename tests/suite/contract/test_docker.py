@@ -11,7 +11,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -665,8 +665,42 @@ def test_secrets_are_not_in_the_argument_list(tmp_path: Path) -> None:
     for command in seen:
         assert "hunter2" not in " ".join(command.argv)
         assert command.env["API_TOKEN"] == "hunter2-hunter2"
-    assert "MODE=test" in seen[0].argv
+    assert "--env=MODE=test" in seen[0].argv
     assert "--rm" not in seen[0].argv
+
+
+def test_all_but_builds_stays_in_the_engine_that_was_resolved(tmp_path: Path) -> None:
+    seen: list[Command] = []
+
+    class Recorder(Answers):
+        def run(self, command: Command, on_line: object = None) -> CommandResult:
+            seen.append(command)
+            return super().run(command, on_line)
+
+        def stream(self, command: Command) -> Iterator[bytes]:
+            seen.append(command)
+            yield from ()
+
+    host = "unix:///run/one.sock"
+    environ = {"PATH": os.environ["PATH"], "DOCKER_CONTEXT": "other"}
+    cli = DockerCli(Recorder(json.dumps(host)), environ)
+    assert cli.endpoint() == {"DOCKER_HOST": host}
+    aim = target(tmp_path, "abc", "services: {a: {image: x}}")
+    seen.clear()
+    cli.up(aim, ["a"], silent, deadline_s=5)
+    cli.execute("c", RunOptions(("true",), 5), silent)
+    cli.follow_logs(aim, ["a"], silent)
+    cli.logs("c", 5)
+    cli.pull("x")
+    with suppress(Unavailable):
+        list(cli.files_in_container("c", PurePosixPath("/x")))
+    assert {command.argv[:2] for command in seen} >= {("docker", "compose"), ("docker", "cp")}
+    assert {command.env.get("DOCKER_HOST") for command in seen} == {host}
+
+    seen.clear()
+    cli.build(aim, ["a"], BuildOptions(), silent)
+    cli.platforms()
+    assert {command.env.get("DOCKER_HOST") for command in seen} == {None}
 
 
 def test_up_fills_every_fact(docker: DockerCli, database: ComposeTarget) -> None:
