@@ -184,6 +184,14 @@ class UnstaleError(Exception):
         self.what = what
         self.cause = cause
         self.hint = hint
+        self.is_left = False
+        """Whether something may still be there that was to go after it."""
+
+    def leaves(self, failed: UnstaleError) -> None:
+        """Tell, too, that a removal *failed* after it."""
+        self.is_left = True
+        said = " ".join(part for part in (failed.what, failed.cause) if part)
+        self.cause = "\n".join(part for part in (self.cause, f"After that: {said}") if part)
 
     def hide(self, mask: Callable[[str], str]) -> None:
         """Let *mask* go over all that it says, in place."""

@@ -478,8 +478,11 @@ class Docker(Protocol):
         """Volumes that carry all *labels*: name to its labels."""
         ...
 
-    def remove_containers(self, ids: Sequence[str]) -> None:
-        """Kill and remove containers and their anonymous volumes."""
+    def remove_containers(self, ids: Sequence[str], deadline_s: float | None = None) -> None:
+        """Kill and remove containers and their anonymous volumes.
+
+        Within *deadline_s* seconds, or the time that three answers may take.
+        """
         ...
 
     def remove_networks(self, names: Sequence[str]) -> None:
@@ -490,8 +493,8 @@ class Docker(Protocol):
         """Remove volumes."""
         ...
 
-    def remove_images(self, references: Sequence[str]) -> None:
-        """Remove images; those in use stay."""
+    def remove_images(self, references: Sequence[str], deadline_s: float | None = None) -> None:
+        """Remove images; those in use stay. *deadline_s* as of `remove_containers`."""
         ...
 
     def logs(self, container: str, tail: int) -> tuple[str, ...]:

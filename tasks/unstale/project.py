@@ -30,6 +30,7 @@ from unstale.adapters.leases import Endpoint, Leases
 from unstale.adapters.places import refuse_links
 from unstale.adapters.process import SystemProcess
 from unstale.adapters.signals import Signals
+from unstale.afterwards import afterwards
 from unstale.errors import (
     ConfigError,
     CouldNotTell,
@@ -988,7 +989,9 @@ class Project:
         from unstale.pipeline import containers, tests
 
         number = os.urandom(4).hex()
-        try:
+        runner = f"{deployment.target.project}-tests-{number}"
+        gone = functools.partial(self.docker.remove_containers, [runner])
+        with afterwards(gone, self.signals.held):
             found = tests.run_tests(
                 self.ports,
                 site,
@@ -1002,9 +1005,6 @@ class Project:
             counts = tests.judge(self.ports, found)
             containers.verify_runner(self._bench(site), deployment, found.runner, is_new=False)
             return counts
-        finally:
-            with self.signals.held():
-                self.docker.remove_containers([f"{deployment.target.project}-tests-{number}"])
 
     def _require_schema(self, site: Site, line: Line) -> SchemaStatus | None:
         """Migrate the standing stack's database where it is behind; accept it else."""

@@ -45,6 +45,7 @@ from unstale.adapters.docker_words import (
     unreadable,
 )
 from unstale.adapters.leases import ENDPOINT, Endpoint, Leases
+from unstale.afterwards import afterwards
 from unstale.errors import (
     BuildFailed,
     ConfigError,
@@ -641,13 +642,13 @@ class DockerCli:
         raise_unless_done(result, f"The history of {image} can't be read.")
         return tuple(str(_json(line, str)) for line in result.stdout.splitlines())
 
-    def remove_images(self, references: Sequence[str]) -> None:
+    def remove_images(self, references: Sequence[str], deadline_s: float | None = None) -> None:
         """Remove images; those in use stay."""
         if references:
             # What python-on-whales is about to run, which the gateway does not see.
             self._process.announce(("docker", "image", "rm", *references), changes=True)
             with translated(ignore=(ABSENT, IN_USE)):
-                self._client().image.remove(list(references))
+                self._client(deadline_s).image.remove(list(references))
 
     # Containers, networks, volumes
 
@@ -688,10 +689,10 @@ class DockerCli:
         """Volumes that carry all *labels*: name to its labels."""
         return self._labelled("volume", labels)
 
-    def remove_containers(self, ids: Sequence[str]) -> None:
+    def remove_containers(self, ids: Sequence[str], deadline_s: float | None = None) -> None:
         """Kill and remove containers and their anonymous volumes."""
         if ids:
-            self._remove("container", "--force", "--volumes", *ids)
+            self._remove("container", "--force", "--volumes", *ids, deadline_s=deadline_s)
 
     def remove_networks(self, names: Sequence[str]) -> None:
         """Remove networks."""
@@ -752,12 +753,10 @@ class DockerCli:
         name = f"unstale-inspect-{os.urandom(16).hex()}"
         # The command, which an image need not have, is never run.
         options = ("--pull", "never", "--network", "none", "--name", name, *_label_flags(labels))
-        try:
+        with afterwards(lambda seconds: self.remove_containers([name], seconds)):
             result = self._docker("create", *options, "--", image, "-", changes=True)
             raise_unless_done(result, f"The files of {image} can't be read.")
             yield from self.files_in_container(name, path)
-        finally:
-            self.remove_containers([name])
 
     def files_in_container(
         self, container: str, path: PurePosixPath, allowance: Allowance = ANYTHING
@@ -771,20 +770,20 @@ class DockerCli:
 
     # Commands
 
-    def _remove(self, kind: str, *words: str) -> None:
+    def _remove(self, kind: str, *words: str, deadline_s: float | None = None) -> None:
         """Remove objects; one that is gone already is no error.
 
         Not by python-on-whales: to import it takes longer than to remove, and a
         tear-down after a signal has seconds.
         """
-        deadline_s = _REMOVALS * self._answer_s
+        deadline_s = deadline_s or _REMOVALS * self._answer_s
         argv = ("docker", kind, "rm", *words)
         result = self._run(argv, deadline_s, changes=True)
         lines = meaningful(result.stderr.splitlines())
         if not lines or not all(ABSENT.search(line) for line in lines):
             raise_unless_done(result, "Docker refused.")
 
-    def _client(self) -> DockerClient:
+    def _client(self, deadline_s: float | None) -> DockerClient:
         """python-on-whales with our deadline and session in front of docker."""
         from python_on_whales import DockerClient
 
@@ -792,7 +791,7 @@ class DockerCli:
         os.environ.pop("PYTHON_ON_WHALES_DEBUG", None)
         host = self._there.get("DOCKER_HOST")
         launcher = str(Path(__file__).with_name("launcher.py"))
-        deadline_s = _REMOVALS * self._answer_s
+        deadline_s = deadline_s or _REMOVALS * self._answer_s
         return DockerClient(
             host=host or None,
             context=None if host else self._there.get("DOCKER_CONTEXT") or None,

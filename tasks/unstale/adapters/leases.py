@@ -358,7 +358,9 @@ def _may_leave_something(error: BaseException) -> bool:
     """Whether it may have cut a removal short, or tells that one failed."""
     if isinstance(error, GeneratorExit):  # somebody has read enough
         return False
-    return not isinstance(error, UnstaleError) or isinstance(error, Unavailable | Interrupted)
+    if not isinstance(error, UnstaleError):
+        return True
+    return error.is_left or isinstance(error, Unavailable | Interrupted)
 
 
 def _tag(stack: contextlib.ExitStack, run: str) -> None:

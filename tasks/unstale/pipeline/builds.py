@@ -6,9 +6,11 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from unstale import override
+from unstale.afterwards import afterwards
 from unstale.compose import Service
 from unstale.errors import (
     BuildFailed,
@@ -75,10 +77,9 @@ def build(bench: Bench, services: Sequence[str], choice: Build, line: Line) -> t
     # Another build of this checkout would use the same names.
     with bench.files.locked(build_lock(bench.site.machine_folder, bench.site.settings.root)):
         for wave in waves(bench, with_bases(bench, services)):
-            try:
+            names, docker = [_unproven(bench, s) for s in wave], bench.ports.docker
+            with afterwards(partial(docker.remove_images, names)):
                 notes += _build_wave(bench, wave, choice, line)
-            finally:
-                bench.ports.docker.remove_images([_unproven(bench, s) for s in wave])
         _tidy(bench, line)
     return tuple(notes)
 

@@ -7,10 +7,12 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from unstale import override
+from unstale.afterwards import afterwards
 from unstale.errors import (
     ConfigError,
     CouldNotTell,
@@ -303,11 +305,8 @@ def _one_off(
         stdin=_probe(),
         entrypoint="python",
     )
-    try:
+    with afterwards(partial(ports.docker.remove_containers, [container]), ports.held):
         return ports.docker.run(deployment.target, service, options, shown)
-    finally:
-        with ports.held():
-            ports.docker.remove_containers([container])
 
 
 def _running(ports: Ports, site: Site, deployment: Deployment, service: str) -> str | None:

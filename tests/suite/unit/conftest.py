@@ -337,7 +337,8 @@ class FakeDocker:
     def volumes(self, labels: Mapping[str, str]) -> Mapping[str, Mapping[str, str]]:
         return {k: v for k, v in self.live_volumes.items() if _carries(v, labels)}
 
-    def remove_containers(self, ids: Sequence[str]) -> None:
+    def remove_containers(self, ids: Sequence[str], deadline_s: float | None = None) -> None:
+        del deadline_s
         self.live = [c for c in self.live if c.id not in set(ids) - self.stuck]
 
     def remove_networks(self, names: Sequence[str]) -> None:
@@ -348,8 +349,9 @@ class FakeDocker:
         for name in set(names) - self.stuck:
             self.live_volumes.pop(name, None)
 
-    def remove_images(self, references: Sequence[str]) -> None:
+    def remove_images(self, references: Sequence[str], deadline_s: float | None = None) -> None:
         """By a name an image loses that, and is gone with its last one."""
+        del deadline_s
         names = set(references)
         left = [
             replace(i, tags=tuple(t for t in i.tags if t not in names)) for i in self.local_images

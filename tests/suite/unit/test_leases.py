@@ -397,6 +397,16 @@ def test_an_error_that_may_leave_something_leaves_the_lease(
     assert leases.dead() == (Dead("r1", HOST),)
 
 
+def test_red_tests_whose_runner_could_not_be_removed_leave_the_lease(leases: Leases) -> None:
+    error = TestsFailed("red")
+    error.leaves(Unavailable("Docker refused."))
+
+    with pytest.raises(TestsFailed), leases.held("r1", HOST), _asking(leases):
+        raise error
+
+    assert leases.dead() == (Dead("r1", HOST),)
+
+
 def test_who_knows_that_something_is_left_says_so(leases: Leases) -> None:
     with leases.held("r1", HOST) as lease:
         lease.is_left = True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
@@ -13,7 +13,7 @@ import pytest
 from checkout import image_fact, member
 from workshop import BASE, TEXT, Workshop
 
-from unstale.errors import BuildFailed, CouldNotTell, Mismatch
+from unstale.errors import BuildFailed, CouldNotTell, Interrupted, Mismatch, TimedOut
 from unstale.facts import CommitFact
 from unstale.image import manifest
 from unstale.image.check import LABEL_INPUTS, LABEL_MANIFEST
@@ -134,6 +134,28 @@ def test_an_image_that_the_engine_does_not_have_was_not_built(shop: Workshop) ->
 
     with pytest.raises(BuildFailed, match="has no image of it"):
         shop.build()
+
+
+@pytest.mark.parametrize("stop", [Interrupted(2), None])
+def test_a_name_that_can_not_be_taken_away_hides_no_failed_build(
+    shop: Workshop, monkeypatch: pytest.MonkeyPatch, stop: Interrupted | None
+) -> None:
+    deadlines = []
+
+    def refuse(_: Sequence[str], deadline_s: float | None = None) -> None:
+        deadlines.append(deadline_s)
+        raise TimedOut("The Docker engine did not answer in time.")
+
+    def during() -> None:
+        raise stop or BuildFailed("broke")
+
+    monkeypatch.setattr(shop.docker, "remove_images", refuse)
+    shop.during = during
+
+    with pytest.raises(Interrupted if stop else BuildFailed):
+        shop.build()
+
+    assert deadlines == [5.0 if stop else None]
 
 
 # --- The tree moves ---

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,7 +11,13 @@ import pytest
 from conftest import DONE
 from workshop import Workshop
 
-from unstale.errors import CouldNotTell, MigrationFailed, NotReady
+from unstale.errors import (
+    CouldNotTell,
+    EngineUnavailable,
+    Interrupted,
+    MigrationFailed,
+    NotReady,
+)
 from unstale.facts import ContainerFact
 from unstale.pipeline import schema
 from unstale.pipeline.images import Bench
@@ -77,6 +83,27 @@ def test_a_container_of_its_own_runs_python_and_no_entry_point(
     assert asked.options[0].entrypoint == "python"
     assert asked.options[0].argv[0] == "-"
     assert len(names) == 2  # two shells may ask at once
+
+
+def test_a_container_that_can_not_be_removed_hides_no_interrupt(
+    shop: Workshop, ask: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deadlines = []
+
+    def refuse(_: Sequence[str], deadline_s: float | None = None) -> None:
+        deadlines.append(deadline_s)
+        raise EngineUnavailable("The Docker engine does not answer.")
+
+    def interrupted(_service: str, _options: RunOptions) -> CommandResult:
+        raise Interrupted(2)
+
+    monkeypatch.setattr(shop.docker, "remove_containers", refuse)
+    shop.docker.on_run = interrupted
+
+    with pytest.raises(Interrupted) as caught:
+        schema.look(*ask(), lambda _: None)
+
+    assert (deadlines, caught.value.is_left) == ([5.0], True)
 
 
 def test_where_tests_run_inside_a_container_it_is_asked_there(
