@@ -23,7 +23,8 @@ UnstaleError
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from enum import Enum
 from typing import ClassVar
 
@@ -51,6 +52,7 @@ __all__ = [
     "exit_code",
     "fault_of",
     "outcome_of",
+    "overlooked",
     "worst",
 ]
 
@@ -325,6 +327,17 @@ class NotDone(UnstaleError):
 
     outcome = Outcome.PROVEN
     usual_fault = Fault.PROVEN
+
+
+@contextmanager
+def overlooked() -> Iterator[None]:
+    """Go on after a block that failed, but for a signal: there is only one of it."""
+    try:
+        yield
+    except Interrupted:
+        raise
+    except UnstaleError:
+        return
 
 
 def outcome_of(error: UnstaleError) -> Outcome:

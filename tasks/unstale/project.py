@@ -45,6 +45,7 @@ from unstale.errors import (
     UnknownName,
     UnstaleError,
     UsageError,
+    overlooked,
 )
 from unstale.mask import Mask, mask_for
 from unstale.ports import Command, CommandResult, ComposeTarget, Line
@@ -284,6 +285,8 @@ class Project:
 
             try:
                 secrets.update(mask_for(envfile.merged([path])).secrets)
+            except Interrupted:
+                raise
             except UnstaleError:
                 continue  # the task that needs this file will say so
         return Mask(tuple(sorted(secrets)))
@@ -535,7 +538,7 @@ class Project:
         is_short = error.fault is Fault.RESOURCES
         if not is_short and not isinstance(error, TestsFailed | NotReady | CouldNotTell):
             return error
-        with suppress(UnstaleError):
+        with overlooked():
             spaces = self._spaces(self.docker.room())
             found = None
             if is_short and no_address(error.cause):
@@ -785,8 +788,10 @@ class Project:
         with self.signals.held(), suppress(OSError):
             try:
                 retention.after_run(self.files, state, keep, self._lives)
+            except Interrupted:
+                raise
             except UnstaleError as error:
-                with suppress(UnstaleError):
+                with overlooked():
                     progress.log("retention")(f"not removed: {error.what}")
 
     def _labels(self, run: str) -> dict[str, str]:
@@ -1161,7 +1166,7 @@ class Project:
         """Remove all of a run that was cut short; what does not go now its watchdog removes."""
         from unstale.stack.lifecycle import remove
 
-        with suppress(UnstaleError):
+        with overlooked():
             remove(self.docker, self.clock, self._labels(run), settle_s=_SETTLE_S)
 
     def test_matrix(
@@ -1226,6 +1231,8 @@ class Project:
         found = self._receipt(which)
         try:
             return found, vouch.seal(found.raw, found.envelope, self._keys(None, None))
+        except Interrupted:
+            raise
         except UnstaleError:
             return found, vouch.seal(found.raw, found.envelope, Keys())
 
@@ -1458,6 +1465,8 @@ class Project:
                 told = document["predicate"]["annotations"]
                 if told["environment"] == environment and from_receipt(document):
                     return cast("Mapping[str, object]", document)
+            except Interrupted:
+                raise
             except (*MISFITS, UnstaleError):
                 continue
         return None

@@ -154,12 +154,14 @@ class _Texts:
         # Late: nothing but a comparison needs it.
         import yaml
 
-        from unstale.errors import UnstaleError
+        from unstale.errors import Interrupted, UnstaleError
 
         loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
         try:
             nodes = list(yaml.compose_all(self._read(path), Loader=loader))
             return [_Document(path, _Planter().tree(node)) for node in nodes if node is not None]
+        except Interrupted:
+            raise
         # ValueError: it is no text. RecursionError: a thousand brackets.
         except (OSError, UnstaleError, ValueError, RecursionError, yaml.YAMLError):
             return ()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from unstale.compose import PROXIES
 from unstale.config import Environment, Settings
-from unstale.errors import ConfigError, MissingFile, UnknownName, UnstaleError
+from unstale.errors import ConfigError, MissingFile, UnknownName, UnstaleError, overlooked
 from unstale.mask import Mask, mask_for
 from unstale.parity import containers, envfile, programs, servers, sources, yaml_lines
 from unstale.parity.model import EnvironmentFacts, Item, ServiceFacts
@@ -236,7 +236,7 @@ def _services(
     settings = ground.settings
 
     def read(path: Path) -> str | None:
-        with contextlib.suppress(UnstaleError):
+        with overlooked():
             return ground.files.read_text(path)
         return None
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import cast
 
 from unstale import compose
-from unstale.errors import ConfigError, EngineUnavailable, UnstaleError
+from unstale.errors import ConfigError, EngineUnavailable, Interrupted, UnstaleError
 from unstale.facts import ImageFact
 from unstale.image import dockerfile, imageconfig
 from unstale.image.dockerfile import Unresolved
@@ -54,6 +54,8 @@ class Images:
             about = f"what the Dockerfile of {service.name} sets was not compared"
             try:
                 found[service.name] = self._says(service)
+            except Interrupted:
+                raise
             except UnstaleError as error:
                 notes.append(f"{about}: {error.what}")
             except Unresolved as error:
@@ -114,6 +116,8 @@ class Images:
                 self._images[reference] = self.docker.image(reference)
             except EngineUnavailable:
                 self._is_gone = True
+            except Interrupted:
+                raise
             except UnstaleError:
                 # No reference that an engine takes: the run will say so.
                 self._images[reference] = None

@@ -15,6 +15,7 @@ from unstale.compose import Service, Stack
 from unstale.errors import (
     CouldNotTell,
     Fault,
+    Interrupted,
     Mismatch,
     NotDone,
     NotReady,
@@ -155,6 +156,8 @@ class Bench:
 
         try:
             return parse_records(self.files.read_text(self.ledger_path))
+        except Interrupted:
+            raise
         except UnstaleError:
             return ()  # it explains, and proves nothing
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unstale.config import Pair
-from unstale.errors import CouldNotTell, Mismatch, UnstaleError, UsageError
+from unstale.errors import CouldNotTell, Interrupted, Mismatch, UnstaleError, UsageError
 from unstale.parity import compare, effects, envfile, policy, sources
 from unstale.parity.hazards import EnvText, Hazard, hazards
 from unstale.parity.matrix import Matrix, marks_of
@@ -176,6 +176,8 @@ def _hazards(scene: _Scene, paths: Sequence[Path]) -> tuple[Remark, ...]:
     ]
     try:
         found = hazards(texts, ground.docker.resolved_model)
+    except Interrupted:
+        raise
     except UnstaleError:
         if not ground.files_only:
             raise

@@ -6,7 +6,6 @@ folder for a mount that is misspelt, a blank for a variable that nobody sets.
 
 from __future__ import annotations
 
-import contextlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unstale.compose import Service
-from unstale.errors import ConfigError, EngineUnavailable, Fault, MissingFile, UnstaleError
+from unstale.errors import ConfigError, EngineUnavailable, Fault, MissingFile, overlooked
 from unstale.mask import is_secret
 from unstale.pipeline.images import Bench
 from unstale.pipeline.site import Ports, Site
@@ -180,7 +179,7 @@ def _blanks(ports: Ports, files: Files, site: Site, unset: set[str]) -> Iterator
     lines = yaml_lines.read(target.files, files.read_text)
     texts = []
     for path in target.env_files:
-        with contextlib.suppress(UnstaleError):
+        with overlooked():
             texts.append(envfile.read(path))
     for one in sources.undefined(unset, raw, texts, lines, root):
         yield _blank(one, unset, files, root)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
-from unstale.errors import UnstaleError, UsageError
+from unstale.errors import Interrupted, UnstaleError, UsageError
 from unstale.facts import ImageFact
 from unstale.image import transfer
 from unstale.image.check import LABEL_INPUTS
@@ -123,6 +123,8 @@ def _shorten(bench: Bench) -> None:
     """A ledger explains builds of late; nobody asks it for those of years ago."""
     try:
         lines = bench.files.read_text(bench.ledger_path).splitlines(keepends=True)
+    except Interrupted:
+        raise
     except UnstaleError:
         return
     if len(lines) > _MOST_LINES:

@@ -21,6 +21,7 @@ from unstale.errors import (
     exit_code,
     fault_of,
     outcome_of,
+    overlooked,
     worst,
 )
 
@@ -146,3 +147,11 @@ def test_an_unknown_name_far_from_all_suggests_none() -> None:
 
 def test_tear_down_is_an_outage_to_whoever_catches_outages() -> None:
     assert issubclass(TearDownFailed, errors.Unavailable)
+
+
+def test_a_signal_is_not_overlooked() -> None:
+    with overlooked():
+        raise ConfigError("of which nobody needs to hear")
+
+    with pytest.raises(Interrupted), overlooked():
+        raise Interrupted(signal.SIGINT)
