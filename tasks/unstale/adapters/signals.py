@@ -13,7 +13,7 @@ from types import FrameType
 
 from unstale.errors import Interrupted, exit_code, outcome_of
 
-__all__ = ["Signals"]
+__all__ = ["Signals", "end_plainly"]
 
 _HANDLED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _ENOUGH = 3
@@ -40,12 +40,19 @@ class Signals:
         self._raised = False
         self._imports = 0
 
+    @property
+    def stopped(self) -> Interrupted | None:
+        """What the first signal means; None if there was none."""
+        return None if self._first is None else Interrupted(self._first)
+
     @contextmanager
-    def handled(self, *, is_last: bool = False) -> Iterator[None]:
+    def handled(self) -> Iterator[None]:
         """Handle signals for the length of a ``with`` block.
 
-        *is_last*: after it comes the end of the process, and a signal is to end it by
-        itself. Python's own handler of SIGINT raises what Invoke answers with 1.
+        Raises:
+            Interrupted: there was a signal, and whatever it was raised into went on, or
+                ended by another error.
+
         """
         if threading.current_thread() is not threading.main_thread():
             yield
@@ -54,17 +61,24 @@ class Signals:
         handlers = {**dict.fromkeys(_HANDLED, self._on_signal), signal.SIGALRM: self._on_alarm}
         before = {number: signal.getsignal(number) for number in handlers}
         try:
-            for number, handler in handlers.items():
-                signal.signal(number, handler)
-            yield
-        finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            for number, old in before.items():
-                ends = is_last and old is signal.default_int_handler
-                # None: it was set by other means than Python's, and can't be set again.
-                signal.signal(number, signal.SIG_DFL if ends or old is None else old)
-        if self._first is not None and not self._raised:
-            raise Interrupted(self._first)
+            try:
+                for number, handler in handlers.items():
+                    signal.signal(number, handler)
+                yield
+            finally:
+                self._held += 1  # or a signal would leave some of them as they are
+                signal.setitimer(signal.ITIMER_REAL, 0)
+                for number, old in before.items():
+                    # None: it was set by other means than Python's, and can't be set again.
+                    signal.signal(number, signal.SIG_DFL if old is None else old)
+                self._held -= 1
+        except BaseException as error:
+            stopped = self.stopped
+            if stopped is None or _tells(error, stopped):
+                raise
+            raise stopped from error
+        if (stopped := self.stopped) is not None:
+            raise stopped
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -113,6 +127,21 @@ class Signals:
             with contextlib.suppress(Exception):
                 self.last_words(error)
         os._exit(code)
+
+
+def end_plainly() -> None:
+    """Let SIGINT end this process by itself from here on, where nobody wants to hear of it.
+
+    For the end of the process: Python's own handler would show a traceback there.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def _tells(error: BaseException, stopped: Interrupted) -> bool:
+    """Whether *error*, or the exit code that it carries, says that the signal came."""
+    code = exit_code(outcome_of(stopped))
+    return isinstance(error, Interrupted) or getattr(error, "code", None) == code
 
 
 def _imports(frame: FrameType | None) -> int:

@@ -70,6 +70,8 @@ class QuietTask(Task[Any]):
             return super().__call__(*args, **kwargs)
         except Interrupted as error:
             raise Exit(str(error), code=exit_code(outcome_of(error))) from error
+        except KeyboardInterrupt as error:  # Python's own handler is there again
+            raise Exit("Stopped by a signal.", code=130) from error
 
 
 def distrust(*, untrusted: bool) -> None:
@@ -94,7 +96,7 @@ def entry(document: str, *, as_json: bool = False) -> Iterator[Project]:
     gc.set_threshold(100_000)
     atexit.register(gc.freeze)
     guard()
-    from unstale.adapters.signals import Signals
+    from unstale.adapters.signals import Signals, end_plainly
     from unstale.mask import Mask
 
     signals = Signals()
@@ -108,19 +110,21 @@ def entry(document: str, *, as_json: bool = False) -> Iterator[Project]:
             _fail_as_json(document, error)
 
     signals.last_words = last_words
-    with signals.handled(is_last=True):
+    atexit.register(end_plainly)
+    with signals.handled():
         try:
             with _opened(signals, document, as_json=as_json) as project:
                 mask = project.mask
                 yield project
         except (Exit, GeneratorExit):
             raise
-        except KeyboardInterrupt as error:
-            raise Exit("Stopped by a signal.", code=130) from error
         except Exception as error:
             if os.environ.get("UNSTALE_DEBUG") and not isinstance(error, UnstaleError):
                 raise
             known = error if isinstance(error, UnstaleError) else _bug(error)
+            if (stopped := signals.stopped) and not isinstance(known, Interrupted):
+                stopped.cause, stopped.hint = known.what, known.hint
+                known = stopped
             with signals.held():
                 known.hide(mask)
                 if as_json:

@@ -91,6 +91,70 @@ def test_a_signal_while_the_task_ends_decides_the_code(
     assert moment == "leaving" or "something else" in json.loads(answer.stdout)["what"]
 
 
+_AFTER = """
+import atexit, os, signal, time
+from invoke import task
+from unstale.errors import UnstaleError
+from unstale.invocations.boundary import QuietTask, entry
+
+@task(klass=QuietTask)
+def ours(ctx):
+    atexit.register(lambda: (print("the end", flush=True), os.kill(os.getpid(), signal.SIGINT)))
+    with entry("ours"):
+        pass
+
+@task(klass=QuietTask)
+def swallowing(ctx):
+    with entry("swallowing"):
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        except UnstaleError:
+            print("a note")
+
+@task(klass=QuietTask)
+def between(ctx):
+    with entry("between"):
+        pass
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(5)
+
+@task
+def theirs(ctx):
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(5)
+    finally:
+        print("cleaned up", flush=True)
+"""
+
+
+@pytest.mark.parametrize(
+    ("tasks", "code", "out", "err"),
+    [
+        ("ours theirs", -2, "cleaned up the end", ""),  # and not with 1 or a traceback
+        ("ours", -2, "the end", ""),
+        ("between theirs", 130, "", "Stopped by a signal."),
+        ("swallowing theirs", 143, "a note", "Stopped by a signal."),
+    ],
+)
+def test_what_becomes_of_a_signal_around_the_end_of_a_task(
+    tasks: str, code: int, out: str, err: str, tmp_path: Path
+) -> None:
+    (tmp_path / "tasks.py").write_text(_AFTER)
+
+    answer = subprocess.run(
+        (sys.executable, "-m", "invoke", *tasks.split()),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    said = (answer.returncode, answer.stdout.split("\n"), answer.stderr.strip())
+    assert (said[0], " ".join(said[1]).strip(), said[2]) == (code, out, err)
+
+
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """Two environments that can be compared without docker."""

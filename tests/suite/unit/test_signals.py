@@ -36,13 +36,12 @@ def test_the_first_signal_is_raised_and_the_second_does_not_cut_what_is_held_sho
     first: int,
 ) -> None:
     done = _run(f"""
-with signals.handled():
-    try:
-        with signals.held():
-            send({first}, signal.SIGINT)
-            print("cleaned up")
-    except Interrupted as error:
-        print(error.signum)
+try:
+    with signals.handled(), signals.held():
+        send({first}, signal.SIGINT)
+        print("cleaned up")
+except Interrupted as error:
+    print(error.signum)
 """)
 
     assert (done.returncode, done.stdout.split("\n")[:2]) == (0, ["cleaned up", str(first)])
@@ -103,15 +102,15 @@ def test_an_import_goes_through_before_a_signal_is_raised(held: bool, tmp_path: 
 import builtins, contextlib, time
 builtins.send = lambda: (send(signal.SIGTERM), time.sleep(0.1))
 sys.path.insert(0, {str(tmp_path)!r})
-with signals.handled():
-    try:
+try:
+    with signals.handled():
         import half
         with signals.held() if {held} else contextlib.nullcontext():
             time.sleep(0.2)
             print("slept")
-    except Interrupted as error:
-        import half
-        print(half.first.half.second.NAME, error.signum)
+except Interrupted as error:
+    import half
+    print(half.first.half.second.NAME, error.signum)
 """)
 
     said = ["slept"] if held else []
@@ -135,27 +134,84 @@ except Interrupted as error:
     assert (done.stdout, done.stderr) == ("15\n", "")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_after_the_last_block_ends_the_process_by_itself(number: int) -> None:
-    """Python's own SIGINT would be an exception, which Invoke answers with 1."""
+@pytest.mark.parametrize(
+    ("end", "said"),
+    [
+        ("pass", "Interrupted"),
+        ("raise UnstaleError('of another kind')", "Interrupted"),
+        ("raise SystemExit(5)", "Interrupted"),
+        ("raise SystemExit(143)", "SystemExit"),
+    ],
+)
+def test_a_signal_that_somebody_swallows_is_raised_at_the_end(end: str, said: str) -> None:
     done = _run(f"""
-with signals.handled(is_last=True):
-    pass
-send({number})
+from unstale.errors import UnstaleError
+try:
+    with signals.handled():
+        try:
+            send(signal.SIGTERM)
+        except UnstaleError:
+            print("a note")
+        {end}
+except BaseException as error:
+    print(type(error).__name__)
 """)
 
-    assert done.returncode == -number
-    assert done.stderr == ""
+    assert done.stdout.split("\n")[:2] == ["a note", said]
+
+
+@pytest.mark.parametrize("late", ["", "signal.setitimer = lambda *_: send(signal.SIGTERM)"])
+def test_the_handlers_that_were_there_are_there_again(late: str) -> None:
+    """Whatever comes after it in this process has a Ctrl-C of its own."""
+    done = _run(f"""
+import time
+before = signal.getsignal(signal.SIGTERM)
+try:
+    with signals.handled():
+        {late or "pass"}
+except Interrupted:
+    print("stopped")
+assert signal.getsignal(signal.SIGTERM) == before
+try:
+    send(signal.SIGINT)
+    time.sleep(5)
+except KeyboardInterrupt:
+    print("mine")
+""")
+
+    assert done.stdout.split() == (["stopped", "mine"] if late else ["mine"]), done.stderr
+
+
+def test_at_the_end_of_the_process_a_signal_needs_no_traceback() -> None:
+    """Python's own SIGINT would be an exception, which nobody is there for."""
+    done = _run("""
+from unstale.adapters.signals import end_plainly
+end_plainly()
+send(signal.SIGINT)
+""")
+
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, "")
+
+
+def test_a_handler_of_somebody_else_stays_to_the_end() -> None:
+    done = _run("""
+from unstale.adapters.signals import end_plainly
+signal.signal(signal.SIGINT, lambda *_: print("theirs"))
+end_plainly()
+send(signal.SIGINT)
+""")
+
+    assert (done.returncode, done.stdout) == (0, "theirs\n")
 
 
 def test_a_signal_that_the_parent_ignored_is_handled() -> None:
     done = _run(
         """
-with signals.handled():
-    try:
+try:
+    with signals.handled():
         send(signal.SIGHUP)
-    except Interrupted:
-        print("stopped")
+except Interrupted:
+    print("stopped")
 """,
         before=("nohup",),
     )
