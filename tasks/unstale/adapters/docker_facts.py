@@ -201,6 +201,3 @@ def _ports(raw: Mapping[str, Sequence[Mapping[str, str]] | None]) -> tuple[tuple
             for place in places or ()
         )
     )
-
-
-# From `docker cp`'s archive to members
