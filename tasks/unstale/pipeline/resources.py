@@ -70,17 +70,31 @@ def leaks(
 
 def free_subnets(room: EngineRoom) -> int:
     """For how many more networks the engine has addresses, as far as can be seen."""
-    used = [net for text in room.subnets if (net := _network(text)) is not None]
-    pools = room.pools or _DEFAULT_POOLS
-    parts = (part for base, size in pools for part in _parts(base, size))
-    return sum(not any(part.overlaps(net) for net in used) for part in parts)
+    used = sorted(net for text in room.subnets if (net := _network(text)) is not None)
+    return sum(_free(base, size, used) for base, size in room.pools or _DEFAULT_POOLS)
 
 
-def _parts(base: str, size: int) -> Iterable[IPv4Network]:
-    net = _network(base)
-    if net is None or not net.prefixlen <= size <= min(32, net.prefixlen + 16):
-        return ()
-    return net.subnets(new_prefix=size)
+def _free(base: str, size: int, used: Iterable[IPv4Network]) -> int:
+    """How many networks of the prefix length *size* are left of a pool; *used* is sorted.
+
+    Of the numbers of networks, not one by one: a pool may have millions.
+    """
+    pool = _network(base)
+    if pool is None or not pool.prefixlen <= size <= 32:
+        return 0
+    at, end = _numbers(pool, size)
+    free = 0
+    for net in used:
+        begin, after = _numbers(net, size)
+        free += max(min(begin, end) - at, 0)
+        at = max(at, after)
+    return free + max(end - at, 0)
+
+
+def _numbers(net: IPv4Network, size: int) -> tuple[int, int]:
+    """The first network of this *size* that *net* touches, and the one after the last."""
+    bits = 32 - size
+    return int(net.network_address) >> bits, (int(net.broadcast_address) >> bits) + 1
 
 
 def _network(text: str) -> IPv4Network | None:

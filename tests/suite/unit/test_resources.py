@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -51,7 +52,8 @@ def test_an_engine_that_nobody_configured_has_thirty_networks() -> None:
         ((("10.10.0.0/16", 24),), 256),
         ((("10.10.0.0/24", 26), ("10.11.0.0/30", 30)), 5),
         ((("10.10.0.0/16", 8),), 0),
-        ((("10.0.0.0/8", 32),), 0),
+        ((("10.0.0.0/8", 28),), 1 << 20),
+        ((("10.0.0.0/8", 33),), 0),
         ((("fd00::/64", 80), ("nonsense", 24)), 0),
     ],
 )
@@ -59,6 +61,31 @@ def test_pools_that_somebody_configured_count(
     pools: tuple[tuple[str, int], ...], count: int
 ) -> None:
     assert free_subnets(_room(BRIDGE, pools=pools)) == count
+
+
+def test_networks_of_another_size_than_a_pool_s_take_what_they_touch() -> None:
+    # Two parts of one, one that holds two, and one within that.
+    used = ("10.10.1.0/25", "10.10.1.128/25", "10.10.4.0/23", "10.10.5.0/24", "10.11.0.0/24")
+
+    assert free_subnets(_room(*reversed(used), pools=(("10.10.0.0/16", 24),))) == 256 - 3
+
+
+def test_a_pool_of_many_networks_is_not_walked_through() -> None:
+    used = [f"10.0.{n}.0/24" for n in range(20)]
+    calls = 0
+
+    def count(*_event: object) -> None:
+        nonlocal calls
+        calls += 1
+
+    sys.setprofile(count)
+    try:
+        free = free_subnets(_room(*used, pools=(("10.0.0.0/8", 24),)))
+    finally:
+        sys.setprofile(None)
+
+    assert free == (1 << 16) - 20
+    assert calls < 1000 * len(used)
 
 
 def test_what_an_engine_says_is_read() -> None:
