@@ -526,8 +526,10 @@ class Project:
 
     def _spaces(self, room: EngineRoom | None) -> tuple[DiskSpace, ...]:
         """The disks that are written to: the engine's, if it is here, and the checkout's."""
-        root = Path(room.data_root) if room else None
-        places = [*([root] if root and root.is_dir() else []), self.settings.state_folder]
+        root = room.data_root if room else ""
+        # Path.is_dir fails below a folder that may not be looked into.
+        here = [Path(root)] if os.path.isdir(root) else []  # noqa: PTH112
+        places = [*here, self.settings.state_folder]
         return tuple(one for place in places if (one := self.files.space(place)))
 
     def _weighed(self, error: UnstaleError) -> UnstaleError:
@@ -576,16 +578,28 @@ class Project:
         """The run and the compose project of the standing stack, if there is a record of one.
 
         A record that names another checkout's is none: it came with this checkout, and
-        whoever believed it would look into that stack, and take it down.
+        whoever believed it would look into that stack, and take it down. Of a kept run
+        there is a mark outside of the checkout, which may have been cleaned.
         """
+        kept = self._kept(environment)
         try:
             run, project = self._record(environment).read_text().split()
         except (OSError, ValueError):
-            return None
-        if (run, project) == self._standing_names(environment):
+            return kept[0] if kept else None
+        if (run, project) == self._standing_names(environment) or (run, project) in kept:
             return run, project
-        kept = run.isalnum() and self.leases.is_kept(run)
-        return (run, project) if kept and project == run_project(self.settings.root, run) else None
+        return None
+
+    def _kept(self, environment: str) -> tuple[tuple[str, str], ...]:
+        """The run and the compose project of each stack that a run here was asked to keep."""
+        root = self.settings.root
+        return tuple((run, run_project(root, run)) for run in self.leases.kept(root, environment))
+
+    def _to_end(self, environment: str) -> tuple[tuple[str, str], ...]:
+        """All that is to go with the standing stack, as run and compose project."""
+        # Without its record (somebody cleaned the checkout) it still has its name.
+        first = self._stands(environment) or self._standing_names(environment)
+        return tuple(dict.fromkeys((first, *self._kept(environment))))
 
     def _deployment(self, site: Site, run: str, project: str) -> Deployment:
         from unstale.pipeline import steps
@@ -667,18 +681,18 @@ class Project:
         from unstale.stack.lifecycle import remove
 
         name = site.environment.name
-        # Without its record (somebody cleaned the checkout) it still has its name.
-        run, project = self._stands(name) or self._standing_names(name)
+        count = 0
         with self.signals.held():
-            count = remove(
-                self.docker,
-                self.clock,
-                self._labels(run),
-                project=project,
-                deadline_s=self.settings.deadlines.down,
-            )
+            for run, project in self._to_end(name):
+                count += remove(
+                    self.docker,
+                    self.clock,
+                    self._labels(run),
+                    project=project,
+                    deadline_s=self.settings.deadlines.down,
+                )
+                self.leases.forget(run)
             self._record(name).unlink(missing_ok=True)
-            self.leases.forget(run)
         return count
 
     def stack_containers(self, env: str | None = None) -> tuple[ContainerFact, ...]:
@@ -1120,7 +1134,7 @@ class Project:
                 # In this order: a record of a run that is not kept is none.
                 text = f"{deployment.run} {deployment.target.project}\n"
                 self.files.write_atomic(self._record(name), text)
-                self.leases.keep(run)
+                self.leases.keep(run, self.settings.root, name)
 
         # As it is now: its context may be gone when the stack is to go.
         engine = self.docker.endpoint()

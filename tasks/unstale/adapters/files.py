@@ -65,7 +65,7 @@ class DiskFiles:
 
     def space(self, path: Path) -> DiskSpace | None:
         """What is left on the disk of *path*, or of the nearest folder above that is there."""
-        here = next((p for p in (path, *path.parents) if p.exists()), path)
+        here = next((p for p in (path, *path.parents) if self.exists(p)), path)
         try:
             found = os.statvfs(here)
         except OSError:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["blanks", "require", "require_checked_out"]
 
 _SHOWN = 10
+# An engine's own may be in the virtual machine alone that it runs in.
+_SOCKET = ".sock"
 # Behind an unescaped $ the rest of a password looks like a variable's name; not so in
 # braces, of capitals alone.
 _IN_BRACES = re.compile(r"\$\{(?P<name>[A-Z][A-Z0-9_]*)(?=[}:?+-])")
@@ -62,12 +64,23 @@ def _require_mounted(services: Iterable[Service]) -> None:
     for service in services:
         sources = [m.source for m in service.mounts if m.kind == "bind"]
         for source in (*sources, *service.files):
-            if not Path(source).exists():
+            if not source.endswith(_SOCKET) and _is_absent(source):
                 raise MissingFile(
                     f"{service.name!r} mounts {source}, which is not there.",
                     cause="Docker would make an empty folder of it, which belongs to root.",
                     hint=f"create it (mkdir -p {source}), or mend the mount in the compose file",
                 )
+
+
+def _is_absent(path: str) -> bool:
+    """Whether *path* is not there; what can't be looked at is, as far as is known."""
+    try:
+        os.stat(path)  # noqa: PTH116 - as the engine has it
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def _require_external(ports: Ports, site: Site, services: Sequence[Service]) -> None:

@@ -382,13 +382,24 @@ def _replaced(docker: Docker, container: ContainerFact) -> frozenset[MountFact]:
     A mount holds an inode, not a name: an editor that writes a new file and
     renames it over the old one leaves the container with the old one.
     """
-    binds = [m for m in container.mounts if m.kind == "bind" and Path(m.source).parent.is_dir()]
+    binds = [m for m in container.mounts if m.kind == "bind" and _is_of_here(m.source)]
     if container.status not in ("running", "paused") or not binds:
         return frozenset()  # its next start mounts anew
     held = _ask_inside(docker, container, ("stat", "-L", "-c", "%i %n"), [m.target for m in binds])
     if held is None:
         return frozenset(m for m in binds if _changed_since(m.source, container.started_at))
     return frozenset(m for m in binds if held.get(m.target, "").partition(" ")[0] != _inode(m))
+
+
+def _is_of_here(source: str) -> bool:
+    """Whether *source* is, or was, of this machine, and may be looked at."""
+    try:
+        os.stat(source)  # noqa: PTH116 - as its folder
+    except PermissionError:
+        return False
+    except OSError:
+        pass
+    return os.path.isdir(os.path.dirname(source))  # noqa: PTH112, PTH120 - no error
 
 
 def _inode(mount: MountFact) -> str:

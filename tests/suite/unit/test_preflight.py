@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -44,6 +46,36 @@ def test_a_mount_of_nothing_is_refused_and_one_of_something_is_not(
         preflight.require(ports, mounting(tmp_path / "no"))
 
     assert f"mkdir -p {tmp_path / 'no'}" in caught.value.hint
+
+
+def test_a_mount_that_may_not_be_looked_at_is_taken_as_there(
+    ports: Ports, sited: Sited, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inside, stat = tmp_path / "closed" / "data", os.stat
+
+    def denied(path: Any, *more: Any, **options: Any) -> os.stat_result:
+        if str(path) == str(inside):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return stat(path, *more, **options)
+
+    monkeypatch.setattr(os, "stat", denied)
+    volume = {"type": "bind", "source": str(inside), "target": "/x"}
+
+    preflight.require(ports, sited({"heron": {"image": "x", "volumes": [volume]}}))
+
+
+def test_a_mount_below_a_file_is_refused(ports: Ports, sited: Sited, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    volume = {"type": "bind", "source": str(tmp_path / "file" / "no"), "target": "/x"}
+
+    with pytest.raises(MissingFile):
+        preflight.require(ports, sited({"heron": {"image": "x", "volumes": [volume]}}))
+
+
+def test_a_socket_may_be_where_only_the_engine_sees_it(ports: Ports, sited: Sited) -> None:
+    volume = {"type": "bind", "source": "/no/run/docker.sock", "target": "/x"}
+
+    preflight.require(ports, sited({"heron": {"image": "x", "volumes": [volume]}}))
 
 
 def test_mounts_of_an_engine_elsewhere_are_not_looked_for(

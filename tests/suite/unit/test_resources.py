@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -230,6 +233,17 @@ def test_the_disk_of_a_folder_that_is_not_there_yet_is_the_one_above(tmp_path: P
     assert found is not None
     assert found.what == str(tmp_path / "a" / "b")
     assert 0 < found.free_bytes <= found.total_bytes
+
+
+def test_the_disk_of_a_folder_that_may_not_be_looked_into_is_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied(self: Path, **_options: Any) -> os.stat_result:
+        raise PermissionError(errno.EACCES, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "stat", denied)
+
+    assert DiskFiles().space(tmp_path) is not None
 
 
 @pytest.mark.parametrize(("fault", "stops"), [(Fault.RESOURCES, False), (None, True)])

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -522,6 +523,29 @@ def test_a_mount_of_another_machine_is_not_looked_for_here(
 
     mount = MountFact("bind", "/nowhere/at/all", "/data")
     assert judge(docker, container, source, mount).verdict == Fresh()
+
+
+@pytest.mark.parametrize("closed", ["/srv/closed", "/srv/closed/x/data"])
+def test_a_mount_that_may_not_be_looked_at_is_not_judged(
+    docker: FakeDocker,
+    container: ContainerFact,
+    source: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    closed: str,
+) -> None:
+    stat = os.stat
+
+    def denied(path: Any, *more: Any, **options: Any) -> os.stat_result:
+        if str(path).startswith("/srv/closed"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return stat(path, *more, **options)
+
+    monkeypatch.setattr(os, "stat", denied)
+    docker.on_execute = sees({}, {"/data": 1})
+
+    found = judge(docker, container, source, MountFact("bind", closed, "/data"))
+
+    assert found.verdict == Fresh()
 
 
 # Images and configuration
