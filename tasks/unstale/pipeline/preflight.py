@@ -6,6 +6,8 @@ folder for a mount that is misspelt, a blank for a variable that nobody sets.
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,8 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unstale.compose import Service
-from unstale.errors import ConfigError, EngineUnavailable, Fault, MissingFile, overlooked
+from unstale.errors import ConfigError, Fault, MissingFile, UnstaleError
 from unstale.mask import is_secret
+from unstale.pipeline import platforms
 from unstale.pipeline.images import Bench
 from unstale.pipeline.site import Ports, Site
 from unstale.ports import Files
@@ -45,7 +48,7 @@ def require(ports: Ports, site: Site) -> None:
     if ports.docker.is_local():
         _require_mounted(services)
     _require_external(ports, site, services)
-    _require_platforms(ports, services)
+    platforms.require(ports.docker, {repr(s.name): p for s in services for p in _platforms(s)})
 
 
 def _started(site: Site) -> frozenset[str]:
@@ -96,27 +99,6 @@ def _require_external(ports: Ports, site: Site, services: Sequence[Service]) -> 
                     cause="It is external: neither compose nor unstale makes it.",
                     hint=f"docker {kind} create {one.name}",
                 )
-
-
-def _require_platforms(ports: Ports, services: Iterable[Service]) -> None:
-    asked = {s.name: p for s in services for p in _platforms(s)}
-    if not asked or {*asked.values()} == {ports.docker.platform()}:
-        return
-    runs = ports.docker.platforms()
-    for name, platform in sorted(asked.items()):
-        if runs and not any(_is_one(platform, one) or _is_one(one, platform) for one in runs):
-            raise EngineUnavailable(
-                f"{name!r} is for {platform}, and this engine runs {ports.docker.platform()}.",
-                cause=f"It can run {', '.join(runs)}; a program for another machine ends with"
-                " 'exec format error'.",
-                hint=f"mend platform: of {name} in the compose file, or install an emulator for it",
-                fault=Fault.CONFIGURATION,
-            )
-
-
-def _is_one(platform: str, known: str) -> bool:
-    """Whether *platform* is *known*, or a variant of it."""
-    return f"{platform}/".startswith(f"{known}/")
 
 
 def _platforms(service: Service) -> tuple[str, ...]:
@@ -192,7 +174,7 @@ def _blanks(ports: Ports, files: Files, site: Site, unset: set[str]) -> Iterator
     lines = yaml_lines.read(target.files, files.read_text)
     texts = []
     for path in target.env_files:
-        with overlooked():
+        with contextlib.suppress(UnstaleError):
             texts.append(envfile.read(path))
     for one in sources.undefined(unset, raw, texts, lines, root):
         yield _blank(one, unset, files, root)

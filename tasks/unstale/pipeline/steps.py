@@ -18,6 +18,7 @@ from unstale.errors import (
     UnknownName,
 )
 from unstale.facts import ContainerFact
+from unstale.pipeline import platforms
 from unstale.pipeline.site import Deployment, Ports, Site
 from unstale.ports import ComposeTarget, Line, RunOptions
 from unstale.schema import postgres
@@ -253,19 +254,12 @@ def _require_platform(ports: Ports, site: Site, services: Sequence[str]) -> None
     """
     wanted = {s.image: s.name for s in site.stack.services if s.name in (*services, site.runner)}
     images = ports.docker.images_called(sorted(wanted))
-    built_for = {name: f"{one.os}/{one.architecture}" for name, one in images.items()}
-    if len({*built_for.values(), ports.docker.platform()}) == 1:
-        return
-    runs = ports.docker.platforms()
-    for name, platform in sorted(built_for.items()):
-        if runs and not any(f"{one}/".startswith(f"{platform}/") for one in runs):
-            raise Unavailable(
-                f"The image of {wanted[name]!r} is for another machine than the engine's.",
-                cause=f"{name} is for {platform}; the engine runs {', '.join(runs)}.",
-                hint=f"set platform: {runs[0]} in its service, or take an image for {runs[0]},"
-                " then inv image.build",
-                fault=Fault.CONFIGURATION,
-            )
+    built_for = {
+        f"The image {name} of {wanted[name]!r}": f"{one.os}/{one.architecture}"
+        for name, one in images.items()
+        if one.architecture
+    }
+    platforms.require(ports.docker, built_for)
 
 
 def down(ports: Ports, site: Site, deployment: Deployment) -> str:

@@ -375,6 +375,6 @@ def test_an_image_for_another_machine_is_refused_before_anything_starts(light: C
         docker("image", "rm", name)
 
     assert (answer["outcome"], answer["step"]) == ("configuration", "up")
-    assert "is for linux/s390x; the engine runs linux/" in told
+    assert "is for linux/s390x, and this engine runs linux/" in told
     assert "containers.json" not in told
     assert not (Path(answer["evidence"]) / "containers.json").read_text().strip("[]\n")

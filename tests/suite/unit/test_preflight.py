@@ -123,6 +123,16 @@ def test_what_is_external_must_be_there(
     ("asked", "good"),
     [
         ("linux/amd64", True),
+        ("linux/x86_64", True),
+        ("Linux/AMD64/v1", True),
+        ("x86_64", True),
+        ("linux", True),
+        ("i386", True),
+        ("armhf", True),
+        ("linux/arm/7", True),
+        ("linux/armel", False),
+        ("windows/amd64", False),
+        ("linux/aarch64", False),
         ("linux/amd64/v2", True),
         ("linux/386", True),
         ("linux/arm", True),
@@ -139,10 +149,24 @@ def test_a_platform_that_the_engine_cannot_run_is_refused(
     if good:
         preflight.require(ports, site)
         return
-    with pytest.raises(EngineUnavailable, match=f"'heron' is for {asked}") as caught:
+    with pytest.raises(EngineUnavailable, match="'heron' is for ") as caught:
         preflight.require(ports, site)
     assert caught.value.fault is Fault.CONFIGURATION
     assert "linux/386" in caught.value.cause
+
+
+@pytest.mark.parametrize("asked", ["linux/aarch64", "linux/arm64/v8", "arm64"])
+def test_a_platform_is_known_by_its_other_names(
+    ports: Ports, docker: FakeDocker, sited: Sited, monkeypatch: pytest.MonkeyPatch, asked: str
+) -> None:
+    site = sited({"heron": {"image": "x", "platform": asked}})
+    with pytest.raises(EngineUnavailable) as caught:
+        preflight.require(ports, site)
+    assert caught.value.what == "'heron' is for linux/arm64, and this engine runs linux/amd64."
+
+    monkeypatch.setattr(docker, "platform", lambda: "linux/arm64")
+    docker.runs = ("linux/arm64",)
+    preflight.require(ports, site)
 
 
 WRITTEN = """\
