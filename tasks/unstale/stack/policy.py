@@ -25,6 +25,7 @@ _SAID = {
     "cgroup_parent": "leaves the limits that the engine sets",
     "use_api_socket": "commands the engine",
     "provider": "is a program on this machine, and no container",
+    "gpus": "uses this machine's graphics processors",
 }
 _SHARED = ("pid", "ipc", "network_mode", "userns_mode", "uts", "cgroup")
 _SAID_OF_BUILD = {
@@ -33,6 +34,7 @@ _SAID_OF_BUILD = {
     "ssh": "is built with your ssh keys",
 }
 _ELSEWHERE = "is built from what is fetched from elsewhere"
+_RUNTIME = "runc"
 _NETWORK_FILES = ("nfs", "cifs", "smb")
 
 
@@ -110,6 +112,12 @@ def _permitted(name: str, raw: Json) -> Iterator[Reach]:
     for one in _listed(raw.get("devices")):
         source = str(one.get("source") if isinstance(one, Mapping) else one).partition(":")[0]
         yield Reach(name, ("devices", source), f"uses {source}")
+    resources = (raw.get("deploy") or {}).get("resources") or {}
+    if (resources.get("reservations") or {}).get("devices"):
+        path = ("deploy", "resources", "reservations", "devices")
+        yield Reach(name, path, "uses devices of this machine")
+    if raw.get("runtime") not in (None, "", _RUNTIME):
+        yield Reach(name, ("runtime",), f"is run by {raw['runtime']}, not as containers are")
     for one in _listed(raw.get("security_opt")):
         if not str(one).startswith("no-new-privileges") or str(one).endswith("false"):
             yield Reach(name, ("security_opt", str(one)), f"replaces a protection: {one}")

@@ -19,6 +19,10 @@ def bind(source: str) -> dict[str, Any]:
     return {"volumes": [{"type": "bind", "source": source, "target": "/x"}]}
 
 
+def reserving(*devices: dict[str, Any]) -> dict[str, Any]:
+    return {"deploy": {"resources": {"reservations": {"cpus": 1, "devices": [*devices]}}}}
+
+
 def build(**more: Any) -> dict[str, Any]:
     return {"build": {"context": ROOT, "dockerfile": "Dockerfile", **more}}
 
@@ -49,6 +53,9 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"cap_add": ["SYS_ADMIN"]}, "cap_add"),
     ({"devices": [{"source": "/dev/sda", "target": "/dev/sda"}]}, "devices"),
     ({"devices": ["/dev/kvm:/dev/kvm:rwm"]}, "devices"),
+    ({"gpus": [{"count": -1}]}, "gpus"),
+    (reserving({"capabilities": ["gpu"], "count": -1}), "deploy"),
+    ({"runtime": "nvidia"}, "runtime"),
     ({"device_cgroup_rules": ["b *:* rwm"]}, "device_cgroup_rules"),
     ({"security_opt": ["seccomp=unconfined"]}, "security_opt"),
     ({"security_opt": ["apparmor:unconfined"]}, "security_opt"),
@@ -79,6 +86,8 @@ GOOD: list[dict[str, Any]] = [
     {"network_mode": "bridge"},
     {"network_mode": "none"},
     {"cgroup": "private", "userns_mode": ""},
+    {"runtime": "runc", "deploy": {"replicas": 1, "resources": {"limits": {"cpus": 1}}}},
+    reserving(),
     {"cap_drop": ["ALL"], "read_only": True, "tmpfs": ["/run"]},
     {"security_opt": ["no-new-privileges"]},
     {"security_opt": ["no-new-privileges:true"]},
