@@ -21,7 +21,7 @@ def image_project(root: Path, environment: str) -> str:
     per run would make a new, soon dangling, image each time. The real path
     keeps two checkouts of one folder name apart.
     """
-    return f"unstale-{_slug(root.name)}-{_digest(root)}-{_slug(environment)}"
+    return f"unstale-{_slug(root.name)}-{_digest(root)}-{_own_slug(environment)}"
 
 
 def build_lock(folder: Path, root: Path) -> Path:
@@ -41,11 +41,21 @@ def run_project(root: Path, run: str) -> str:
 
 def standing_run(root: Path, environment: str) -> str:
     """The run label of a checkout's standing stack."""
-    return f"{STANDING}{_digest(root)}-{_slug(environment)}"
+    return f"{STANDING}{_digest(root)}-{_own_slug(environment)}"
 
 
 def _digest(root: Path) -> str:
-    return hashlib.sha256(str(root.resolve()).encode()).hexdigest()[:8]
+    return _short_digest(str(root.resolve()))
+
+
+def _short_digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def _own_slug(name: str) -> str:
+    """A slug that no other *name* has, although it is folded and cut."""
+    slug = _slug(name)
+    return slug if slug == name else f"{slug}-{_short_digest(name)}"
 
 
 def _slug(name: str) -> str:

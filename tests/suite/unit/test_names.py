@@ -34,6 +34,27 @@ def test_two_environments_have_images_of_their_own() -> None:
     assert image_project(Path("/a/demo"), "test") != image_project(Path("/a/demo"), "ci")
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("integration-tests-postgres-15", "integration-tests-postgres-16"),
+        ("ci.a", "CI-a"),
+        ("ci.a", "ci-a"),
+        ("ü", "ä"),
+    ],
+)
+def test_two_environments_of_like_names_have_nothing_in_common(one: str, other: str) -> None:
+    root = Path("/a/demo")
+
+    assert image_project(root, one) != image_project(root, other)
+    assert standing_run(root, one) != standing_run(root, other)
+
+
+def test_a_name_that_needs_no_change_is_kept() -> None:
+    assert image_project(Path("/a/demo"), "ci-a").endswith("-ci-a")
+    assert standing_run(Path("/a/demo"), "test").endswith("-test")
+
+
 def test_a_link_to_a_checkout_is_that_checkout(tmp_path: Path) -> None:
     real, link = tmp_path / "real" / "demo", tmp_path / "demo"
     real.mkdir(parents=True)
