@@ -514,10 +514,16 @@ class Docker(Protocol):
         ...
 
     def files_in_container(
-        self, container: str, path: PurePosixPath, allowance: Allowance = ANYTHING
+        self,
+        container: str,
+        path: PurePosixPath,
+        allowance: Allowance = ANYTHING,
+        *,
+        follow: bool = True,
     ) -> Iterator[ArchiveMember]:
         """The files at or under *path* in a container, running or not.
 
+        If *path* itself is a link, it is followed in the container, or told as one.
         Nothing of it is written anywhere. Raises `Unavailable` where it is more
         than *allowance*.
         """

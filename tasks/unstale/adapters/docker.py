@@ -759,12 +759,18 @@ class DockerCli:
             yield from self.files_in_container(name, path)
 
     def files_in_container(
-        self, container: str, path: PurePosixPath, allowance: Allowance = ANYTHING
+        self,
+        container: str,
+        path: PurePosixPath,
+        allowance: Allowance = ANYTHING,
+        *,
+        follow: bool = True,
     ) -> Iterator[ArchiveMember]:
         """The files at or under *path* in a container, running or not."""
         from unstale.adapters.docker_files import files
 
-        argv = ("docker", "cp", "--follow-link", f"{container}:{path}", "-")
+        links = ("--follow-link",) if follow else ()
+        argv = ("docker", "cp", *links, f"{container}:{path}", "-")
         command = Command(argv, _ARCHIVE_S, env=self._there)
         return files(lambda: self._process.stream(command), path, allowance)
 

@@ -327,7 +327,8 @@ def _run_tests(run: Run, state: RunState) -> tuple[RunState, str]:
         counts = tests.judge(run.ports, found)
         containers.verify_runner(_bench(run), state.stack, found.runner, is_new=True)
     skipped = f", {counts.skipped} skipped" if counts.skipped else ""
-    return state, "; ".join((f"{counts.passed} passed{skipped}", *found.notes))
+    left_out = (found.left_out,) if found.left_out else ()
+    return state, "; ".join((f"{counts.passed} passed{skipped}", *found.notes, *left_out))
 
 
 def _verify_in_image(run: Run, state: RunState) -> tuple[RunState, str]:

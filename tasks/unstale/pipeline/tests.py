@@ -68,6 +68,8 @@ class TestRun:
     """What the runner printed, masked."""
     again: str = "inv test.run"
     """What runs tests again, in the same environment."""
+    left_out: str = ""
+    """Why there is no coverage, where that is known."""
     keeps_cache: bool = False
     """Whether pytest's cache outlives the run, and so knows what failed."""
 
@@ -194,13 +196,13 @@ def _in_stack(
     )
     if site.settings.runner.mode == "exec":
         runner = _running(before, site.runner)
-        stale = _fetch(ports, runner, report)
+        stale = _report(ports, runner, report)
         result = ports.docker.execute(runner.id, options, line)
         code = result.returncode
         after = _containers(ports, deployment)
         container = next((c for c in after if c.id == runner.id), None)
     else:
-        stale = ()
+        stale = None
         result = ports.docker.run(deployment.target, site.runner, options, line)
         code = result.returncode
         after = _containers(ports, deployment)
@@ -212,9 +214,12 @@ def _in_stack(
                 hint="inv test.integration --verbose",
             )
         code = container.exit_code if container and container.has_ended else code
-    members = _fetch(ports, container, report) if container else ()
-    document = _keep(deployment, members, report, site.mask)
-    if _is_older(members, stale, report, container):
+    found = _report(ports, container, report) if container else None
+    coverage, left_out = _coverage(ports, container, report) if container else ((), "")
+    if left_out:
+        line(left_out)
+    document = _keep(deployment, found, coverage, site.mask)
+    if _is_older(found, stale, container):
         document = None  # an earlier run's file is no evidence of this one
     counts, damage = _counts(document)
     # Once more: what died while the files were fetched fell as well.
@@ -229,6 +234,7 @@ def _in_stack(
         damage=damage,
         output=_output(site, result),
         again=again,
+        left_out=left_out,
     )
 
 
@@ -473,16 +479,34 @@ def _running(containers: Sequence[ContainerFact], service: str) -> ContainerFact
     )
 
 
-def _fetch(ports: Ports, container: ContainerFact, report: str) -> tuple[ArchiveMember, ...]:
-    """The runner's report and coverage.
+def _report(ports: Ports, container: ContainerFact, path: str) -> ArchiveMember | None:
+    """The runner's report; a link is none.
 
     Raises:
-        Unavailable: there is more beside them than anybody should read.
+        Unavailable: it is larger than anybody should read.
 
     """
+    place = PurePosixPath(path)
+    members = ports.docker.files_in_container(container.id, place, _ALLOWANCE, follow=False)
+    return next((m for m in members if m.path == place and m.link is None), None)
+
+
+def _coverage(
+    ports: Ports, container: ContainerFact, report: str
+) -> tuple[tuple[ArchiveMember, ...], str]:
+    """What coverage wrote beside the report; or none, and why.
+
+    The folder may be a whole project, virtual environment and all: that costs the
+    coverage, never the tests' evidence.
+    """
     folder = PurePosixPath(report).parent
-    members = ports.docker.files_in_container(container.id, folder, _ALLOWANCE)
-    return tuple(m for m in members if str(m.path) == report or _is_coverage(m, folder))
+    try:
+        members = ports.docker.files_in_container(container.id, folder, _ALLOWANCE)
+        return tuple(m for m in members if _is_coverage(m, folder)), ""
+    except EngineUnavailable:
+        raise
+    except Unavailable as error:
+        return (), f"coverage is left out: {error.what} {error.cause}".rstrip()
 
 
 def _is_coverage(member: ArchiveMember, folder: PurePosixPath) -> bool:
@@ -491,44 +515,37 @@ def _is_coverage(member: ArchiveMember, folder: PurePosixPath) -> bool:
 
 
 def _is_older(
-    members: Sequence[ArchiveMember],
-    stale: Sequence[ArchiveMember],
-    report: str,
-    runner: ContainerFact | None,
+    found: ArchiveMember | None, stale: ArchiveMember | None, runner: ContainerFact | None
 ) -> bool:
     """Whether the report was there before the tests: from the image, or an earlier run.
 
     A runner of its own started after whatever is older; in one that goes on, what was
     there (*stale*) tells. Times are the container's own, in whole seconds.
     """
-    found = next((m for m in members if str(m.path) == report), None)
     if found is None or runner is None:
         return False
-    if earlier := next((m for m in stale if str(m.path) == report), None):
-        return (earlier.content, earlier.modified) == (found.content, found.modified)
+    if stale is not None:
+        return (stale.content, stale.modified) == (found.content, found.modified)
     if not runner.one_off or found.modified is None:
         return False
     return found.modified < int(moment(runner.started_at).timestamp())
 
 
-def _document(members: Sequence[ArchiveMember], report: str) -> bytes | None:
-    return next((m.content for m in members if str(m.path) == report and m.link is None), None)
-
-
 def _keep(
-    deployment: Deployment, members: Sequence[ArchiveMember], report: str, mask: Mask
+    deployment: Deployment,
+    report: ArchiveMember | None,
+    coverage: Sequence[ArchiveMember],
+    mask: Mask,
 ) -> bytes | None:
     """Write the evidence under names of our own; return the JUnit document."""
-    document = _document(members, report)
-    if document is not None:
+    if report is not None:
         # A failure's text may quote a variable; the file is made to be shown.
-        text = mask(document.decode("utf-8", "replace"))
+        text = mask(report.content.decode("utf-8", "replace"))
         deployment.write(deployment.folder / "junit.xml", text)
-    for member in members:
-        if str(member.path) != report:
-            text = member.content.decode("utf-8", "surrogateescape")
-            deployment.write(deployment.folder / "coverage" / member.path.name, text)
-    return document
+    for member in coverage:
+        text = member.content.decode("utf-8", "surrogateescape")
+        deployment.write(deployment.folder / "coverage" / member.path.name, text)
+    return report.content if report else None
 
 
 def _on_host(

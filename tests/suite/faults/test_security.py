@@ -571,8 +571,16 @@ os.symlink("/etc/passwd", "/app/reports/coverage.lcov")
 """
 # What the runner leaves where its report should be, before it ends.
 HANDED_OVER = {
-    "zeros": ("open('/app/reports/zeros', 'wb').truncate(300 << 20)", "artifacts"),
-    "many": ("[open(f'/app/reports/{i}', 'w').close() for i in range(11_000)]", "artifacts"),
+    "zeros": ("REPORT.open('wb').truncate(300 << 20)", "artifacts"),
+    "many": (
+        "REPORT.unlink(); REPORT.mkdir()\n[(REPORT / str(i)).touch() for i in range(11_000)]",
+        "artifacts",
+    ),
+    "zeros beside it": ("open('/app/reports/zeros', 'wb').truncate(300 << 20)", "proven"),
+    "many beside it": (
+        "[open(f'/app/reports/{i}', 'w').close() for i in (*range(11_000), '.coverage')]",
+        "proven",
+    ),
     "linked report": (
         "REPORT.unlink(); REPORT.symlink_to('/etc/hostname')",
         "no evidence",
@@ -640,6 +648,10 @@ def test_what_a_runner_leaves_is_taken_within_bounds(name: str, handing: Checkou
     assert not any(path.is_symlink() for path in folder.rglob("*"))
     known = {"junit.xml", ".coverage", "compose.override.yml", "containers.json", "database.txt"}
     assert {n for n in names if not n.endswith(".log")} <= known
+    if name.endswith("beside it"):
+        details = " ".join(step["detail"] for step in found["steps"])
+        assert "coverage is left out: There is too much under /app/reports" in details
+        assert ".coverage" not in names
     assert handing.leftovers() == []
 
 

@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from checkout import Checkout
 from workshop import TEXT, Workshop
 
-from unstale.errors import MissingFile
+from unstale.errors import Fault, MissingFile, Unavailable
 from unstale.facts import ArchiveMember, CommitFact, ContainerFact, Death, ImageFact
 from unstale.pipeline.site import Ports
 from unstale.ports import (
@@ -376,10 +376,18 @@ class FakeDocker:
         return self.files_in_container(image, path)
 
     def files_in_container(
-        self, container: str, path: PurePosixPath, allowance: Allowance = ANYTHING
+        self,
+        container: str,
+        path: PurePosixPath,
+        allowance: Allowance = ANYTHING,
+        *,
+        follow: bool = True,
     ) -> Iterator[ArchiveMember]:
-        del allowance
-        return (m for m in self.archives.get(container, ()) if m.path.is_relative_to(path))
+        del follow
+        found = [m for m in self.archives.get(container, ()) if m.path.is_relative_to(path)]
+        if len(found) > allowance.entries:
+            raise Unavailable(f"There is too much under {path} to read.", fault=Fault.ARTIFACTS)
+        return iter(found)
 
 
 @pytest.fixture

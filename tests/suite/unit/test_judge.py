@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
@@ -572,6 +572,40 @@ def test_a_run_leaves_its_own_junit_file_and_coverage(
     assert (deployment.folder / "junit.xml").read_bytes() == JUNIT
     assert (deployment.folder / "coverage" / ".coverage").read_bytes() == b"data"
     assert found.fallen == ()
+
+
+@pytest.mark.parametrize("mode", ["run", "exec"])
+def test_a_report_beside_a_whole_project_is_taken_without_coverage(
+    ports: Ports,
+    docker: FakeDocker,
+    container: ContainerFact,
+    site: Sites,
+    deployment: Deployment,
+    mode: Literal["run", "exec"],
+) -> None:
+    def run(name: str) -> CommandResult:
+        runner = replace(container, id="c-run", name=name, status="running", service="test-runner")
+        docker.live = [runner]
+        many = [_file(f"/app/.venv/{n}.py", b"") for n in range(10_001)]
+        docker.archives["c-run"] = [*many, _file("/app/.coverage", b"x"), *docker.archives["c-run"]]
+        docker.archives["c-run"].append(_file("/app/junit.xml", JUNIT))
+        return CommandResult(0, "", "", 1.0)
+
+    docker.archives["c-run"] = [_file(f"/app/{n}.py", b"") for n in range(10_001)]
+    docker.on_run = lambda _service, options: run(options.name)
+    docker.on_execute = lambda _container, _options: run("runner")
+    if mode == "exec":
+        docker.add(replace(container, id="c-run", name="runner", service="test-runner"))
+    lines: list[str] = []
+    wanted = site(RunnerSettings(command=("tox",), mode=mode, junit="/app/junit.xml"))
+
+    found = run_tests(ports, wanted, deployment, (), number="1", deadline_s=60, line=lines.append)
+
+    assert judge(ports, found).passes == ("good",)
+    assert (deployment.folder / "junit.xml").read_bytes() == JUNIT
+    assert not (deployment.folder / "coverage").exists()
+    assert found.left_out == "coverage is left out: There is too much under /app to read."
+    assert found.left_out in lines
 
 
 def test_the_containers_exit_code_wins_over_composes(
