@@ -578,28 +578,16 @@ class Project:
         """The run and the compose project of the standing stack, if there is a record of one.
 
         A record that names another checkout's is none: it came with this checkout, and
-        whoever believed it would look into that stack, and take it down. Of a kept run
-        there is a mark outside of the checkout, which may have been cleaned.
+        whoever believed it would look into that stack, and take it down.
         """
-        kept = self._kept(environment)
         try:
             run, project = self._record(environment).read_text().split()
         except (OSError, ValueError):
-            return kept[0] if kept else None
-        if (run, project) == self._standing_names(environment) or (run, project) in kept:
+            return None
+        if (run, project) == self._standing_names(environment):
             return run, project
-        return None
-
-    def _kept(self, environment: str) -> tuple[tuple[str, str], ...]:
-        """The run and the compose project of each stack that a run here was asked to keep."""
-        root = self.settings.root
-        return tuple((run, run_project(root, run)) for run in self.leases.kept(root, environment))
-
-    def _to_end(self, environment: str) -> tuple[tuple[str, str], ...]:
-        """All that is to go with the standing stack, as run and compose project."""
-        # Without its record (somebody cleaned the checkout) it still has its name.
-        first = self._stands(environment) or self._standing_names(environment)
-        return tuple(dict.fromkeys((first, *self._kept(environment))))
+        kept = run.isalnum() and self.leases.is_kept(run)
+        return (run, project) if kept and project == run_project(self.settings.root, run) else None
 
     def _deployment(self, site: Site, run: str, project: str) -> Deployment:
         from unstale.pipeline import steps
@@ -681,18 +669,18 @@ class Project:
         from unstale.stack.lifecycle import remove
 
         name = site.environment.name
-        count = 0
+        # Without its record (somebody cleaned the checkout) it still has its name.
+        run, project = self._stands(name) or self._standing_names(name)
         with self.signals.held():
-            for run, project in self._to_end(name):
-                count += remove(
-                    self.docker,
-                    self.clock,
-                    self._labels(run),
-                    project=project,
-                    deadline_s=self.settings.deadlines.down,
-                )
-                self.leases.forget(run)
+            count = remove(
+                self.docker,
+                self.clock,
+                self._labels(run),
+                project=project,
+                deadline_s=self.settings.deadlines.down,
+            )
             self._record(name).unlink(missing_ok=True)
+            self.leases.forget(run)
         return count
 
     def stack_containers(self, env: str | None = None) -> tuple[ContainerFact, ...]:
@@ -1134,7 +1122,7 @@ class Project:
                 # In this order: a record of a run that is not kept is none.
                 text = f"{deployment.run} {deployment.target.project}\n"
                 self.files.write_atomic(self._record(name), text)
-                self.leases.keep(run, self.settings.root, name)
+                self.leases.keep(run)
 
         # As it is now: its context may be gone when the stack is to go.
         engine = self.docker.endpoint()

@@ -6,7 +6,6 @@ folder for a mount that is misspelt, a blank for a variable that nobody sets.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unstale.compose import Service
-from unstale.errors import ConfigError, Fault, MissingFile, UnstaleError
+from unstale.errors import ConfigError, Fault, MissingFile, overlooked
 from unstale.mask import is_secret
 from unstale.pipeline import platforms
 from unstale.pipeline.images import Bench
@@ -174,7 +173,7 @@ def _blanks(ports: Ports, files: Files, site: Site, unset: set[str]) -> Iterator
     lines = yaml_lines.read(target.files, files.read_text)
     texts = []
     for path in target.env_files:
-        with contextlib.suppress(UnstaleError):
+        with overlooked():
             texts.append(envfile.read(path))
     for one in sources.undefined(unset, raw, texts, lines, root):
         yield _blank(one, unset, files, root)
