@@ -39,7 +39,6 @@ from unstale.errors import (
     Interrupted,
     Mismatch,
     NotReady,
-    TearDownFailed,
     TestsFailed,
     TimedOut,
     UnknownName,
@@ -85,9 +84,10 @@ _CHANGE_S = 120.0
 _SERVER_S = 60.0
 # For those who look into it; who tests in it is not waited for.
 _END_S = 5.0
-# The engine goes on with what a command asked for that a signal ended: on a machine with
-# eight times the load it can bear a container came after two empty listings.
+# The engine goes on with what a command asked for that a signal or its deadline ended: on a
+# machine with eight times the load it can bear a container came after two empty listings.
 _SETTLE_S = 1.0
+_CLEAR_S = 10.0
 
 
 _P = ParamSpec("_P")
@@ -1155,8 +1155,10 @@ class Project:
                         record.unlink()
                     self.leases.forget(run)
                 raise
-            lease.is_left = any(isinstance(e, TearDownFailed | Interrupted) for e in report.errors)
-            if any(isinstance(e, Interrupted) for e in report.errors):
+            may_land = report.is_cut_short and report.kept is None
+            lease.is_left = self.leases.is_used and (may_land or not report.is_removed)
+            # One whose tear-down failed has had its time; the watchdog goes on.
+            if lease.is_left and may_land and (report.is_removed or not report.state.deployment):
                 with self.signals.held():
                     self._clear(run)
         for error in report.errors:
@@ -1169,7 +1171,8 @@ class Project:
         from unstale.stack.lifecycle import remove
 
         with overlooked():
-            remove(self.docker, self.clock, self._labels(run), settle_s=_SETTLE_S)
+            labels = self._labels(run)
+            remove(self.docker, self.clock, labels, deadline_s=_CLEAR_S, settle_s=_SETTLE_S)
 
     def test_matrix(
         self,

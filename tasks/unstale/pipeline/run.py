@@ -11,6 +11,7 @@ from pathlib import Path
 
 from unstale.errors import (
     CouldNotTell,
+    EngineUnavailable,
     Interrupted,
     Mismatch,
     Outcome,
@@ -162,6 +163,20 @@ class RunReport:
     """The compose project of the stack that was left standing."""
     ports: tuple[tuple[str, int, str], ...] = field(default=())
     """Service, container port and host address of what was left standing."""
+
+    @property
+    def is_cut_short(self) -> bool:
+        """Whether a command was ended half-way that the engine may go on with."""
+        return any(isinstance(e, Interrupted | TimedOut | EngineUnavailable) for e in self.errors)
+
+    @property
+    def is_removed(self) -> bool:
+        """Whether nothing of it was left, or it was kept, when it ended."""
+        if self.kept is not None:
+            return True
+        if self.state.deployment is None:
+            return not any(isinstance(e, Unavailable) or e.is_left for e in self.errors)
+        return any(step.name == "down" and step.is_green for step in self.state.results)
 
 
 Step = Callable[[Run, RunState], tuple[RunState, str]]
