@@ -616,8 +616,11 @@ def _bytes(text: str) -> bytes:
 def _spelled(text: str) -> Iterator[str]:
     """As it is, and in the quotes of JSON, Python, YAML, a shell, a URL, HTML and compose."""
     yield text
-    for plain in (json.dumps(text), json.dumps(text, ensure_ascii=False), repr(text)):
-        yield plain[1:-1]
+    for plain in (json.dumps(text), json.dumps(text, ensure_ascii=False)):
+        # Go spells what is markup as numbers, PHP a slash with a backslash, some do both.
+        for told in (plain[1:-1], plain[1:-1].translate(_GO)):
+            yield from (told, told.replace("/", r"\/"))
+    yield repr(text)[1:-1]
     yield text.replace("'", "''")
     yield text.replace("'", "'\"'\"'")
     yield re.sub(r"([\"$`\\])", r"\\\1", text)
@@ -631,6 +634,9 @@ def _spelled(text: str) -> Iterator[str]:
     yield basic
     yield basic.replace('"', "&quot;").replace("'", "&#x27;")
     yield basic.replace('"', "&quot;").replace("'", "&#39;")
+
+
+_GO = {ord(one): f"\\u{ord(one):04x}" for one in "&<>\u2028\u2029"}
 
 
 def _encoded(text: str) -> Iterator[str]:

@@ -330,6 +330,17 @@ def test_a_password_in_the_query_of_a_url_is_hidden() -> None:
     assert is_secret("URL", url)
 
 
+def go_json(text: str) -> str:
+    """As Go's encoding/json writes *text*."""
+    told = json.dumps(text, ensure_ascii=False)
+    return re.sub("[&<>\u2028\u2029]", lambda found: f"\\u{ord(found[0]):04x}", told)
+
+
+def php_json(text: str) -> str:
+    """As PHP's json_encode writes *text*."""
+    return json.dumps(text).replace("/", "\\/")
+
+
 SECRET = "he'r\"on $7&<ü>/p+l%v\\r"
 
 
@@ -339,6 +350,10 @@ SECRET = "he'r\"on $7&<ü>/p+l%v\\r"
         SECRET,
         json.dumps(SECRET),
         json.dumps(SECRET, ensure_ascii=False),
+        go_json(SECRET),
+        php_json(SECRET),
+        go_json(SECRET).replace("/", "\\/"),
+        re.sub("[&<>]", lambda found: f"\\u{ord(found[0]):04x}", php_json(SECRET)),
         repr(SECRET),
         quote(SECRET),
         quote(SECRET, safe=""),
@@ -352,8 +367,8 @@ SECRET = "he'r\"on $7&<ü>/p+l%v\\r"
         base64.urlsafe_b64encode(f"abc{SECRET}".encode()).decode(),
     ],
     ids=[
-        "plain", "json", "json-utf8", "repr", "url", "url-all", "form", "shell", "html", "compose",
-        "base64", "base64-1", "base64-2", "base64-url",
+        "plain", "json", "json-utf8", "go", "php", "go-php", "php-go", "repr", "url",
+        "url-all", "form", "shell", "html", "compose", "base64", "base64-1", "base64-2", "base64-url",
     ],
 )  # fmt: skip
 def test_a_secret_is_hidden_however_it_is_spelled(spelled: str) -> None:
@@ -447,6 +462,8 @@ _DRAWN = st.text(
 _SPELLINGS: dict[str, Callable[[str], str]] = {
     "plain": str,
     "json": lambda s: json.dumps(s)[1:-1],
+    "go": lambda s: go_json(s)[1:-1],
+    "php": lambda s: php_json(s)[1:-1],
     "url": lambda s: quote(s, safe=""),
     "form": lambda s: quote(s, safe="").replace("%20", "+"),
     "repr": lambda s: repr(s)[1:-1],
