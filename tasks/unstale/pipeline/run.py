@@ -15,6 +15,7 @@ from unstale.errors import (
     Interrupted,
     Mismatch,
     Outcome,
+    TearDownFailed,
     TimedOut,
     Unavailable,
     UnstaleError,
@@ -519,8 +520,8 @@ def _finish(
     if wants and not interrupted:
         try:
             run.keep(state.stack)
-        except Unavailable as error:  # its place is taken: this one goes
-            errors.append(error)
+        except Unavailable as error:  # its place is taken, or no engine tells: this one goes
+            errors.append(_after_the_verdict(error))
         else:
             return state, errors, True
     try:
@@ -529,6 +530,11 @@ def _finish(
         state = error.state
         errors.append(error.error)
     return state, errors, False
+
+
+def _after_the_verdict(error: Unavailable) -> TearDownFailed:
+    """The same as what turns green into red, and hides no red of the tests."""
+    return TearDownFailed(error.what, cause=error.cause, hint=error.hint, fault=error.fault)
 
 
 def _evidence(run: Run, state: RunState) -> tuple[RunState, str]:
@@ -579,13 +585,6 @@ def _report(
         None if interrupted else run.sign,
     )
     errors = (*errors, *filed.errors)
-    published: tuple[tuple[str, int, str], ...] = ()
-    if kept:
-        published = tuple(
-            (c.service, port, address)
-            for c in steps.containers(run.ports, state.stack)
-            for port, address in c.ports
-        )
     return RunReport(
         outcome=worst(outcome_of(e) for e in errors),
         errors=errors,
@@ -594,8 +593,17 @@ def _report(
         folder=run.site.state_folder / "runs" / run.id,
         remarks=run.remarks,
         kept=state.stack.target.project if kept else None,
-        ports=published,
+        ports=_published(run, state.stack) if kept else (),
     )
+
+
+def _published(run: Run, stack: Deployment) -> tuple[tuple[str, int, str], ...]:
+    """Where the stack that was kept answers; nothing, if no engine tells any more."""
+    try:
+        found = steps.containers(run.ports, stack)
+    except Unavailable:
+        return ()
+    return tuple((c.service, port, address) for c in found for port, address in c.ports)
 
 
 def _document(
