@@ -82,6 +82,8 @@ _MARKS = ("tasks.py", "pyproject.toml", ".git")
 # For those who start or migrate the standing stack: one after the other.
 _CHANGE_S = 120.0
 _SERVER_S = 60.0
+# For a run that is over and to be kept: another one that is kept removes a stack first.
+_KEEP_S = 10.0
 # For those who look into it; who tests in it is not waited for.
 _END_S = 5.0
 # The engine goes on with what a command asked for that a signal or its deadline ended: on a
@@ -609,18 +611,18 @@ class Project:
             yield
 
     @contextmanager
-    def _changed(self, environment: str) -> Iterator[None]:
+    def _changed(self, environment: str, *, patience_s: float = _CHANGE_S) -> Iterator[None]:
         """Nobody else changes the standing stack meanwhile.
 
         Raises:
             Unavailable: somebody does.
 
         """
-        with self.leases.locked(self._lock(environment, "change"), patience_s=_CHANGE_S):
+        with self.leases.locked(self._lock(environment, "change"), patience_s=patience_s):
             yield
 
     @contextmanager
-    def _ended(self, environment: str) -> Iterator[None]:
+    def _ended(self, environment: str, *, patience_s: float = _CHANGE_S) -> Iterator[None]:
         """Nobody uses the standing stack meanwhile.
 
         Raises:
@@ -628,7 +630,7 @@ class Project:
 
         """
         with (
-            self._changed(environment),
+            self._changed(environment, patience_s=patience_s),
             self.leases.locked(self._lock(environment, "use"), patience_s=_END_S),
         ):
             yield
@@ -1116,7 +1118,7 @@ class Project:
 
         def keep(deployment: Deployment) -> None:
             name = site.environment.name
-            with self._ended(name):
+            with self._ended(name, patience_s=_KEEP_S), self.signals.held():
                 if self._stands(name):
                     self._down(site)
                 # In this order: a record of a run that is not kept is none.
@@ -1155,6 +1157,10 @@ class Project:
                         record.unlink()
                     self.leases.forget(run)
                 raise
+            if report.kept is None and report.is_cut_short:
+                # The signal may have come when it was kept already.
+                with self.signals.held():
+                    self._unkeep(run, site.environment.name)
             may_land = report.is_cut_short and report.kept is None
             lease.is_left = self.leases.is_used and (may_land or not report.is_removed)
             # One whose tear-down failed has had its time; the watchdog goes on.
@@ -1165,6 +1171,12 @@ class Project:
             error.hide(site.mask)
         self._tidy(report, progress)
         return report
+
+    def _unkeep(self, run: str, environment: str) -> None:
+        """Let *run* not be the standing stack, if it had come to be."""
+        if (self._stands(environment) or ("",))[0] == run:
+            self._record(environment).unlink(missing_ok=True)
+        self.leases.forget(run)
 
     def _clear(self, run: str) -> None:
         """Remove all of a run that was cut short; what does not go now its watchdog removes."""

@@ -96,7 +96,7 @@ class Run:
     compare: Callable[[], ParityReport]
     """Compares the project's environments, and judges them by the policy."""
     keep: Callable[[Deployment], None]
-    """Turns the run's stack into the standing one."""
+    """Turns the run's stack into the standing one; a signal may come before that is done."""
     environ: Mapping[str, str]
     sign: receipt.Sign | None = None
     """Signs the receipt; None: it need not be signed."""
@@ -442,8 +442,7 @@ def walk(run: Run) -> RunReport:
         errors.append(interrupted)
     kept = False
     if state.deployment is not None:
-        with run.ports.held():
-            state, tear_down_errors, kept = _finish(run, state, errors)
+        state, tear_down_errors, kept = _finish(run, state, errors)
         errors += tear_down_errors
     if state.stale_allowed and not errors:
         errors.append(
@@ -503,33 +502,43 @@ def _finish(
     """Save the evidence, then remove the stack, or keep it as asked.
 
     Of a green run the states are written already, and after a signal there is no time
-    for more than them.
+    for more than them. A signal is held but while the stack's place is waited for.
     """
     errors: list[UnstaleError] = []
     choices = run.choices
     failed = bool(so_far)
     interrupted = any(isinstance(e, Interrupted) for e in so_far)
-    if failed:
-        try:
-            state = _timed(run, state, "evidence", _states if interrupted else _evidence)
-        except StepFailed as error:
-            state = error.state
     wants = (
         choices.keep or (choices.services and not failed) or (choices.keep_on_failure and failed)
     )
-    if wants and not interrupted:
-        try:
-            run.keep(state.stack)
-        except Unavailable as error:  # its place is taken, or no engine tells: this one goes
-            errors.append(_after_the_verdict(error))
-        else:
-            return state, errors, True
     try:
-        state = _timed(run, state, "down", lambda r, s: (s, steps.down(r.ports, r.site, s.stack)))
-    except StepFailed as error:
-        state = error.state
-        errors.append(error.error)
+        if failed:
+            with run.ports.held():
+                state = _saved(run, state, _states if interrupted else _evidence)
+        if wants and not interrupted:
+            run.keep(state.stack)
+            return state, errors, True
+    except Unavailable as error:  # its place is taken, or no engine tells: this one goes
+        errors.append(_after_the_verdict(error))
+    except Interrupted as error:
+        errors.append(error)
+    with run.ports.held():
+        try:
+            state = _timed(
+                run, state, "down", lambda r, s: (s, steps.down(r.ports, r.site, s.stack))
+            )
+        except StepFailed as error:
+            state = error.state
+            errors.append(error.error)
     return state, errors, False
+
+
+def _saved(run: Run, state: RunState, step: Step) -> RunState:
+    """Best effort: what went wrong is told by its result alone."""
+    try:
+        return _timed(run, state, "evidence", step)
+    except StepFailed as error:
+        return error.state
 
 
 def _after_the_verdict(error: Unavailable) -> TearDownFailed:

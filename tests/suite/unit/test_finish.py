@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -15,6 +16,7 @@ from unstale.config import Environment, RunnerSettings, SchemaSettings, Settings
 from unstale.errors import (
     EngineUnavailable,
     Fault,
+    Interrupted,
     Mismatch,
     Outcome,
     TestsFailed,
@@ -119,6 +121,75 @@ def tests_say(
         monkeypatch.setattr(pipeline, "_STEPS", (("up", tests), ("run_tests", judged)))
 
     return say
+
+
+class Held:
+    """Holds signals; one that comes meanwhile is raised after it."""
+
+    def __init__(self) -> None:
+        self.depth = 0
+        self.pending: Interrupted | None = None
+
+    @contextmanager
+    def __call__(self) -> Iterator[None]:
+        self.depth += 1
+        yield
+        self.depth -= 1
+        if self.pending is not None and not self.depth:
+            error, self.pending = self.pending, None
+            raise error
+
+
+@pytest.mark.parametrize("moment", ["wait", "kept"])
+def test_a_signal_while_a_stack_is_kept_ends_the_wait_and_the_stack(
+    docker: FakeDocker,
+    wanted: Run,
+    tests_say: Callable[[UnstaleError | None], None],
+    moment: str,
+) -> None:
+    held = Held()
+    depths = []
+
+    def keep(_: Deployment) -> None:
+        depths.append(held.depth)  # whoever is waited for may take long
+        if moment == "wait":
+            raise Interrupted(2)
+        with held():
+            held.pending = Interrupted(2)
+
+    tests_say(None)
+    ports = replace(wanted.ports, held=held)
+
+    report = pipeline.walk(replace(wanted, ports=ports, choices=Choices(keep=True), keep=keep))
+
+    assert depths == [0]
+    assert (report.outcome, report.kept) == (Outcome.INTERRUPTED, None)
+    assert report.state.results[-1].name == "down"
+    assert report.state.results[-1].is_green
+    assert docker.live == []
+    assert report.receipt is not None
+
+
+def test_a_signal_while_the_evidence_is_saved_is_told_and_nothing_is_kept(
+    docker: FakeDocker,
+    wanted: Run,
+    tests_say: Callable[[UnstaleError | None], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    held = Held()
+
+    def states(_run: Run, state: RunState) -> tuple[RunState, str]:
+        held.pending = Interrupted(15)
+        return state, ""
+
+    monkeypatch.setattr(pipeline, "_evidence", states)
+    tests_say(TestsFailed("1 of 2 tests failed."))
+    ports = replace(wanted.ports, held=held)
+
+    report = pipeline.walk(replace(wanted, ports=ports, choices=Choices(keep_on_failure=True)))
+
+    assert (report.outcome, report.kept) == (Outcome.TERMINATED, None)
+    assert docker.live == []
 
 
 GONE = EngineUnavailable("The Docker engine is not running.", cause="refused", hint="start it")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -10,10 +11,12 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 from workshop import Workshop
 
+from unstale import project as module
 from unstale.adapters.leases import Dead, Leases
 from unstale.errors import (
     BuildFailed,
     EngineUnavailable,
+    Fault,
     Interrupted,
     Outcome,
     TearDownFailed,
@@ -23,10 +26,11 @@ from unstale.errors import (
     UnstaleError,
 )
 from unstale.pipeline import run as pipeline
-from unstale.pipeline.run import Choices, RunReport, RunState
+from unstale.pipeline.run import Choices, Run, RunReport, RunState
 from unstale.pipeline.site import Deployment, Site, StepResult
 from unstale.ports import ComposeTarget
 from unstale.project import Project
+from unstale.stack.names import standing_run
 
 if TYPE_CHECKING:
     from typing import Protocol
@@ -103,8 +107,7 @@ class Watching:
 
 
 @pytest.fixture
-def ended(shop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> End:
-    """Whether a lease is left, and whether listings were asked for longer than usual."""
+def project(shop: Workshop, tmp_path: Path) -> Ended:
     programs = tmp_path / "programs"
     programs.mkdir()
     (programs / "docker").write_text("#!/bin/sh\nexec /bin/sleep 1\n")
@@ -112,7 +115,13 @@ def ended(shop: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> En
     leases = Leases({"XDG_STATE_HOME": str(tmp_path), "PATH": str(programs)})
     site = shop.bench.site
     ports: Any = (Docker(), None, None, Process(), None, leases, Signals(), {})
-    project = Ended(site.settings, *ports, site_=site)
+    return Ended(site.settings, *ports, site_=site)
+
+
+@pytest.fixture
+def ended(project: Ended, monkeypatch: pytest.MonkeyPatch) -> End:
+    """Whether a lease is left, and whether listings were asked for longer than usual."""
+    leases = project.leases
 
     def made(report: RunReport, *, is_used: bool) -> tuple[bool, bool]:
         def walk(_: object) -> RunReport:
@@ -153,6 +162,33 @@ def test_a_lease_is_left_unless_nothing_can_be_there(
     is_cleared: bool,
 ) -> None:
     assert ended(report, is_used=True) == (is_left, is_cleared)
+
+
+def test_a_place_that_is_taken_is_waited_for_shortly_and_signals_get_through(
+    project: Ended, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = []
+
+    @contextmanager
+    def noted() -> Iterator[None]:
+        held.append("held")
+        yield
+
+    def walk(run: Run) -> RunReport:
+        run.keep(STACK)
+        raise AssertionError("nobody had it")
+
+    monkeypatch.setattr(pipeline, "walk", walk)
+    monkeypatch.setattr(module, "_KEEP_S", 0.2)
+    monkeypatch.setattr(project.signals, "held", noted)
+    theirs = Leases({"XDG_STATE_HOME": str(project.leases.folder.parent)})
+    name = f"{standing_run(project.settings.root, 'test')}.change"
+
+    with theirs.locked(name), pytest.raises(Unavailable, match="Another command") as caught:
+        project.integration(Choices(), lambda _mask, _folder: cast("Any", Watching()))
+
+    assert caught.value.fault is Fault.BUSY
+    assert held == ["held"], "for what is done after it"
 
 
 def test_a_run_that_asked_for_nothing_leaves_no_lease(
