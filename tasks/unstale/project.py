@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar, cast
 
 from unstale import config
+from unstale.adapters import watchdog
 from unstale.adapters.clock import SystemClock
 from unstale.adapters.docker import REMOTES, DockerCli
 from unstale.adapters.files import DiskFiles
@@ -148,6 +149,8 @@ class Project:
         folder = find_root(root or Path.cwd())
         refuse_links(folder / config.STATE_FOLDER)
         environ = dict(os.environ)
+        # It is the name of a run that this process is a part of, and would go before ours.
+        environ.pop(watchdog.TAG, None)
         if not config.trusts_code(environ):
             environ |= dict.fromkeys(REMOTES, "false")
         process, files = SystemProcess(dry=dry, echo=echo), DiskFiles()

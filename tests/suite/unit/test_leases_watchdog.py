@@ -18,6 +18,8 @@ import pytest
 
 from unstale import override
 from unstale.adapters import watchdog
+from unstale.adapters.leases import Leases
+from unstale.project import Project
 
 # Lists what is in its folder; whatever is removed is gone from there.
 _DOCKER = """#!/bin/sh
@@ -182,8 +184,8 @@ def test_a_run_that_is_killed_is_reaped(engine: Engine, number: int) -> None:
 
     assert engine.left() == ""
     assert _is_gone(engine.stray)
-    owner = (engine.state / "machine").read_text()
-    filters = f"label=dev.unstale.run=r1 --filter label=dev.unstale.owner={owner}-{os.getuid()}"
+    owner = Leases({"XDG_STATE_HOME": str(engine.state.parent)}).owner
+    filters = f"label=dev.unstale.run=r1 --filter label=dev.unstale.owner={owner}"
     asked = engine.asked()
     assert all(filters in words for words in asked if " rm " not in f" {words}")
     assert [words for words in asked if " rm " in f" {words}"] == [
@@ -273,3 +275,22 @@ def test_it_does_not_write_through_a_link(tmp_path: Path) -> None:
     watchdog.Watchdog(tmp_path, "r1", "me", "docker")._note("died")
 
     assert not (tmp_path / "precious").exists()
+
+
+def test_the_commands_of_a_run_within_a_run_carry_its_own_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or the watchdog of the inner one would not find them."""
+    (tmp_path / "pyproject.toml").write_text("[tool.unstale]\n")
+    (tmp_path / "docker").write_text(f'#!/bin/sh\necho "$UNSTALE_RUN_TAG" >> {tmp_path}/seen\n')
+    (tmp_path / "docker").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv(watchdog.TAG, "outer")
+    project = Project.open(tmp_path)
+
+    with project.leases.held("inner", {}):
+        project.docker.networks({})
+
+    assert (tmp_path / "seen").read_text() == "inner\n"
+    assert os.environ[watchdog.TAG] == "outer"
