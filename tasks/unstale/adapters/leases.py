@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import hashlib
 import json
 import os
 import pwd
@@ -17,6 +18,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from unstale import override
@@ -42,6 +44,8 @@ _SCHEMA = "unstale/lease@1"
 _MACHINE = re.compile(r"[0-9a-f]{16}")
 _PASSWORD = re.compile(r"(?<=//)([^/@:]*):[^/@]*@")
 _LOOK_S = 0.05
+_TRIES = 20
+_MACHINE_ID = Path("/etc/machine-id")
 _OTHERS_WRITE, _OTHERS_READ = 0o022, 0o044
 _MENDABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ELOOP}
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM}
@@ -92,6 +96,9 @@ class Leases:
     def owner(self) -> str:
         """The label that marks this machine's and user's objects.
 
+        A copy of the folder (in an image, in a template of machines) is none of this
+        machine, or a sweep there would take our living runs for dead ones.
+
         Raises:
             UsageError: the folder is not ours alone, can't be written, or is damaged.
 
@@ -108,7 +115,8 @@ class Leases:
                 hint=f"rm {path}; what earlier runs left must then be removed by hand",
                 fault=Fault.CONTENT,
             )
-        return f"{text}-{os.getuid()}"
+        machine = hashlib.sha256("\n".join((text, *self._host)).encode()).hexdigest()[:16]
+        return f"{machine}-{os.getuid()}"
 
     @property
     def seal(self) -> bytes:
@@ -227,6 +235,14 @@ class Leases:
     def is_kept(self, run: str) -> bool:
         """Whether *run* is one that a person asked to keep."""
         return self._mark(run).exists()
+
+    @cached_property
+    def _host(self) -> tuple[str, str]:
+        """What a copy of the folder does not have; once, for it may change during a run."""
+        text = ""
+        with contextlib.suppress(OSError):  # not everywhere is one
+            text = _MACHINE_ID.read_text(errors="replace").strip()
+        return text, os.uname().nodename
 
     def _labels(self) -> Mapping[str, str]:
         return {override.LABEL_RUN: self._held, override.LABEL_OWNER: self.owner}

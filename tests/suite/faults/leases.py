@@ -15,6 +15,8 @@ from pathlib import Path
 
 from harness import Checkout, docker
 
+from unstale.adapters.leases import Leases
+
 RUN, OWNER = "dev.unstale.run", "dev.unstale.owner"
 WATCHDOG = "adapters/watchdog.py"
 
@@ -70,7 +72,7 @@ def kill_watchdogs(state: Path) -> None:
 
 def owner(state: Path) -> str:
     """The owner label of those whose leases are below *state*."""
-    return f"{(state / 'unstale' / 'machine').read_text().strip()}-{os.getuid()}"
+    return Leases({"XDG_STATE_HOME": str(state)}).owner
 
 
 @contextmanager

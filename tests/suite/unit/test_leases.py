@@ -5,12 +5,14 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -179,6 +181,34 @@ def test_the_owner_stays_the_same_and_names_the_user(leases: Leases) -> None:
 
     assert first == leases.owner
     assert first.endswith(f"-{os.getuid()}")
+
+
+@pytest.mark.parametrize("changed", ["name", "id"])
+def test_a_copy_of_the_folder_on_another_machine_is_another_owner(
+    leases: Leases, changed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or a sweep on an engine that both use would remove living runs."""
+    first, environ = leases.owner, {"XDG_STATE_HOME": str(tmp_path)}
+    assert first == Leases(environ).owner
+    if changed == "name":
+        monkeypatch.setattr(os, "uname", lambda: SimpleNamespace(nodename="elsewhere"))
+    else:
+        (tmp_path / "id").write_text("c0ffee")
+        monkeypatch.setattr("unstale.adapters.leases._MACHINE_ID", tmp_path / "id")
+
+    other = Leases(environ).owner
+
+    assert other != first
+    assert re.fullmatch(rf"[0-9a-f]{{16}}-{os.getuid()}", other)
+    assert leases.owner == first, "the name of a run's objects changed under it"
+
+
+def test_a_machine_without_an_id_has_an_owner(
+    leases: Leases, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("unstale.adapters.leases._MACHINE_ID", tmp_path / "none")
+
+    assert re.fullmatch(rf"[0-9a-f]{{16}}-{os.getuid()}", leases.owner)
 
 
 # --- Who is alive ---
