@@ -146,7 +146,11 @@ class Leases:
         lease, before = Lease(run), self._held
         with contextlib.ExitStack() as stack:
             stack.enter_context(self._locked(run, endpoint or {}))
-            done = self._watched(stack, run, endpoint) if endpoint is not None else _nothing
+            try:
+                done = self._watched(stack, run, endpoint) if endpoint is not None else _nothing
+            except BaseException:
+                self.drop(run)  # nothing was made under it
+                raise
             self._held, self.is_used = run, False
             try:
                 yield lease
@@ -294,23 +298,15 @@ class Leases:
 
     @contextmanager
     def _locked(self, run: str, endpoint: Endpoint) -> Iterator[None]:
-        """Its file, which is called a lease only when it is locked: a sweep may look any time."""
         path = self._made() / f"{run}.lease"
-        fresh = path.with_suffix(".new")
         safe = {k: _PASSWORD.sub(r"\1@", v) for k, v in endpoint.items()}
         text = json.dumps({"schema": _SCHEMA, "run": run, "pid": os.getpid(), "endpoint": safe})
         with _told(path):
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-            descriptor = os.open(fresh, flags, 0o600)
+            descriptor = _taken(path, text.encode() + b"\n")
         try:
-            with _told(path):
-                os.write(descriptor, text.encode() + b"\n")
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                fresh.rename(path)
             yield
         finally:
             os.close(descriptor)
-            fresh.unlink(missing_ok=True)
 
     def _watched(
         self, stack: contextlib.ExitStack, run: str, endpoint: Endpoint
@@ -405,6 +401,37 @@ def _write_first(path: Path, text: str) -> None:
         pass
     finally:
         new.unlink()
+
+
+def _taken(path: Path, content: bytes) -> int:
+    """Make *path*, and lock it; until it is locked it has another name.
+
+    The sweep of another start may look at it then, or take it for what a dead run left
+    and remove it: then it is made anew.
+    """
+    left = _TRIES
+    while True:
+        left -= 1
+        try:
+            return _new(path, content)
+        except (BlockingIOError, FileNotFoundError):
+            if not left:
+                raise
+        time.sleep(_LOOK_S)
+
+
+def _new(path: Path, content: bytes) -> int:
+    fresh = path.with_suffix(".new")
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    try:
+        os.write(descriptor, content)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fresh.rename(path)
+    except BaseException:
+        os.close(descriptor)
+        fresh.unlink(missing_ok=True)
+        raise
+    return descriptor
 
 
 def _lock(descriptor: int, path: Path, kind: int, deadline: float) -> None:

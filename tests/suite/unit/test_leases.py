@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -336,6 +337,77 @@ def test_who_died_before_its_lease_was_one_is_cleared_away(leases: Leases) -> No
 
     assert not left.exists()
     assert taken.exists()
+
+
+@pytest.fixture
+def meanwhile(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]], None]:
+    """Let something happen between the moments when a lease has a file and a lock."""
+    write = os.write
+
+    def plan(happens: Callable[[], object]) -> None:
+        def writing(descriptor: int, content: bytes) -> int:
+            monkeypatch.setattr(os, "write", write)
+            happens()
+            return write(descriptor, content)
+
+        monkeypatch.setattr(os, "write", writing)
+
+    return plan
+
+
+def test_the_sweep_of_another_start_takes_no_lease_away(
+    leases: Leases, tmp_path: Path, meanwhile: Callable[[Callable[[], object]], None]
+) -> None:
+    meanwhile(Leases({"XDG_STATE_HOME": str(tmp_path)}).dead)
+
+    with leases.held("r1"):
+        assert leases.is_alive("r1")
+
+
+def test_a_look_of_another_start_keeps_no_lease_from_being_had(
+    leases: Leases, meanwhile: Callable[[Callable[[], object]], None]
+) -> None:
+    with contextlib.ExitStack() as looks:
+
+        def look() -> None:
+            file = looks.enter_context((leases.folder / "r1.new").open("rb"))
+            fcntl.flock(file, fcntl.LOCK_SH)
+
+        meanwhile(look)
+
+        with leases.held("r1"):
+            assert leases.is_alive("r1")
+            assert not (leases.folder / "r1.new").exists()
+
+
+def test_a_lease_that_can_not_be_locked_ends_the_start(
+    leases: Leases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr("unstale.adapters.leases._LOOK_S", 0)
+    monkeypatch.setattr(fcntl, "flock", refuse)
+
+    with pytest.raises(Unavailable, match="can't be used"), leases.held("r1"):
+        pytest.fail("a run without a lease")
+
+    assert not list(leases.folder.glob("r1.*"))
+
+
+@pytest.mark.parametrize("error", [OSError(12, "Cannot allocate memory"), Interrupted(2)])
+def test_without_a_watchdog_there_is_no_lease(
+    leases: Leases, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(subprocess, "Popen", refuse)
+
+    with pytest.raises(UnstaleError), leases.held("r1", HOST):
+        pytest.fail("a run without a watchdog")
+
+    assert leases.dead() == ()
 
 
 # --- What a lease says ---
