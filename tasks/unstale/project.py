@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import functools
 import os
+import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -40,6 +41,7 @@ from unstale.errors import (
     Interrupted,
     Mismatch,
     NotReady,
+    TearDownFailed,
     TestsFailed,
     TimedOut,
     UnknownName,
@@ -87,6 +89,10 @@ _SERVER_S = 60.0
 _KEEP_S = 10.0
 # For those who look into it; who tests in it is not waited for.
 _END_S = 5.0
+# For an answer of an engine that a dead run used, and that may be gone for good: of that
+# each later run waits for the shorter one.
+_ELSEWHERE_S, _IN_PASSING_S = 5.0, 2.0
+_NOTED = ("lease", "kept")  # the files that are about a run
 # The engine goes on with what a command asked for that a signal or its deadline ended: on a
 # machine with eight times the load it can bear a container came after two empty listings.
 _SETTLE_S = 1.0
@@ -667,7 +673,8 @@ class Project:
         site = self.site(env)
         with self._ended(site.environment.name):
             # A container of a test run that died would keep its network.
-            self._sweep(self.docker.endpoint(), [])
+            here = self.docker.endpoint()
+            self._sweep(self.docker.at(here, _ELSEWHERE_S), here, [])
             return self._down(site)
 
     def _down(self, site: Site) -> int:
@@ -731,24 +738,34 @@ class Project:
 
         In this engine, which comes first, and in each that the lease of a dead run notes.
         """
+        return self._reaped(_ELSEWHERE_S)
+
+    def _reaped(self, elsewhere_s: float) -> tuple[Sweep, ...]:
         here = self.docker.endpoint()
         dead = self.leases.dead()
         noted = {tuple(sorted(one.endpoint.items())) for one in dead if one.endpoint}
         places = (here, *(dict(place) for place in sorted(noted) if dict(place) != here))
         return tuple(
-            self._sweep(place, [d.run for d in dead if (d.endpoint or here) == place])
+            self._sweep(
+                self.docker.at(place, elsewhere_s),
+                place,
+                [d.run for d in dead if (d.endpoint or here) == place],
+            )
             for place in places
         )
 
-    def _sweep(self, place: Endpoint, died: Sequence[str]) -> Sweep:
+    def _sweep(self, docker: DockerCli, place: Endpoint, died: Sequence[str]) -> Sweep:
         from unstale.stack.lifecycle import sweep
 
         engine = place.get("DOCKER_HOST") or f"context {place.get('DOCKER_CONTEXT')}"
-        docker, owner = self.docker.at(place), self.leases.owner
-        found = sweep(docker, self.clock, engine, owner, died, self._lives)
+        found = sweep(docker, self.clock, engine, self.leases.owner, died, self._lives)
         if found.error is None:
             for run in died:
                 self.leases.drop(run)
+        elif place != self.docker.endpoint() and not isinstance(found.error, TearDownFailed):
+            noted = (self.leases.folder / f"{run}.{kind}" for run in died for kind in _NOTED)
+            files = shlex.join(str(path) for path in noted if path.exists())
+            found.error.hint = f"inv stack.reap when it is back; if it is gone for good: rm {files}"
         return found
 
     def _swept(self) -> str:
@@ -758,12 +775,13 @@ class Project:
             EngineUnavailable: the run's own engine is gone.
 
         """
-        found = self.stack_reap()
+        found = self._reaped(_IN_PASSING_S)
         if isinstance(found[0].error, EngineUnavailable):
             raise found[0].error
         names = self.image_reap()
         words = [f"{len(names)} names of images that were never proven removed"] if names else []
-        return "; ".join([*(one.words for one in found if one.words), *words])
+        hints = [f"Next: {one.error.hint}" for one in found[1:] if one.error and one.error.hint]
+        return "; ".join([*(one.words for one in found if one.words), *words, *hints])
 
     def image_reap(self) -> tuple[str, ...]:
         """Take the names away that killed builds of this machine and user left.

@@ -81,7 +81,6 @@ if TYPE_CHECKING:
 __all__ = ["REMOTES", "DockerCli"]
 
 _QUICK_S = 20.0
-_ELSEWHERE_S = 5.0  # for an answer of an engine that this process does not need
 # An id, or the name of a volume.
 _LISTED = re.compile(r"(?:sha256:)?[A-Za-z0-9][A-Za-z0-9_.-]*")
 _REMOVALS = 3.0  # as long as so many answers: the engine stops what it removes
@@ -173,8 +172,8 @@ class DockerCli:
         """The environment for a command to the engine that was resolved, if one was."""
         return {**self._environ, **self._pinned}
 
-    def at(self, endpoint: Endpoint) -> DockerCli:
-        """The engine at *endpoint*."""
+    def at(self, endpoint: Endpoint, elsewhere_s: float) -> DockerCli:
+        """The engine at *endpoint*; another one than this has *elsewhere_s* for an answer."""
         kept = {k: v for k, v in self._environ.items() if k not in ENDPOINT}
         if config := self._environ.get("DOCKER_CONFIG"):
             kept["DOCKER_CONFIG"] = config
@@ -182,7 +181,7 @@ class DockerCli:
         kept |= {k: "" for k in ENDPOINT if k in self._environ and k not in kept}
         found = DockerCli(self._process, {**kept, **endpoint}, self._answer_s, self._leases)
         if endpoint != self._pinned:  # nobody waits for an engine that may be gone
-            found._answer_s = min(self._answer_s, _ELSEWHERE_S)
+            found._answer_s = min(self._answer_s, elsewhere_s)
         return found
 
     # Is there an engine?

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from harness import Checkout, docker
@@ -36,18 +38,29 @@ def test_an_engine_that_is_gone_is_told_and_its_lease_stays(light: Checkout, sta
     answer = light.inv("stack.reap").must(5)
 
     assert f"{NOWHERE} could not be swept" in answer.out
+    assert f"if it is gone for good: rm {lost}" in answer.err
     assert "nothing was left over" in answer.out
     assert (lost.exists(), damaged.exists()) == (True, False)
 
 
 @pytest.mark.long
-def test_an_engine_that_is_gone_fails_no_run(light: Checkout, state: Path) -> None:
-    lost = _plant(state, "1057", json.dumps({"endpoint": {"DOCKER_HOST": NOWHERE}}))
+@pytest.mark.parametrize("is_there", [False, True], ids=["gone", "without a word"])
+def test_an_engine_that_gives_no_answer_fails_no_run(
+    light: Checkout, state: Path, is_there: bool
+) -> None:
+    with socket.socket(socket.AF_UNIX) as mute, TemporaryDirectory(dir="/tmp") as folder:
+        host = f"unix://{folder}/docker.sock"
+        if is_there:
+            mute.bind(f"{folder}/docker.sock")
+            mute.listen()
+        lost = _plant(state, "1057", json.dumps({"endpoint": {"DOCKER_HOST": host}}))
 
-    answer = light.inv("test.integration", "--json").must(0).document()
+        answer = light.inv("test.integration", "--json").must(0).document()
 
     (sweep,) = [step for step in answer["steps"] if step["name"] == "sweep"]
-    assert f"{NOWHERE} could not be swept" in sweep["detail"]
+    assert f"{host} could not be swept" in sweep["detail"]
+    assert f"if it is gone for good: rm {lost}" in sweep["detail"]
+    assert sweep["seconds"] < 5
     assert lost.exists()
 
 
