@@ -207,12 +207,10 @@ def _in_stack(
         code = result.returncode
         after = _containers(ports, deployment)
         container = next((c for c in after if c.name == options.name), None)
-        if container is None and not _fallen(ports, site, deployment, before, after):
-            raise Unavailable(
-                "The test runner could not be created.",
-                cause=result.stderr.strip()[-1500:],
-                hint="inv test.integration --verbose",
-            )
+        if _never_ran(container):
+            if not _fallen(ports, site, deployment, before, after):
+                raise _not_started(ports, site, container, result)
+            container = None  # no report in it is of this run
         code = container.exit_code if container and container.has_ended else code
     found = _report(ports, container, report) if container else None
     coverage, left_out = _coverage(ports, container, report) if container else ((), "")
@@ -235,6 +233,24 @@ def _in_stack(
         output=_output(site, result),
         again=again,
         left_out=left_out,
+    )
+
+
+def _never_ran(container: ContainerFact | None) -> bool:
+    """Whether the runner is not there, or could not be started; compose ends with 1 then."""
+    return container is None or container.status == "created"
+
+
+def _not_started(
+    ports: Ports, site: Site, container: ContainerFact | None, result: CommandResult
+) -> Unavailable:
+    found = autopsy(ports.docker, container) if container else None
+    said = site.mask(result.stderr).strip()[-1500:]
+    return Unavailable(
+        f"The test runner could not be {'started' if container else 'created'}.",
+        cause=(found.cause if found else "") or said,
+        hint=(found.hint if found else "") or "inv test.integration --verbose",
+        fault=(found.fault if found else None) or Fault.SERVICE_DIED,
     )
 
 

@@ -15,6 +15,7 @@ import pytest
 from harness import Checkout, docker
 from lightstack import behave, overlay
 
+REPORTS = "./reports:/app/reports"
 LIMIT = {"mem_limit": "64m", "memswap_limit": "64m"}
 
 
@@ -89,6 +90,38 @@ def test_a_runner_out_of_memory_is_named_with_its_limit(
     assert answer["outcome"] == "out of memory"
     assert "The test runner ran out of memory (limit 64 MiB)." in answer["errors"][0]
     assert said in answer["errors"][0]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"user": "nobody-such"}, "unable to find user nobody-such"),
+        *(
+            pytest.param(*row, marks=pytest.mark.long)
+            for row in (
+                ({"devices": ["/dev/none-such:/dev/x"]}, "/dev/none-such"),
+                ({"volumes": [REPORTS, "./Dockerfile:/proc/x"]}, "mount"),
+            )
+        ),
+    ],
+    ids=["user", "device", "mount"],
+)
+def test_a_runner_that_could_not_be_started_says_why_and_takes_no_earlier_report(
+    light: Checkout, wrong: dict[str, object], said: str
+) -> None:
+    reports = light.root / "reports"
+    reports.mkdir(exist_ok=True)
+    earlier = '<testsuite><testcase name="x"><failure/></testcase></testsuite>'
+    (reports / "junit.xml").write_text(earlier)
+    overlay(light, **{"test-runner": {"volumes": [REPORTS], **wrong}})
+
+    answer = _answer(light, 5)
+
+    assert (answer["outcome"], answer["step"]) == ("service died", "run_tests")
+    assert "The test runner could not be started." in answer["errors"][0]
+    assert said in answer["errors"][0]
+    assert answer["tests"] is None
+    assert not (Path(answer["evidence"]) / "junit.xml").exists()
 
 
 @pytest.mark.long

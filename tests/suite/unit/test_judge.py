@@ -39,6 +39,7 @@ AGAIN = (
     " (no limit of its own)."
 )
 JUNIT = b'<testsuite><testcase name="good"/></testsuite>'
+RED_JUNIT = b'<testsuite><testcase name="bad"><failure/></testcase></testsuite>'
 OLDER = b'<testsuite><testcase name="earlier"/></testsuite>'
 
 
@@ -606,6 +607,59 @@ def test_a_report_beside_a_whole_project_is_taken_without_coverage(
     assert not (deployment.folder / "coverage").exists()
     assert found.left_out == "coverage is left out: There is too much under /app to read."
     assert found.left_out in lines
+
+
+def test_a_runner_that_could_not_be_started_is_an_outage_whatever_report_it_sees(
+    ports: Ports, docker: FakeDocker, container: ContainerFact, site: Sites, deployment: Deployment
+) -> None:
+    words = "unable to find user nobody-such: no matching entries in passwd file"
+
+    def run(service: str, options: RunOptions) -> CommandResult:
+        docker.add(
+            replace(
+                container,
+                id="c-run",
+                name=options.name,
+                service=service,
+                status="created",
+                exit_code=128,
+                error=words,
+                started_at="0001-01-01T00:00:00Z",
+                one_off=True,
+            )
+        )
+        docker.archives["c-run"] = [_file("/r/junit-1.xml", OLDER)]
+        return CommandResult(1, "", "", 1.0)
+
+    docker.on_run = run
+
+    with pytest.raises(Unavailable, match="The test runner could not be started") as caught:
+        _start(ports, site(), deployment)
+
+    assert words in caught.value.cause
+    assert caught.value.fault is Fault.SERVICE_DIED
+    assert not (deployment.folder / "junit.xml").exists()
+
+
+def test_a_service_that_fell_is_why_the_runner_could_not_be_started(
+    ports: Ports, docker: FakeDocker, container: ContainerFact, site: Sites, deployment: Deployment
+) -> None:
+    docker.add(replace(container, service="postgres"))
+
+    def run(service: str, options: RunOptions) -> CommandResult:
+        docker.change("postgres", status="exited", exit_code=137)
+        docker.add(
+            replace(container, id="c-run", name=options.name, service=service, status="created")
+        )
+        docker.archives["c-run"] = [_file("/r/junit-1.xml", RED_JUNIT)]
+        return CommandResult(1, "", "", 1.0)
+
+    docker.on_run = run
+
+    with pytest.raises(NotReady, match="'postgres' did not survive") as caught:
+        judge(ports, _start(ports, site(), deployment))
+
+    assert "failed meanwhile" not in caught.value.cause
 
 
 def test_the_containers_exit_code_wins_over_composes(
