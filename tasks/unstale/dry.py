@@ -255,6 +255,7 @@ class DryProject(Project):
             compare=lambda: self.env_check(in_shell=site.environment.name),
             keep=lambda _: None,
             environ=self.environ,
+            believes=self._believes,
         )
         with self.leases.held(wanted.id):
             rehearsal.rehearse(wanted, self._dead_leave(), self.tell)

@@ -1164,6 +1164,7 @@ class Project:
                         keep=keep,
                         environ=self.environ,
                         sign=sign,
+                        believes=self._believes,
                         weighed=self._weighed,
                         remarks=remarks,
                     )
@@ -1254,6 +1255,15 @@ class Project:
         from unstale.pipeline import signing
 
         return signing.sign(self.settings.receipts, self.files, self.environ, SshKeys(self.process))
+
+    def _believes(self, found: Found) -> bool:
+        """Whether a receipt may spare a run: where this project signs, it has to be signed."""
+        from unstale.pipeline import vouch
+
+        if self.settings.receipts.sign is None:
+            return True
+        seal = vouch.seal(found.raw, found.envelope, self._keys(None, None))
+        return seal.state == "valid"
 
     def receipt_show(self, which: str = "latest") -> tuple[Found, Seal]:
         """The receipt that *which* means (``latest``, a run's id, a path), and its signature.
@@ -1496,17 +1506,15 @@ class Project:
         """The newest receipt of a run in *environment* that got as far as its database."""
         from unstale.jsontext import MISFITS, read_json
         from unstale.parity.servers import from_receipt
+        from unstale.pipeline import shelf
 
-        for path in reversed(self.files.glob(self.settings.state_folder / "receipts", "2*.json")):
-            try:
-                document = read_json(self.files.read_text(path))
-                told = document["predicate"]["annotations"]
-                if told["environment"] == environment and from_receipt(document):
-                    return cast("Mapping[str, object]", document)
-            except Interrupted:
-                raise
-            except (*MISFITS, UnstaleError):
-                continue
+        for found in shelf.newest(self.files, self.settings.state_folder / "receipts"):
+            if found.receipt.environment == environment:
+                document = read_json(found.raw.decode())
+                # What a server said of itself is nothing that every receipt has.
+                with suppress(*MISFITS):
+                    if from_receipt(document):
+                        return cast("Mapping[str, object]", document)
         return None
 
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from unstale.compose import Mount
-from unstale.errors import CouldNotTell, UsageError
+from unstale.errors import CouldNotTell
 from unstale.image.check import ImageStatus
-from unstale.jsontext import MISFITS, read_json
 from unstale.mask import is_secret
+from unstale.pipeline import shelf
 from unstale.pipeline.images import Bench
 from unstale.pipeline.site import Site
 
@@ -223,17 +223,12 @@ def _settings(site: Site) -> list[object]:
     ]
 
 
-def find(bench: Bench, wanted: Subject) -> Path | None:
-    """The newest receipt of a run of *wanted* that passed."""
-    folder = bench.site.state_folder / "receipts"
-    paths = bench.files.glob(folder, "*-*.json")
-    return next((path for path in reversed(paths) if _passed(bench, path, wanted)), None)
-
-
-def _passed(bench: Bench, path: Path, wanted: Subject) -> bool:
-    try:
-        predicate = read_json(bench.files.read_text(path))["predicate"]
-        found = predicate["result"], predicate["annotations"]["subject"]
-    except (UsageError, *MISFITS):
-        return False
-    return bool(wanted.digest) and found == ("PASSED", wanted.digest)
+def find(bench: Bench, wanted: Subject, believes: Callable[[shelf.Found], bool]) -> Path | None:
+    """The newest receipt of a run of *wanted* that passed, of those that *believes* takes."""
+    if not wanted.digest:
+        return None
+    for found in shelf.newest(bench.files, bench.site.state_folder / "receipts"):
+        told = found.receipt
+        if (told.result, told.subject) == ("PASSED", wanted.digest) and believes(found):
+            return found.path
+    return None

@@ -36,6 +36,7 @@ from unstale.pipeline import (
     receipt,
     reuse,
     schema,
+    shelf,
     steps,
     tests,
 )
@@ -100,6 +101,8 @@ class Run:
     environ: Mapping[str, str]
     sign: receipt.Sign | None = None
     """Signs the receipt; None: it need not be signed."""
+    believes: Callable[[shelf.Found], bool] = lambda _: True
+    """Whether an earlier run's receipt may spare this one."""
     weighed: Callable[[UnstaleError], UnstaleError] = lambda error: error
     """Explains an error that comes of a want of disk or of addresses."""
     remarks: tuple[str, ...] = ()
@@ -265,7 +268,7 @@ def find_receipt(run: Run, state: RunState) -> tuple[RunState, str]:
         return state, "not asked: no --reuse" if wanted.digest else wanted.why_not
     if not wanted.digest:
         return state, f"the tests are run: {wanted.why_not}"
-    found = reuse.find(bench, wanted)
+    found = reuse.find(bench, wanted, run.believes)
     if found is None:
         return state, "the tests are run: no receipt proves the same"
     return replace(state, reused=found), f"{found.name} proves the same"

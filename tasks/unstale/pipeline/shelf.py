@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from unstale.errors import MissingFile, UsageError
 from unstale.pipeline.receipt import Receipt, envelope_path, read
 from unstale.ports import Files
 
-__all__ = ["Found", "find", "kept"]
+__all__ = ["Found", "find", "kept", "newest"]
 
 LATEST = "latest"
 _MOST_NAMED = 5
@@ -32,6 +33,16 @@ def kept(files: Files, folder: Path) -> tuple[Path, ...]:
     return tuple(p for p in paths if not p.name.endswith(".dsse.json"))
 
 
+def newest(files: Files, folder: Path) -> Iterator[Found]:
+    """The receipts in *folder*, the newest first; what is none or can't be read is passed over."""
+    for path in reversed(kept(files, folder)):
+        try:
+            found = _found(files, path, files.read_bytes(path), envelope_path(path))
+        except UsageError:
+            continue
+        yield found
+
+
 def find(files: Files, folder: Path, which: str) -> Found:
     """The receipt that *which* means: ``latest``, a run's id, or a path.
 
@@ -50,6 +61,10 @@ def find(files: Files, folder: Path, which: str) -> Found:
         twins = (p for p in reversed(kept(files, folder)) if p != path)
         same = next((p for p in twins if path.stem == LATEST and files.read_bytes(p) == raw), path)
         beside = envelope_path(same)
+    return _found(files, path, raw, beside)
+
+
+def _found(files: Files, path: Path, raw: bytes, beside: Path) -> Found:
     envelope = files.read_bytes(beside) if files.exists(beside) else None
     text = None if envelope is None else envelope.decode("utf-8", "surrogateescape")
     return Found(path, raw, read(raw, path.name), text)

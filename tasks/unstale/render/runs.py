@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from unstale.errors import CouldNotTell, Fault, UnstaleError
+from unstale.errors import CouldNotTell, Fault, UnstaleError, UsageError
 from unstale.jsontext import narrowed
+from unstale.pipeline.receipt import Receipt, read
 from unstale.render.matrix import RunRow
 
 if TYPE_CHECKING:
@@ -26,44 +24,39 @@ def run_row(env: str, found: RunReport | UnstaleError, shown: str = "") -> RunRo
         return RunRow(env, None, detail=f"{found.fault.value}: {found.what}")
     if found.receipt is None:
         return RunRow(env, found.outcome, detail=found.errors[-1].what)
-    with narrowed(lambda why: _unreadable(shown or str(found.receipt), why)):
-        return _row(env, found, found.receipt, shown)
+    name = shown or str(found.receipt)
+    try:
+        told = read(found.receipt.read_bytes(), name)
+    except UsageError as error:
+        raise _unreadable(name, error.cause) from error
+    with narrowed(lambda why: _unreadable(name, f"It is none of unstale's ({why}).")):
+        return _row(env, found, told, name)
 
 
-def _unreadable(receipt: str, why: str) -> UnstaleError:
+def _unreadable(receipt: str, cause: str) -> UnstaleError:
     return CouldNotTell(
         f"The receipt {receipt} can't be read.",
-        cause=f"It is none of unstale's ({why}).",
+        cause=cause,
         hint="remove it, and run again",
     )
 
 
-def _row(env: str, found: RunReport, receipt: Path, shown: str) -> RunRow:
-    document = _document(receipt)
-    told = document["predicate"]["annotations"]
-    predicate = document["predicate"]
-    images = {s["name"]: f"sha256:{s['digest']['sha256']}" for s in document["subject"]}
-    passed, failed = len(predicate["passedTests"]), len(predicate["failedTests"])
-    is_counted = bool(passed or failed or told["skipped"])
-    schema = told.get("schema") or {}
+def _row(env: str, found: RunReport, told: Receipt, name: str) -> RunRow:
+    passed, failed = len(told.passed), len(told.failed)
+    is_counted = bool(passed or failed or told.skipped)
     return RunRow(
         env=env,
-        outcome=Fault(told["outcome"]).outcome,
+        outcome=Fault(told.outcome).outcome,
         passed=passed if is_counted else None,
         failed=failed if is_counted else None,
-        skipped=told["skipped"] if is_counted else None,
-        seconds=sum(step["seconds"] for step in told["steps"]),
+        skipped=told.skipped if is_counted else None,
+        seconds=sum(step.seconds for step in told.steps),
         detail=found.errors[0].what if found.errors else _notes(found),
-        receipt=shown or str(receipt),
-        image=next((i for name, i in sorted(images.items()) if "test" in name), ""),
-        migration=", ".join(schema.get("applied") or ()),
+        receipt=name,
+        image=next((i for service, i in sorted(told.images.items()) if "test" in service), ""),
+        migration=", ".join((told.schema or {}).get("applied") or ()),
     )
 
 
 def _notes(found: RunReport) -> str:
     return "an earlier run proves the same" if found.state.reused else ""
-
-
-def _document(path: Path) -> Mapping[str, Any]:
-    found: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return found

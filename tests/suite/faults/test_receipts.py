@@ -228,3 +228,15 @@ def _without_ssh_keygen(folder: Path) -> str:
         found = next(p for p in os.environ["PATH"].split(":") if (Path(p) / name).exists())
         (here / name).symlink_to(Path(found) / name)
     return str(here)
+
+
+def test_a_receipt_that_anybody_could_have_planted_spares_no_run(signed: Checkout) -> None:
+    def steps() -> list[str]:
+        run = signed.inv("test.integration", "--reuse", "--json", env=SIGNED).must(0)
+        return [step["name"] for step in run.document()["steps"]]
+
+    assert "run_tests" not in steps()
+    for envelope in (signed.root / ".unstale/receipts").glob("*.dsse.json"):
+        envelope.unlink()
+
+    assert "run_tests" in steps()

@@ -265,6 +265,9 @@ class Texts:
             raise MissingFile(f"{path} does not exist.")
         return self.texts[path]
 
+    def read_bytes(self, path: Path) -> bytes:
+        return self.read_text(path).encode("utf-8", "surrogatepass")
+
     def exists(self, path: Path) -> bool:
         return path in self.texts
 

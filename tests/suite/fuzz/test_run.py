@@ -20,6 +20,7 @@ from unstale.invocations import boundary
 from unstale.jsontext import read_json
 from unstale.parity import servers
 from unstale.pipeline import junit, printed, reuse
+from unstale.pipeline.receipt import PREDICATE, STATEMENT
 from unstale.pipeline.reuse import Subject
 from unstale.ports import CommandResult
 from unstale.printable import printable
@@ -247,17 +248,23 @@ def test_files_of_a_server(
 # --- what is kept of runs --------------------------------------------------------------
 
 RECEIPT: dict[str, Any] = {
-    "subject": [{"name": "test-runner", "digest": {"sha256": "1"}}],
+    "_type": STATEMENT,
+    "predicateType": PREDICATE,
+    "subject": [{"name": "test-runner", "digest": {"sha256": "1" * 64}}],
     "predicate": {
         "result": "PASSED",
+        "configuration": [],
         "passedTests": ["a"],
         "failedTests": [],
         "annotations": {
             "subject": "v1:sha256:2",
             "environment": "ci",
             "outcome": "proven",
+            "started": "2026-01-01T12:00:00+00:00",
+            "revision": None,
+            "dirty": None,
             "skipped": 0,
-            "steps": [{"name": "up", "seconds": 1.5}],
+            "steps": [{"name": "up", "outcome": "proven", "seconds": 1.5, "detail": ""}],
             "schema": {"applied": ["a"]},
             "database_settings": [{"name": "fsync", "value": "off"}],
         },
@@ -272,7 +279,7 @@ _KEPT = Path("/s/receipts/2026-01-01-a.json")
 def test_receipts_of_earlier_runs(text: str) -> None:
     files = soup.Texts({_KEPT: text})
     bench = SimpleNamespace(site=SimpleNamespace(state_folder=Path("/s")), files=files)
-    reuse.find(cast("Any", bench), Subject("v1:sha256:2"))
+    reuse.find(cast("Any", bench), Subject("v1:sha256:2"), lambda _: True)
     project = SimpleNamespace(files=files, settings=SimpleNamespace(state_folder=Path("/s")))
     found = Project._last_receipt(cast("Any", project), "ci")
     if found is not None:
@@ -296,6 +303,8 @@ def test_a_good_receipt_is_read() -> None:
     )
 
     assert Project._last_receipt(cast("Any", project), "ci")
+    bench = SimpleNamespace(site=SimpleNamespace(state_folder=Path("/s")), files=project.files)
+    assert reuse.find(cast("Any", bench), Subject("v1:sha256:2"), lambda _: True) == _KEPT
 
 
 @given(content=soup.raw(('{"endpoint": {"DOCKER_HOST": "unix:///x"}}', "abc"), ('"endpoint"',)))

@@ -18,7 +18,9 @@ from unstale.config import Environment, RunnerSettings, SchemaSettings, Settings
 from unstale.image.check import ImageStatus
 from unstale.mask import Mask
 from unstale.pipeline.images import Bench
+from unstale.pipeline.receipt import PREDICATE, STATEMENT
 from unstale.pipeline.reuse import Subject, environment_digest, find, subject
+from unstale.pipeline.shelf import Found
 from unstale.pipeline.site import Ports, Site
 from unstale.ports import ComposeTarget
 from unstale.verdict import Fresh
@@ -309,7 +311,26 @@ def test_no_secret_and_no_fast_hash_of_one_is_in_the_environments_digest() -> No
 
 
 def receipt(result: str, digest: str) -> str:
-    return json.dumps({"predicate": {"result": result, "annotations": {"subject": digest}}})
+    annotations = {
+        **dict.fromkeys(("outcome", "started", "environment"), "-"),
+        **dict.fromkeys(("revision", "dirty", "schema")),
+        "skipped": 0,
+        "steps": [],
+        "subject": digest,
+    }
+    predicate = {
+        "result": result,
+        "configuration": [],
+        "passedTests": [],
+        "failedTests": [],
+        "annotations": annotations,
+    }
+    document = {"_type": STATEMENT, "predicateType": PREDICATE, "subject": []}
+    return json.dumps({**document, "predicate": predicate})
+
+
+def everybody(_found: Found) -> bool:
+    return True
 
 
 def test_the_newest_receipt_that_passed_is_found(bench: Benches) -> None:
@@ -322,12 +343,26 @@ def test_the_newest_receipt_that_passed_is_found(bench: Benches) -> None:
         "20260104T000000Z-d.json": receipt("WARNED", "v1:x"),
         "20260105T000000Z-e.json": receipt("PASSED", "v1:y"),
         "20260106T000000Z-f.json": "{torn",
+        "20260107T000000Z-g.dsse.json": receipt("PASSED", "v1:x"),
         "latest.json": receipt("PASSED", "v1:x"),
     }.items():
         one.files.write_atomic(folder / name, text)
 
-    assert find(one, Subject("v1:x")) == folder / "20260102T000000Z-b.json"
-    assert find(one, Subject("v1:z")) is None
+    assert find(one, Subject("v1:x"), everybody) == folder / "20260102T000000Z-b.json"
+    assert find(one, Subject("v1:z"), everybody) is None
+
+
+def test_a_receipt_that_is_not_believed_spares_nothing(bench: Benches) -> None:
+    one = bench()
+    folder = one.site.state_folder / "receipts"
+    for name in ("20260101T000000Z-a", "20260102T000000Z-planted"):
+        one.files.write_atomic(folder / f"{name}.json", receipt("PASSED", "v1:x"))
+    one.files.write_atomic(folder / "20260101T000000Z-a.dsse.json", "signed")
+
+    def signed(found: Found) -> bool:
+        return found.envelope == "signed"
+
+    assert find(one, Subject("v1:x"), signed) == folder / "20260101T000000Z-a.json"
 
 
 def test_no_receipt_proves_what_has_no_digest(bench: Benches) -> None:
@@ -335,4 +370,4 @@ def test_no_receipt_proves_what_has_no_digest(bench: Benches) -> None:
     path = one.site.state_folder / "receipts" / "20260101T000000Z-a.json"
     one.files.write_atomic(path, receipt("PASSED", ""))
 
-    assert find(one, Subject("", "the tests run on the host")) is None
+    assert find(one, Subject("", "the tests run on the host"), everybody) is None
