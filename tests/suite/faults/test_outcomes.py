@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from harness import Checkout, docker
+from leases import eventually
 from lightstack import behave, overlay
 
 REPORTS = "./reports:/app/reports"
@@ -195,6 +196,53 @@ def test_a_failed_tear_down_turns_green_into_5_and_masks_no_red(
     assert _steps(answer)["down"]["outcome"] == "tear-down failed"
     light.inv("stack.reap").must(0)
     assert light.leftovers() == []
+
+
+def _in_front(folder: Path, rule: str) -> dict[str, str]:
+    """A docker on the PATH that does what a shell's *rule* says, and then what docker does."""
+    shim = folder / "bin" / "docker"
+    shim.parent.mkdir()
+    shim.write_text(f'#!/bin/sh\ncd {folder}/bin\n{rule}\ncd "$OLDPWD"\n')
+    with shim.open("a") as file:
+        file.write(f'exec {shutil.which("docker")} "$@"\n')
+    shim.chmod(0o755)
+    return {"PATH": f"{shim.parent}:{os.environ['PATH']}"}
+
+
+@pytest.mark.long
+def test_a_listing_that_fails_under_the_tear_down_is_asked_for_again(
+    light: Checkout, tmp_path: Path
+) -> None:
+    rule = """
+case "$*" in
+  "compose "*" run "*) : > ran;;
+  "network ls"*) [ -e ran ] && [ ! -e failed2 ] && {
+    [ -e failed1 ] && : > failed2; : > failed1; echo "shim: not now" >&2; exit 1
+  };;
+esac"""
+    behave(light, LIGHT_SECONDS="0.1")
+
+    answer = _answer(light, 0, **_in_front(tmp_path, rule))
+
+    assert (tmp_path / "bin" / "failed2").exists()
+    assert answer["outcome"] == "proven"
+    assert light.leftovers() == []
+
+
+@pytest.mark.long
+def test_a_runner_that_can_not_be_removed_hides_no_red_tests(
+    light: Checkout, tmp_path: Path
+) -> None:
+    rule = """
+case "$*" in "container rm "*-tests-*) echo "shim: no" >&2; exit 1;; esac"""
+    behave(light, LIGHT_TESTS="fail", LIGHT_SECONDS="0.1")
+    try:
+        answer = light.inv("test.run", env=_in_front(tmp_path, rule)).must(1)
+
+        assert "shim: no" in answer.err
+        eventually(lambda: not light.containers("test-runner"), 20)  # by the watchdog
+    finally:
+        light.inv("stack.down").must(0)
 
 
 @pytest.mark.long

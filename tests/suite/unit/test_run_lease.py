@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
@@ -183,10 +184,12 @@ def test_a_place_that_is_taken_is_waited_for_shortly_and_signals_get_through(
     monkeypatch.setattr(project.signals, "held", noted)
     theirs = Leases({"XDG_STATE_HOME": str(project.leases.folder.parent)})
     name = f"{standing_run(project.settings.root, 'test')}.change"
+    begun = time.monotonic()
 
     with theirs.locked(name), pytest.raises(Unavailable, match="Another command") as caught:
         project.integration(Choices(), lambda _mask, _folder: cast("Any", Watching()))
 
+    assert time.monotonic() - begun < 5
     assert caught.value.fault is Fault.BUSY
     assert held == ["held"], "for what is done after it"
 
