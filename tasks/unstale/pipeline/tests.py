@@ -555,13 +555,17 @@ def _keep(
 ) -> bytes | None:
     """Write the evidence under names of our own; return the JUnit document."""
     if report is not None:
-        # A failure's text may quote a variable; the file is made to be shown.
-        text = mask(report.content.decode("utf-8", "replace"))
-        deployment.write(deployment.folder / "junit.xml", text)
+        _show(deployment, report.content, mask)
     for member in coverage:
         text = member.content.decode("utf-8", "surrogateescape")
         deployment.write(deployment.folder / "coverage" / member.path.name, text)
     return report.content if report else None
+
+
+def _show(deployment: Deployment, document: bytes, mask: Mask) -> None:
+    """Write a JUnit document that is made to be shown: a failure may quote a variable."""
+    text = mask(document.decode("utf-8", "replace"))
+    deployment.write(deployment.folder / "junit.xml", text)
 
 
 def _on_host(
@@ -581,18 +585,26 @@ def _on_host(
     if not flag and site.settings.runner.junit:
         report = site.settings.root / site.settings.runner.junit
     report.unlink(missing_ok=True)  # an earlier run's file is no evidence of this one
-    result = ports.process.run(
-        Command(
-            (*command, *flag, *arguments),
-            deadline_s,
-            cwd=site.settings.root,
-            env={**dict(site.values), **published(before), **environment},
-            changes=True,
-            tail_bytes=_TAIL_BYTES,
-        ),
-        line,
-    )
-    counts, damage = _counts(report.read_bytes() if report.exists() else None)
+    try:
+        result = ports.process.run(
+            Command(
+                (*command, *flag, *arguments),
+                deadline_s,
+                cwd=site.settings.root,
+                env={**dict(site.values), **published(before), **environment},
+                changes=True,
+                tail_bytes=_TAIL_BYTES,
+            ),
+            line,
+        )
+        document = report.read_bytes() if report.exists() else None
+        if document is not None:
+            _show(deployment, document, site.mask)
+    except BaseException:
+        if report.parent == deployment.folder:  # it may quote a secret; else it is the user's
+            report.unlink(missing_ok=True)
+        raise
+    counts, damage = _counts(document)
     after = _containers(ports, deployment)
     return TestRun(
         exit_code=result.returncode,

@@ -16,8 +16,10 @@ from unstale.config import Environment, RunnerSettings, SchemaSettings, Settings
 from unstale.errors import (
     CouldNotTell,
     Fault,
+    Interrupted,
     NotReady,
     TestsFailed,
+    TimedOut,
     Unavailable,
     UnstaleError,
 )
@@ -847,3 +849,59 @@ def test_a_host_command_of_its_own_is_believed_by_its_own_file(
     found = _start(ports, site(own_command, service="host"), deployment)
 
     assert judge(ports, found).passes == ("good",)
+
+
+@pytest.mark.parametrize(
+    "runner",
+    [RunnerSettings(), RunnerSettings(command=("tox",), junit="junit.xml")],
+    ids=["pytest", "its own"],
+)
+def test_the_report_of_a_host_is_shown_masked(
+    ports: Ports,
+    process: FakeProcess,
+    tmp_path: Path,
+    site: Sites,
+    deployment: Deployment,
+    runner: RunnerSettings,
+) -> None:
+    report = (tmp_path if runner.junit else deployment.folder) / "junit.xml"
+    deployment.folder.mkdir()
+
+    def run(_command: Command) -> CommandResult:
+        report.write_bytes(RED_JUNIT.replace(b"<failure/>", b"<failure>invented-7</failure>"))
+        return CommandResult(1, "", "", 1.0)
+
+    process.on_run = run
+    hidden = replace(site(runner, service="host"), mask=Mask(("invented-7",)))
+
+    found = _start(ports, hidden, deployment)
+
+    assert found.counts is not None
+    assert found.counts.failures == ("bad",)
+    shown = (deployment.folder / "junit.xml").read_text()
+    assert "<failure>" in shown
+    assert "invented-7" not in shown
+    assert not runner.junit or b"invented-7" in report.read_bytes()  # the user's stays as it is
+
+
+@pytest.mark.parametrize("error", [Interrupted(15), TimedOut("pytest did not end.")])
+def test_a_host_that_was_stopped_leaves_no_report_unmasked(
+    ports: Ports,
+    process: FakeProcess,
+    site: Sites,
+    deployment: Deployment,
+    error: UnstaleError,
+) -> None:
+    deployment.folder.mkdir()
+
+    def run(_command: Command) -> CommandResult:
+        (deployment.folder / "junit.xml").write_text("invented-7")
+        raise error
+
+    process.on_run = run
+    hidden = replace(site(service="host"), mask=Mask(("invented-7",)))
+
+    with pytest.raises(type(error)):
+        _start(ports, hidden, deployment)
+
+    assert list(deployment.folder.iterdir()) == []
