@@ -106,7 +106,7 @@ def test_a_signal_becomes_interrupted_and_ends_the_group(tmp_path: Path, number:
 
     sender = threading.Thread(target=send)
     sender.start()
-    with Signals().handled(), pytest.raises(Interrupted) as caught:
+    with pytest.raises(Interrupted) as caught, Signals().handled():
         SystemProcess().run(python(with_grandchild(note)))
     sender.join()
     assert caught.value.signum == number

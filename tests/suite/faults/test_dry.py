@@ -20,6 +20,7 @@ from lightstack import fresh, gone
 from shim import Shim, shim, verb
 
 from unstale import ns
+from unstale.adapters.leases import Leases
 from unstale.errors import NotDone
 
 MORE = """
@@ -96,7 +97,8 @@ class Ground:
     @property
     def owner(self) -> str:
         path = self.state / "unstale" / "machine"
-        return f"{path.read_text()}-{os.getuid()}" if path.exists() else "nobody"
+        leases = Leases({"XDG_STATE_HOME": str(self.state)})
+        return leases.owner if path.exists() else "nobody"
 
 
 @pytest.fixture(scope="module")
