@@ -589,16 +589,28 @@ class Project:
         """The run and the compose project of the standing stack, if there is a record of one.
 
         A record that names another checkout's is none: it came with this checkout, and
-        whoever believed it would look into that stack, and take it down.
+        whoever believed it would look into that stack, and take it down. Of a kept run
+        there is a mark outside of the checkout, which may have been cleaned.
         """
+        kept = self._kept(environment)
         try:
             run, project = self._record(environment).read_text().split()
         except (OSError, ValueError):
-            return None
-        if (run, project) == self._standing_names(environment):
+            return kept[0] if kept else None
+        if (run, project) == self._standing_names(environment) or (run, project) in kept:
             return run, project
-        kept = run.isalnum() and self.leases.is_kept(run)
-        return (run, project) if kept and project == run_project(self.settings.root, run) else None
+        return None
+
+    def _kept(self, environment: str) -> tuple[tuple[str, str], ...]:
+        """The run and the compose project of each stack that a run here was asked to keep."""
+        root = self.settings.root
+        return tuple((run, run_project(root, run)) for run in self.leases.kept(root, environment))
+
+    def _to_end(self, environment: str) -> tuple[tuple[str, str], ...]:
+        """All that is to go with the standing stack, as run and compose project."""
+        # Without its record (somebody cleaned the checkout) it still has its name.
+        first = self._stands(environment) or self._standing_names(environment)
+        return tuple(dict.fromkeys((first, *self._kept(environment))))
 
     def _deployment(self, site: Site, run: str, project: str) -> Deployment:
         from unstale.pipeline import steps
@@ -681,18 +693,18 @@ class Project:
         from unstale.stack.lifecycle import remove
 
         name = site.environment.name
-        # Without its record (somebody cleaned the checkout) it still has its name.
-        run, project = self._stands(name) or self._standing_names(name)
+        count = 0
         with self.signals.held():
-            count = remove(
-                self.docker,
-                self.clock,
-                self._labels(run),
-                project=project,
-                deadline_s=self.settings.deadlines.down,
-            )
+            for run, project in self._to_end(name):
+                count += remove(
+                    self.docker,
+                    self.clock,
+                    self._labels(run),
+                    project=project,
+                    deadline_s=self.settings.deadlines.down,
+                )
+                self.leases.forget(run)
             self._record(name).unlink(missing_ok=True)
-            self.leases.forget(run)
         return count
 
     def stack_containers(self, env: str | None = None) -> tuple[ContainerFact, ...]:
@@ -1145,7 +1157,7 @@ class Project:
                 # In this order: a record of a run that is not kept is none.
                 text = f"{deployment.run} {deployment.target.project}\n"
                 self.files.write_atomic(self._record(name), text)
-                self.leases.keep(run)
+                self.leases.keep(run, self.settings.root, name)
 
         # As it is now: its context may be gone when the stack is to go.
         engine = self.docker.endpoint()
@@ -1176,7 +1188,7 @@ class Project:
                     self._clear(run)
                     record = self._record(site.environment.name)
                     if (self._stands(site.environment.name) or ("",))[0] == run:
-                        record.unlink()
+                        record.unlink(missing_ok=True)
                     self.leases.forget(run)
                 raise
             if report.kept is None and report.is_cut_short:

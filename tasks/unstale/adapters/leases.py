@@ -41,6 +41,7 @@ ENDPOINT = (
 )
 
 _SCHEMA = "unstale/lease@1"
+_KEPT = "unstale/kept@1"
 _MACHINE = re.compile(r"[0-9a-f]{16}")
 _PASSWORD = re.compile(r"(?<=//)([^/@:]*):[^/@]*@")
 _LOOK_S = 0.05
@@ -212,23 +213,33 @@ class Leases:
         return False
 
     def dead(self) -> tuple[Dead, ...]:
-        """The runs that died and were not kept."""
+        """The runs that died and were not kept, or whose kept stack has no checkout any more."""
         folder = self._made()
         for path in folder.glob("*.new"):  # died before its lease was one
             if not _is_locked(path):
                 path.unlink(missing_ok=True)
-        runs = sorted(path.stem for path in folder.glob("*.lease"))
+        return self._dead()
+
+    def _dead(self) -> tuple[Dead, ...]:
+        paths = (*self.folder.glob("*.lease"), *self.folder.glob("*.kept"))
+        runs = sorted({path.stem for path in paths})
         gone = (run for run in runs if not self.is_alive(run) and not self.is_kept(run))
         return tuple(Dead(run, self._endpoint(run)) for run in gone)
 
     def drop(self, run: str) -> None:
         """Remove the lease of *run*: it is dead, and nothing of it is left."""
         self._path(run).unlink(missing_ok=True)
+        if not self.is_kept(run):
+            self._mark(run).unlink(missing_ok=True)
 
-    def keep(self, run: str) -> None:
-        """Mark *run* as one that a person asked to keep."""
+    def keep(self, run: str, root: Path, environment: str) -> None:
+        """Mark *run* as one that a person asked to keep, in *environment* of the folder *root*."""
+        place = {"root": str(root.resolve()), "environment": environment}
+        text = json.dumps({"schema": _KEPT, "run": run, **place, "endpoint": self._endpoint(run)})
         with _told(self._mark(run)):
-            self._mark(run).touch(mode=0o600)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+            with os.fdopen(os.open(self._mark(run), flags, 0o600), "w") as file:
+                file.write(f"{text}\n")
 
     def forget(self, run: str) -> None:
         """Drop the mark of a kept run, and its lease."""
@@ -237,8 +248,17 @@ class Leases:
             self.drop(run)
 
     def is_kept(self, run: str) -> bool:
-        """Whether *run* is one that a person asked to keep."""
-        return self._mark(run).exists()
+        """Whether *run* is one that a person asked to keep, in a checkout that is still there."""
+        root = _noted(self._mark(run)).get("root")
+        return self._mark(run).exists() and not (isinstance(root, str) and _is_gone(root))
+
+    def kept(self, root: Path, environment: str) -> tuple[str, ...]:
+        """The runs that a person asked to keep in *environment* of the folder *root*."""
+        wanted = (str(root.resolve()), environment)
+        marks = ((path.stem, _noted(path)) for path in sorted(self.folder.glob("*.kept")))
+        return tuple(
+            r for r, note in marks if (note.get("root"), note.get("environment")) == wanted
+        )
 
     @cached_property
     def _host(self) -> tuple[str, str]:
@@ -354,12 +374,32 @@ class Leases:
         return {**kept, **endpoint}
 
     def _endpoint(self, run: str) -> Endpoint:
-        """What its lease notes; nothing if that is damaged."""
-        try:
-            found = read_json(self._path(run).read_text())["endpoint"]
-            return {str(k): str(v) for k, v in found.items() if k in ENDPOINT}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            return {}
+        """What its lease notes, or its mark; nothing if that is damaged."""
+        found = (_noted(self._path(run)) or _noted(self._mark(run))).get("endpoint")
+        return {str(k): str(v) for k, v in _table(found).items() if k in ENDPOINT}
+
+
+def _noted(path: Path) -> Mapping[str, object]:
+    """What is written in *path*; nothing if that is damaged."""
+    try:
+        return _table(read_json(path.read_text()))
+    except (OSError, ValueError):
+        return {}
+
+
+def _table(value: object) -> Mapping[str, object]:
+    return value if isinstance(value, dict) else {}
+
+
+def _is_gone(folder: str) -> bool:
+    """Whether there is no such folder; what can't be looked at may be there."""
+    try:
+        Path(folder).lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except (OSError, ValueError):
+        return False
+    return False
 
 
 def _nothing() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -166,6 +167,29 @@ def test_a_kept_stack_is_kept_by_the_next_start_and_gone_after_down(light: Check
 
     light.inv("stack.down").must(0)
     assert light.leftovers() == []
+
+
+@pytest.mark.parametrize(
+    "loss",
+    ["cleaned", pytest.param("deleted", marks=pytest.mark.long)],
+)
+def test_a_kept_stack_goes_although_its_checkout_has_no_record_of_it(
+    light: Checkout, state: Path, loss: str
+) -> None:
+    light.inv("test.integration", "--keep").must(0)
+    assert light.leftovers()
+    if loss == "cleaned":
+        shutil.rmtree(light.root / ".unstale" / "standing")
+        light.inv("stack.down").must(0)
+    else:
+        moved = light.root.rename(light.root.with_name(f"{light.root.name}-moved"))
+        try:
+            Checkout(moved, light.program).inv("stack.reap").must(0)
+        finally:
+            moved.rename(light.root)
+
+    assert light.leftovers() == []
+    assert not list((state / "unstale").glob("*.kept"))
 
 
 @pytest.mark.long

@@ -280,8 +280,10 @@ def test_a_look_at_a_lease_takes_it_from_nobody(
         assert not leases.is_alive("r1")
 
 
-def test_a_run_that_is_kept_is_not_dead(leases: Leases, other: subprocess.Popen[str]) -> None:
-    leases.keep("r1")
+def test_a_run_that_is_kept_is_not_dead(
+    leases: Leases, other: subprocess.Popen[str], tmp_path: Path
+) -> None:
+    leases.keep("r1", tmp_path, "test")
     other.kill()
     other.wait()
 
@@ -291,11 +293,55 @@ def test_a_run_that_is_kept_is_not_dead(leases: Leases, other: subprocess.Popen[
     assert not list(leases.folder.glob("r1.*"))
 
 
+def test_a_kept_run_is_found_by_its_checkout_and_environment(
+    leases: Leases, tmp_path: Path
+) -> None:
+    one, another = tmp_path / "one", tmp_path / "another"
+    one.mkdir()
+    (tmp_path / "link").symlink_to(one)
+    with leases.held("r1"):
+        leases.keep("r1", tmp_path / "link", "test")
+    (leases.folder / "0ld.kept").touch()
+
+    assert leases.kept(one, "test") == ("r1",)
+    assert leases.kept(one, "ci") == leases.kept(another, "test") == ()
+    assert stat.S_IMODE((leases.folder / "r1.kept").stat().st_mode) == 0o600
+
+
+def test_a_kept_run_is_dead_in_its_engine_when_its_checkout_is_gone(
+    leases: Leases, tmp_path: Path
+) -> None:
+    root = tmp_path / "project"
+    root.mkdir()
+    with leases.held("r1", HOST):
+        leases.keep("r1", root, "test")
+    assert leases.is_kept("r1")
+    assert leases.dead() == ()
+
+    root.rename(tmp_path / "moved")
+    assert not leases.is_kept("r1")
+    assert leases.dead() == (Dead("r1", HOST),)
+
+    leases.drop("r1")
+    assert leases.dead() == ()
+    assert not list(leases.folder.glob("r1.*"))
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"root": 1}', '{"root": "/a\\u0000b"}'])
+def test_a_mark_that_tells_no_checkout_is_kept(leases: Leases, tmp_path: Path, text: str) -> None:
+    assert leases.owner
+    (leases.folder / "r1.kept").write_text(text)
+
+    assert leases.is_kept("r1")
+    assert leases.dead() == ()
+    assert leases.kept(tmp_path, "test") == ()
+
+
 def test_a_live_lease_is_not_dropped_by_who_forgets_the_mark(
-    leases: Leases, other: subprocess.Popen[str]
+    leases: Leases, other: subprocess.Popen[str], tmp_path: Path
 ) -> None:
     del other
-    leases.keep("r1")
+    leases.keep("r1", tmp_path, "test")
     leases.forget("r1")
 
     assert leases.is_alive("r1")

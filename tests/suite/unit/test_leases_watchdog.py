@@ -38,7 +38,7 @@ esac
 
 # What holds the lease, until it is killed or told what to do.
 _RUN = """
-import os, subprocess, sys
+import os, pathlib, subprocess, sys
 from unstale.adapters.leases import Leases
 leases = Leases(os.environ)
 with leases.held("r1", {"DOCKER_HOST": "unix:///run/one.sock"}) as lease:
@@ -47,7 +47,7 @@ with leases.held("r1", {"DOCKER_HOST": "unix:///run/one.sock"}) as lease:
     print(stray.pid, flush=True)
     word = sys.stdin.readline().strip()
     if word == "keep":
-        leases.keep("r1")
+        leases.keep("r1", pathlib.Path.cwd(), "test")
         os._exit(0)
     if word == "exit":
         os._exit(0)
