@@ -1102,22 +1102,32 @@ class Project:
 
         settings, suites = self.settings, self.settings.suites
         paths = suites.get("local", suites.get("integration", ()))
-        return local.walk(
-            local.LocalRun(
-                id=os.urandom(4).hex(),
-                ports=self.ports,
-                files=self.files,
-                servers=LocalPostgres(self.process, self.clock, self.signals.held, self.environ),
-                settings=settings,
-                environment=settings.environments.get(env or settings.default_env)
-                or settings.environment(env),
-                environ=self.environ,
-                arguments=tests.arguments_for(paths, arguments),
-                watch=watch,
-                machine_folder=self.leases.folder,
-                sign=self._sign(),
-            )
+        run = os.urandom(4).hex()
+        seen: list[Progress] = []
+
+        def watched(mask: Mask, folder: Path) -> Progress:
+            seen.append(watch(mask, folder))
+            return seen[0]
+
+        wanted = local.LocalRun(
+            id=run,
+            ports=self.ports,
+            files=self.files,
+            servers=LocalPostgres(self.process, self.clock, self.signals.held, self.environ),
+            settings=settings,
+            environment=settings.environments.get(env or settings.default_env)
+            or settings.environment(env),
+            environ=self.environ,
+            arguments=tests.arguments_for(paths, arguments),
+            watch=watched,
+            machine_folder=self.leases.folder,
+            sign=self._sign(),
         )
+        # Nothing is in an engine: by its lease those who tidy know that it goes on.
+        with self.leases.held(run):
+            report = local.walk(wanted)
+            self._tidy(report, seen[0])
+        return report
 
     def _suite(self, name: str | None) -> tuple[str, ...]:
         if name is None:

@@ -136,6 +136,26 @@ def test_tests_run_on_a_server_that_is_started_and_removed(shop: Checkout, tempo
     assert receipt(shop)["passedTests"]
 
 
+@pytest.mark.long
+def test_what_is_old_goes_and_a_run_that_goes_on_loses_nothing(
+    shop: Checkout, temporary: Path
+) -> None:
+    (shop.root / "pyproject.toml").write_text(f"{TOML}\n[tool.unstale.keep]\nruns = 1\n")
+    going_on = waiting(shop)
+    runs = shop.root / ".unstale/runs"
+    (first,) = runs.iterdir()
+    (shop.root / "checks/test_shop.py").write_text(GREEN)
+
+    for _ in range(3):
+        shop.inv("test.local").must(0)
+
+    (kept,) = (shop.root / ".unstale/receipts").glob("*-*.json")
+    assert {path.name for path in runs.iterdir()} == {first.name, kept.stem.rpartition("-")[2]}
+    going_on.terminate()
+    going_on.end().must(143)
+    must_be_clean(temporary)
+
+
 def test_this_projects_own_tests_are_green_without_docker(
     checkout: Checkout, temporary: Path
 ) -> None:
