@@ -1196,10 +1196,7 @@ class Project:
                 # the walk, nothing else would take the stack down.
                 with self.signals.held():
                     self._clear(run)
-                    record = self._record(site.environment.name)
-                    if (self._stands(site.environment.name) or ("",))[0] == run:
-                        record.unlink(missing_ok=True)
-                    self.leases.forget(run)
+                    self._unkeep(run, site.environment.name)
                 raise
             if report.kept is None and report.is_cut_short:
                 # The signal may have come when it was kept already.
