@@ -18,10 +18,17 @@ from unstale.adapters.docker import DockerCli
 from unstale.adapters.files import DryFiles
 from unstale.adapters.leases import Dead, Endpoint, Lease, Leases
 from unstale.config import STATE_FOLDER
-from unstale.errors import Mismatch, NotDone, UnstaleError, outcome_of, worst
+from unstale.errors import (
+    EngineUnavailable,
+    Mismatch,
+    NotDone,
+    UnstaleError,
+    outcome_of,
+    worst,
+)
 from unstale.mask import Mask
 from unstale.ports import Command, Line
-from unstale.project import Project
+from unstale.project import Project, called
 
 if TYPE_CHECKING:
     from unstale.image.check import ImageStatus
@@ -36,6 +43,8 @@ if TYPE_CHECKING:
 
 __all__ = ["DryProject", "dried"]
 
+_ELSEWHERE_S = 5.0  # as `stack_reap` waits for another engine
+
 
 class _Leases(Leases):
     """The leases of this machine, which are only read."""
@@ -45,6 +54,12 @@ class _Leases(Leases):
         if (self.folder / "machine").exists():
             return super().owner
         return f"{'0' * 16}-{os.getuid()}"  # nothing was ever made here
+
+    @property
+    def seal(self) -> bytes:
+        if (self.folder / "seal").exists():
+            return super().seal
+        return os.urandom(32).hex().encode()  # so nothing is sealed here
 
     @contextmanager
     def held(self, run: str, endpoint: Endpoint | None = None) -> Iterator[Lease]:
@@ -61,9 +76,7 @@ class _Leases(Leases):
         yield
 
     def dead(self) -> tuple[Dead, ...]:
-        runs = sorted(path.stem for path in self.folder.glob("*.lease"))
-        gone = (run for run in runs if not self.is_alive(run) and not self.is_kept(run))
-        return tuple(Dead(run, self._endpoint(run)) for run in gone)
+        return self._dead()  # and what is not a lease yet stays
 
 
 class _Unseen:
@@ -104,13 +117,15 @@ class DryProject(Project):
         from unstale.pipeline import images, rehearsal, steps
 
         del line
-        site = self.site(env)
+        site = self._site_to_start(env)
         for service in services:
             steps.require_service(site, service, built=True)
-        chosen = images.statuses(self._bench(site), services or None)
+        chosen = images.statuses(self._looked_over(site), services or None)
         forced = everything or no_cache or pull or bool(arguments)
-        wanted = [s for s in chosen if forced or images.needs_build(s)]
+        unsure = [] if forced else rehearsal.not_compared(chosen, self.tell)
+        wanted = [s for s in chosen if s not in unsure and (forced or images.needs_build(s))]
         rehearsal.build(self.ports, site, wanted, self.tell, no_cache=no_cache)
+        rehearsal.require_compared(unsure)
         self._end()
 
     def image_clean(
@@ -129,7 +144,7 @@ class DryProject(Project):
         from unstale.pipeline import images, rehearsal
 
         del line
-        site = self.site(env)
+        site = self._site_to_start(env)
         images.require_present(self.ports, site)
         rehearsal.start(self.ports, site, self.standing(site, create=True), self.tell)
         self._end()
@@ -137,28 +152,45 @@ class DryProject(Project):
     def stack_down(self, env: str | None = None) -> int:
         """Tell what would be removed."""
         name = self.site(env).environment.name
-        run, _ = self._stands(name) or self._standing_names(name)
-        self._end(*(self._left(run) or ("nothing to remove",)))
+        found = [text for run, _ in self._to_end(name) for text in self._left(self.docker, run)]
+        self._end(*(found or ("nothing to remove",)))
 
     def stack_reap(self) -> tuple[Sweep, ...]:
-        """Tell what dead runs left in this engine."""
+        """Tell what dead runs left in this engine, and in those that their leases note."""
         self.docker.check()
-        self._end(*(self._dead_leave() or ("nothing is left over",)))
+        texts, errors = self._dead_leave()
+        for text in texts or ("nothing is left over",):
+            self.tell(text)
+        if errors:
+            raise errors[0]
+        self._end()
 
-    def _dead_leave(self) -> tuple[str, ...]:
-        from unstale import override
+    def _dead_leave(self) -> tuple[tuple[str, ...], tuple[UnstaleError, ...]]:
+        """What a sweep would remove, in words, and why it can't be told of an engine."""
+        from unstale.stack.lifecycle import dead_runs
 
-        labels = {override.LABEL_OWNER: self.leases.owner}
-        seen = {c.labels.get(override.LABEL_RUN, "") for c in self.docker.containers(labels)}
-        for listed in (self.docker.networks(labels), self.docker.volumes(labels)):
-            seen |= {found.get(override.LABEL_RUN, "") for found in listed.values()}
-        dead = sorted(run for run in seen if run and not self._lives(run))
-        return tuple(text for run in dead for text in self._left(run))
+        texts: list[str] = []
+        errors: list[UnstaleError] = []
+        (here, _), *_ = places = self._places()
+        for place, died in places:
+            docker, where = (
+                self.docker.at(place, _ELSEWHERE_S),
+                "" if place == here else f"{called(place)}: ",
+            )
+            try:
+                runs = {*died, *dead_runs(docker, self.leases.owner, self._lives)}
+                texts += [where + text for run in sorted(runs) for text in self._left(docker, run)]
+            except EngineUnavailable as error:
+                if place == here:
+                    raise
+                texts.append(f"{called(place)} could not be swept: {error.what}")
+                errors.append(error)
+        return tuple(texts), tuple(errors)
 
-    def _left(self, run: str) -> tuple[str, ...]:
+    def _left(self, docker: DockerCli, run: str) -> tuple[str, ...]:
         from unstale.pipeline import rehearsal
 
-        return rehearsal.left(self.ports, self._labels(run))
+        return rehearsal.left(docker, self._labels(run))
 
     def db_migrate(
         self, line: Line, env: str | None = None, *, deadline_s: float = 60.0
@@ -173,7 +205,7 @@ class DryProject(Project):
         from unstale import override
         from unstale.pipeline import steps
 
-        site = self.site(env)
+        site = self._site_to_start(env)
         deployment = self._with_database(site)
         container = steps.database_container(self.ports, site, deployment)
         ours = self.docker.volumes({override.LABEL_RUN: deployment.run})
@@ -195,9 +227,11 @@ class DryProject(Project):
         from unstale.pipeline import images, rehearsal, tests
 
         del line
-        site = self.site(env)
+        site = self._site_to_start(env)
         paths = self._suite(suite)
-        old = [s.service for s in images.statuses(self._bench(site)) if images.needs_build(s)]
+        statuses = images.statuses(self._bench(site))
+        unsure = rehearsal.not_compared(statuses, self.tell)
+        old = [s.service for s in statuses if s not in unsure and images.needs_build(s)]
         if old:
             raise Mismatch(
                 f"Not built from what is here: {', '.join(old)}.",
@@ -208,6 +242,7 @@ class DryProject(Project):
         rehearsal.start(self.ports, site, deployment, self.tell)
         words = tests.arguments_for(paths, arguments)
         rehearsal.tested(self.ports, site, deployment, words, self.tell)
+        rehearsal.require_compared(unsure)
         self._end()
 
     def test_local(
@@ -243,7 +278,9 @@ class DryProject(Project):
         from unstale.pipeline.run import Run
 
         del watch
-        site = self.site(env)
+        site = self._site_to_start(env)
+        remarks = (*self._preflight(site), *self._without_git())
+        self._looked_over(site)
         wanted = Run(
             id=os.urandom(4).hex(),
             ports=self.ports,
@@ -256,9 +293,10 @@ class DryProject(Project):
             keep=lambda _: None,
             environ=self.environ,
             believes=self._believes,
+            remarks=remarks,
         )
         with self.leases.held(wanted.id):
-            rehearsal.rehearse(wanted, self._dead_leave(), self.tell)
+            rehearsal.rehearse(wanted, self._dead_leave()[0], self.tell)
         self._end()
 
     def test_matrix(

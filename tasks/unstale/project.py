@@ -753,24 +753,26 @@ class Project:
         return self._reaped(_ELSEWHERE_S)
 
     def _reaped(self, elsewhere_s: float) -> tuple[Sweep, ...]:
+        return tuple(
+            self._sweep(self.docker.at(place, elsewhere_s), place, died)
+            for place, died in self._places()
+        )
+
+    def _places(self) -> tuple[tuple[Endpoint, tuple[str, ...]], ...]:
+        """Each engine to sweep, this one first, with the runs that died there."""
         here = self.docker.endpoint()
         dead = self.leases.dead()
         noted = {tuple(sorted(one.endpoint.items())) for one in dead if one.endpoint}
         places = (here, *(dict(place) for place in sorted(noted) if dict(place) != here))
         return tuple(
-            self._sweep(
-                self.docker.at(place, elsewhere_s),
-                place,
-                [d.run for d in dead if (d.endpoint or here) == place],
-            )
-            for place in places
+            (place, tuple(d.run for d in dead if (d.endpoint or here) == place)) for place in places
         )
 
     def _sweep(self, docker: DockerCli, place: Endpoint, died: Sequence[str]) -> Sweep:
         from unstale.stack.lifecycle import sweep
 
-        engine = place.get("DOCKER_HOST") or f"context {place.get('DOCKER_CONTEXT')}"
-        found = sweep(docker, self.clock, engine, self.leases.owner, died, self._lives)
+        owner = self.leases.owner
+        found = sweep(docker, self.clock, called(place), owner, died, self._lives)
         if found.error is None:
             for run in died:
                 self.leases.drop(run)
@@ -949,7 +951,7 @@ class Project:
         """
         from unstale.pipeline import steps
 
-        site = self.site(env)
+        site = self._site_to_start(env)
         with self._ended(site.environment.name):
             deployment = self._with_database(site)
             with self.signals.held():
@@ -1535,6 +1537,11 @@ class Project:
                     if from_receipt(document):
                         return cast("Mapping[str, object]", document)
         return None
+
+
+def called(place: Endpoint) -> str:
+    """The engine at *place*, for people."""
+    return place.get("DOCKER_HOST") or f"context {place.get('DOCKER_CONTEXT')}"
 
 
 def _content(path: Path) -> bytes:

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from unstale.errors import CouldNotTell, NotDone
 from unstale.image.check import ImageStatus
 from unstale.pipeline import images, run, schema, steps, tests
 from unstale.pipeline.run import Run, RunState, StepFailed
 from unstale.pipeline.site import Deployment, Ports, Site
-from unstale.ports import BuildOptions, Line
+from unstale.ports import BuildOptions, Docker, Line
 from unstale.stack.names import run_project
 from unstale.verdict import Missing, Stale, Unknown, word
 
-__all__ = ["build", "left", "rehearse", "start", "told"]
+__all__ = [
+    "build",
+    "left",
+    "not_compared",
+    "rehearse",
+    "require_compared",
+    "start",
+    "tested",
+    "told",
+]
 
 _NAME = 17
 _SHOWN = 5
@@ -39,10 +48,9 @@ def rehearse(wanted: Run, sweep: Sequence[str], tell: Line) -> None:
         told(tell, "sweep", text)
     state = _looked("env_parity", run.env_parity, wanted, RunState(), tell)
     state = _looked("image_freshness", run.image_freshness, wanted, state, tell)
-    unsure = [s for s in state.statuses if images.is_not_compared(s)]
+    is_decided = choices.build or choices.no_cache or choices.allow_stale
+    unsure = [] if is_decided else not_compared(state.statuses, tell)
     needed = [s for s in state.statuses if run.wants_build(choices, s) and s not in unsure]
-    for one in unsure:
-        told(tell, "build_if_needed", f"would compare {one.service}'s bytes, and then decide")
     build(wanted.ports, site, needed, tell, no_cache=choices.no_cache)
     if choices.reuse and not needed and not unsure:
         state = _looked("find_receipt", run.find_receipt, wanted, state, tell)
@@ -63,6 +71,19 @@ def rehearse(wanted: Run, sweep: Sequence[str], tell: Line) -> None:
     keeps = choices.keep or choices.services
     told(tell, "down", "would keep the stack" if keeps else "would remove all that was started")
     told(tell, "receipt", f"would write one to {site.state_folder / 'receipts'}")
+    require_compared(unsure)
+
+
+def not_compared(statuses: Sequence[ImageStatus], tell: Line) -> list[ImageStatus]:
+    """Those of *statuses* that a dry run can't tell; tells what would become of them."""
+    unsure = [one for one in statuses if images.is_not_compared(one)]
+    for one in unsure:
+        told(tell, "build_if_needed", f"would compare {one.service}'s bytes, and then decide")
+    return unsure
+
+
+def require_compared(unsure: Sequence[ImageStatus]) -> None:
+    """Raise `CouldNotTell` for what was not compared, if there is any."""
     if unsure:
         names = ", ".join(one.service for one in unsure)
         raise CouldNotTell(
@@ -116,12 +137,12 @@ def start(ports: Ports, site: Site, deployment: Deployment, tell: Line) -> None:
         told(tell, "up", "nothing to start")
 
 
-def left(ports: Ports, labels: dict[str, str]) -> tuple[str, ...]:
+def left(docker: Docker, labels: Mapping[str, str]) -> tuple[str, ...]:
     """What carries *labels*, as what would be removed."""
     return (
-        *(f"would remove container {one.name}" for one in ports.docker.containers(labels)),
-        *(f"would remove network {name}" for name in ports.docker.networks(labels)),
-        *(f"would remove volume {name}" for name in ports.docker.volumes(labels)),
+        *(f"would remove container {one.name}" for one in docker.containers(labels)),
+        *(f"would remove network {name}" for name in docker.networks(labels)),
+        *(f"would remove volume {name}" for name in docker.volumes(labels)),
     )
 
 

@@ -19,7 +19,16 @@ from unstale.override import LABEL_OWNER, LABEL_RUN
 from unstale.ports import Clock, Docker
 from unstale.stack.autopsy import autopsy, evidence
 
-__all__ = ["MAY_END", "PROJECT", "Sweep", "remove", "require_sound", "sweep", "wait_until_up"]
+__all__ = [
+    "MAY_END",
+    "PROJECT",
+    "Sweep",
+    "dead_runs",
+    "remove",
+    "require_sound",
+    "sweep",
+    "wait_until_up",
+]
 
 PROJECT = "com.docker.compose.project"
 _DEPENDS_ON = "com.docker.compose.depends_on"
@@ -418,7 +427,7 @@ def sweep(
     removed: dict[str, int] = {}
     error: UnstaleError | None = None
     try:
-        runs = {*died, *_dead_runs(docker, owner, lives)}
+        runs = {*died, *dead_runs(docker, owner, lives)}
     except Unavailable as failed:
         return Sweep(engine, removed, failed)
     for run in sorted(runs):
@@ -431,7 +440,7 @@ def sweep(
     return Sweep(engine, removed, error)
 
 
-def _dead_runs(docker: Docker, owner: str, lives: Callable[[str], bool]) -> tuple[str, ...]:
+def dead_runs(docker: Docker, owner: str, lives: Callable[[str], bool]) -> tuple[str, ...]:
     """The runs of *owner*'s objects for which *lives* says no."""
     if not owner:
         message = "BUG: a sweep without an owner. Please report it."

@@ -7,7 +7,7 @@ import inspect
 import json
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +58,7 @@ GIVEN: dict[str, object] = {
     "html": "page.html",
 }
 TASKS = sorted(ns.task_names)
+NOTHING: dict[str, object] = {"service": [], "build_arg": []}  # to `image.build`
 
 
 @dataclass
@@ -305,6 +306,85 @@ def test_the_python_api_has_both(bare: Ground, monkeypatch: pytest.MonkeyPatch) 
     assert project.is_dry
     assert any("would build db" in text for text in told)
     assert any(text.startswith("docker compose") for text in echoed)
+
+
+def test_a_dry_run_on_a_fresh_machine_makes_no_folder(
+    bare: Ground, dry: Dry, tmp_path: Path
+) -> None:
+    fresh_machine = replace(bare, state=tmp_path)
+
+    code, _, err = dry(fresh_machine, "image.build", **NOTHING)
+
+    assert code == 0, err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["image.build", "stack.up", "test.run", "test.integration"])
+def test_a_dry_run_tells_what_the_real_one_refuses(
+    bare: Ground, dry: Dry, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv("UNSTALE_UNTRUSTED", "1")
+    file = bare.checkout.root / "docker-compose.test.yml"
+    text = file.read_text()
+    file.write_text(text.replace("\n  db:\n", "\n  db:\n    privileged: true\n", 1))
+    assert file.read_text() != text
+    try:
+        code, _, err = dry(bare, name, **(NOTHING if name == "image.build" else {}))
+    finally:
+        file.write_text(text)
+
+    assert code == 2, err
+    assert "reaches out of its containers" in err
+
+
+def test_a_dry_run_ends_where_the_real_one_would_not_begin(bare: Ground, dry: Dry) -> None:
+    file = bare.checkout.root / "docker-compose.test.yml"
+    text = file.read_text()
+    file.write_text(text.replace('"data:/data"', '"data:/data", "./nowhere:/nowhere"', 1))
+    assert file.read_text() != text
+    try:
+        code, _, err = dry(bare, "test.integration")
+    finally:
+        file.write_text(text)
+
+    assert code == 2, err
+    assert "nowhere, which is not there" in err
+
+
+@pytest.mark.parametrize("name", ["image.build", "test.run"])
+def test_what_was_not_compared_is_neither_stale_nor_fresh(
+    standing: Ground, dry: Dry, name: str
+) -> None:
+    proofs = standing.checkout.root / ".unstale" / "proofs"
+    aside = proofs.rename(proofs.with_name("aside"))
+    try:
+        code, out, err = dry(standing, name, **(NOTHING if name == "image.build" else {}))
+    finally:
+        aside.rename(proofs)
+
+    assert code == 4, err
+    assert "would compare db's bytes" in out
+    assert "would build db" not in out
+
+
+def test_a_dry_look_into_an_image_tells_what_it_would_make(standing: Ground, dry: Dry) -> None:
+    _, out, err = dry(standing, "image.verify", path="/app")
+
+    assert "would run: docker create" in out + err
+
+
+def test_a_dry_sweep_tells_of_an_engine_that_is_away(
+    bare: Ground, dry: Dry, tmp_path: Path
+) -> None:
+    (tmp_path / "unstale").mkdir(mode=0o700)
+    note = {"endpoint": {"DOCKER_HOST": "unix:///nowhere/docker.sock"}}
+    (tmp_path / "unstale" / "1057.lease").write_text(json.dumps(note))
+
+    code, out, _ = dry(replace(bare, state=tmp_path), "stack.reap")
+
+    assert code == 5
+    assert "unix:///nowhere/docker.sock could not be swept" in out
+    assert [path.name for path in (tmp_path / "unstale").iterdir()] == ["1057.lease"]
 
 
 def test_what_is_echoed_quotes_no_secret(bare: Ground) -> None:
