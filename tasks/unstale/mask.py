@@ -17,7 +17,7 @@ from functools import cache, lru_cache
 from math import log2
 from urllib.parse import quote, unquote
 
-__all__ = ["MASK", "Mask", "is_secret", "is_token", "mask_for"]
+__all__ = ["MASK", "Mask", "is_secret", "is_token", "joined", "mask_for"]
 
 MASK = "********"
 
@@ -435,7 +435,7 @@ class _Words:
     tokens: re.Pattern[str] | None
     """Short secrets, where they stand alone."""
     assigned: re.Pattern[str] | None
-    """Common words and the shortest, where they follow on a password's name."""
+    """Common words and the shortest, where they follow on a secret's name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -444,20 +444,22 @@ class Mask:
 
     A secret of six characters and more is found anywhere, also as JSON, Python,
     a shell, a URL, HTML or base64 spell it. A shorter one is replaced only where it
-    stands alone, and one of up to three characters, a short number or a common
-    word (``postgres``) only behind a name like ``PASSWORD=``: elsewhere, what is
-    hidden would be ordinary output, and the gaps would tell the secret.
+    stands alone, and one of up to three characters, a short number, a common word
+    (``postgres``) or a short token only behind a name like ``PASSWORD=``: elsewhere,
+    what is hidden would be ordinary output, and the gaps would tell the secret.
 
     A long one that a program cut over two lines is hidden in both, but for a piece
     of up to seven characters or a plain word.
     """
 
     secrets: tuple[str, ...] = ()
+    named: tuple[str, ...] = ()
+    """Tokens and keys that may be words of any message; hidden behind such a name."""
     _words: list[_Words] = field(init=False, repr=False, compare=False, default_factory=list)
 
     def __call__(self, text: str) -> str:
         """*text* without secret values, passwords in URLs and halves of passwords."""
-        if self.secrets:
+        if self.secrets or self.named:
             text = self._without_secrets(text)
         if "variable is not set" in text:
             text = re.sub(_UNSET, _without_half_a_password, text)
@@ -467,11 +469,11 @@ class Mask:
 
     def __repr__(self) -> str:
         # The dataclass repr would print the values this object exists to hide.
-        return f"Mask({len(self.secrets)} secrets)"
+        return f"Mask({len(self.secrets) + len(self.named)} secrets)"
 
     def _without_secrets(self, text: str) -> str:
         if not self._words:
-            self._words.append(_index(self.secrets))
+            self._words.append(_index(self.secrets, self.named))
         words = self._words[0]
         text = _replace(_without_rests(text, words.rests), words.heads)
         if words.tokens is not None:
@@ -481,9 +483,16 @@ class Mask:
         return text
 
 
-def _index(secrets: Iterable[str]) -> _Words:
+def joined(*masks: Mask) -> Mask:
+    """A mask that hides what any of *masks* hides."""
+    secrets = {secret for mask in masks for secret in mask.secrets}
+    named = {secret for mask in masks for secret in mask.named}
+    return Mask(tuple(sorted(secrets)), tuple(sorted(named - secrets)))
+
+
+def _index(secrets: Iterable[str], named: Iterable[str]) -> _Words:
     heads: dict[str, set[str]] = {}
-    tokens, assigned = set(), set()
+    tokens, assigned = set(), {*filter(None, named)}
     for secret in filter(None, secrets):
         is_number = secret.isdecimal() and len(secret) < _SHORTEST
         if secret.lower() in _COMMON or is_number or len(secret) < _SHORTEST_TOKEN:
@@ -514,8 +523,11 @@ def _without_half_a_password(found: re.Match[str]) -> str:
 
 
 # PASSWORD=x, "password": "x", --password x.
-_NAMED = r"(?i:pass(?:word|wd|phrase)?|pwd|secret|token|key|auth)"
-_PASSWORD_NAME = rf"(?P<head>{_NAMED}[\"']?\s*[=:]\s*[\"']?|--?[\w-]*{_NAMED}\s+[\"']?)"
+_NAMED = (
+    r"(?i:pass(?:word|wd|phrase)?|pwd?|secret|token|keys?|auth|pin|otp|jwt|pat|salt|dsn|cookie"
+    r"|cred(?:ential)?s?)(?:[_-]?\d{1,3})?"
+)
+_PASSWORD_NAME = rf"(?P<head>{_NAMED}[\"']?\s*[=:]\s*[\"']?|(?<![\w-])--?[\w-]*{_NAMED}\s+[\"']?)"
 
 
 def _any_of(words: Iterable[str]) -> str:
@@ -667,17 +679,19 @@ def mask_for(values: Mapping[str, str | None] | Iterable[tuple[str, str | None]]
     pairs = [*(values.items() if isinstance(values, Mapping) else values)]
     names = {key for key, _ in pairs}
     secrets: set[str] = set()
+    named: set[str] = set()
     for key, value in pairs:
         if value and is_secret(key, value):
-            secrets.update(_hidden_of(key, value, names))
-    return Mask(tuple(sorted(secrets)))
+            for text, is_word in _hidden_of(key, value, names):
+                (named if is_word else secrets).add(text)
+    return Mask(tuple(sorted(secrets)), tuple(sorted(named - secrets)))
 
 
-def _hidden_of(key: str, value: str, names: Container[str]) -> Iterator[str]:
-    """What of the secret *value* must appear nowhere."""
+def _hidden_of(key: str, value: str, names: Container[str]) -> Iterator[tuple[str, bool]]:
+    """What of the secret *value* must appear nowhere, or, True, nowhere behind its name."""
     name, within = _name(key), _secrets_within(value)
     if login := _login_password(value.strip(), name):
-        yield login
+        yield login, False
     # Of a URL all but its secrets may be shown.
     is_whole = (bool(name.kind) and "://" not in value) or _is_secret_whole(value, name)
     for secret in (*within, *((value,) if is_whole or not within else ())):
@@ -685,8 +699,10 @@ def _hidden_of(key: str, value: str, names: Container[str]) -> Iterator[str]:
         is_password = name.kind == "password" or (secret in within and not is_user)
         for text in (secret.strip(), *_pieces(secret)):
             # A short token or key may well be a word of every message.
-            if (len(text) >= _SHORTEST or is_password) and not _refers(text, names):
-                yield text
+            is_word = len(text) < _SHORTEST and not is_password
+            is_plain = is_word and (is_user or text.lower() in _SWITCHES)
+            if not is_plain and not _refers(text, names):
+                yield text, is_word
 
 
 def _refers(text: str, names: Container[str]) -> bool:

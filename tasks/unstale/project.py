@@ -49,7 +49,7 @@ from unstale.errors import (
     UsageError,
     overlooked,
 )
-from unstale.mask import Mask, mask_for
+from unstale.mask import Mask, joined, mask_for
 from unstale.ports import Command, CommandResult, ComposeTarget, Line
 from unstale.stack.names import STANDING, image_project, run_project, standing_run
 
@@ -242,7 +242,7 @@ class Project:
         given = [(k, self.environ.get(k) if v is None else v) for k, v in passed]
         mask = mask_for((*values.items(), *given))
         # A command may have secrets of each environment that was looked at.
-        self.process.hide = Mask((*self.process.hide.secrets, *mask.secrets))
+        self.process.hide = joined(self.process.hide, mask)
         return Site(
             settings=self.settings,
             environment=environment,
@@ -290,17 +290,17 @@ class Project:
     @property
     def mask(self) -> Mask:
         """Hides the secrets of every environment, whichever is asked for."""
-        secrets: set[str] = set()
+        masks: list[Mask] = []
         for path in (p for e in self.settings.environments.values() for p in e.env_files):
             from unstale.parity import envfile
 
             try:
-                secrets.update(mask_for(envfile.merged([path])).secrets)
+                masks.append(mask_for(envfile.merged([path])))
             except Interrupted:
                 raise
             except UnstaleError:
                 continue  # the task that needs this file will say so
-        return Mask(tuple(sorted(secrets)))
+        return joined(*masks)
 
     def header(self, env: str | None = None) -> tuple[str, ...]:
         """What a run's first lines say: image times beside HEAD."""
@@ -391,7 +391,7 @@ class Project:
         choice = builds.Build(no_cache=no_cache, pull=pull, arguments=tuple(arguments))
         typed = (argument.partition("=") for argument in arguments)
         new = mask_for((key, value) for key, _, value in typed)
-        hide = Mask((*site.mask.secrets, *new.secrets))
+        hide = joined(site.mask, new)
         with _hidden(hide), self._weighing():
             for note in builds.build(bench, wanted, choice, lambda text: line(hide(text))):
                 line(note)

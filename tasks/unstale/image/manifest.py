@@ -26,7 +26,7 @@ from unstale.image.inputs import BuildInputs, records
 from unstale.image.plan import Plan, Step
 from unstale.image.tree import Record
 from unstale.jsontext import read_json
-from unstale.mask import Mask, is_secret, mask_for
+from unstale.mask import Mask, is_secret, joined, mask_for
 
 __all__ = ["Manifest", "base_facts", "decode", "encode", "has_secrets", "manifest", "to_json"]
 
@@ -108,7 +108,7 @@ def _mask(inputs: BuildInputs) -> Mask:
     config = json.loads(plan.stages[plan.target].config) if plan else {}
     seen = [pair for step in _steps(plan) for pair in step.env] if plan else []
     pairs = [*inputs.arguments.items(), *bases, *config.get("Env", ()), *seen]
-    return Mask(tuple({s for name, value in pairs for s in mask_for({name: value}).secrets}))
+    return joined(*(mask_for({name: value}) for name, value in pairs))
 
 
 def has_secrets(inputs: BuildInputs) -> bool:

@@ -13,7 +13,7 @@ from enum import Enum
 from functools import cache
 from typing import Final
 
-from unstale.mask import Mask, is_secret, mask_for
+from unstale.mask import Mask, is_secret, joined, mask_for
 from unstale.parity import topology
 from unstale.parity.flags import ORDER, is_reordered
 from unstale.parity.model import (
@@ -359,7 +359,7 @@ def _repeats(secrets: Sequence[_Value], names: frozenset[str]) -> Callable[[str]
     """Whether a text is one of *secrets*, or has one inside."""
     whole = {value for _, value in secrets if value}
     named = (value for key, value in secrets if value and key in names)
-    mask = Mask((*mask_for(secrets).secrets, *named))
+    mask = joined(mask_for(secrets), Mask(tuple(named)))
     # A mask leaves short secrets alone inside a text; a value that is nothing
     # but such a secret is still one.
     return lambda text: text in whole or mask(text) != text

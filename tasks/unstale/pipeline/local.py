@@ -34,7 +34,7 @@ from unstale.errors import (
     worst,
 )
 from unstale.facts import ContainerFact
-from unstale.mask import Mask, mask_for
+from unstale.mask import Mask, joined, mask_for
 from unstale.parity import envfile
 from unstale.pipeline import receipt, schema, tests
 from unstale.pipeline.images import Bench
@@ -231,16 +231,15 @@ def _plan(run: LocalRun) -> _Plan:
     texts = [run.files.read_text(path) for path in run.environment.compose_files]
     exported = run.environ.get(URL) or None
     password = secrets.token_hex(16)
-    hidden = mask_for({**written, **({URL: exported} if exported else {})}).secrets
-    if exported:
-        hidden = (*hidden, address_of(exported).password)
+    hidden = mask_for({**written, **({URL: exported} if exported else {})})
+    drawn = Mask((password, address_of(exported).password if exported else ""))
     return _Plan(
         values=values,
         wanted=want(values, texts),
         exported=exported,
         password=password,
         stack_major=stack_major(texts, {**variables, **run.environ}),
-        mask=Mask((*hidden, password)),
+        mask=joined(hidden, drawn),
         python=python_of(settings.root, run.environ),
         directory=directory(settings, run.files),
     )

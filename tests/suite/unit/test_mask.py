@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from unstale import mask as mask_module
 from unstale.adapters.output import Output
-from unstale.mask import MASK, Mask, is_secret, mask_for
+from unstale.mask import MASK, Mask, is_secret, joined, mask_for
 
 
 @pytest.mark.parametrize(
@@ -368,7 +368,8 @@ SECRET = "he'r\"on $7&<ü>/p+l%v\\r"
     ],
     ids=[
         "plain", "json", "json-utf8", "go", "php", "go-php", "php-go", "repr", "url",
-        "url-all", "form", "shell", "html", "compose", "base64", "base64-1", "base64-2", "base64-url",
+        "url-all", "form", "shell", "html", "compose", "base64", "base64-1", "base64-2",
+        "base64-url",
     ],
 )  # fmt: skip
 def test_a_secret_is_hidden_however_it_is_spelled(spelled: str) -> None:
@@ -437,6 +438,45 @@ def test_a_common_or_tiny_password_is_hidden_behind_its_name_only(password: str)
     assert mask(f"POSTGRES_PASSWORD={password}") == f"POSTGRES_PASSWORD={MASK}"
     assert mask(f"{{'password': '{password}'}}") == f"{{'password': '{MASK}'}}"
     assert mask(f"psql --password {password}") == f"psql --password {MASK}"
+
+
+@pytest.mark.parametrize(
+    ("key", "secret"),
+    [("API_KEY", "ab12c"), ("API_TOKEN", "heron"), ("SIM_PIN", "4821"), ("API_KEY_2", "x9")],
+)
+def test_a_short_token_is_hidden_behind_its_name_only(key: str, secret: str) -> None:
+    mask = mask_for({key: secret})
+
+    assert mask(f"{secret} in 1 {secret}") == f"{secret} in 1 {secret}"
+    assert mask(f"{key}={secret}") == f"{key}={MASK}"
+    assert mask(f'{{"{key.lower()}": "{secret}"}}') == f'{{"{key.lower()}": "{MASK}"}}'
+    assert mask(f"{key}={secret}-x") == f"{key}={secret}-x"
+    assert secret not in repr(mask)
+
+
+@pytest.mark.parametrize(("key", "value"), [("USE_TOKEN", "1"), ("TOKEN", " ")])
+def test_what_can_not_be_a_token_stays(key: str, value: str) -> None:
+    assert mask_for({key: value})(f"token={value}") == f"token={value}"
+
+
+def test_a_user_of_a_url_stays_behind_a_name() -> None:
+    assert mask_for({"URL": "redis://app@cache"})("auth: app") == "auth: app"
+
+
+def test_masks_hide_together_what_each_hides() -> None:
+    mask = joined(mask_for({"API_KEY": "ab12c"}), mask_for({"PASSWORD": "heron-72"}))
+
+    assert mask("key=ab12c heron-72") == f"key={MASK} {MASK}"
+
+
+def test_a_line_of_dashes_takes_no_time_squared() -> None:
+    mask = mask_for({"API_KEY": "ab12c"})
+    mask("key=1")  # compiles it
+
+    begin = time.process_time()
+    mask("-" * 3_000)
+
+    assert time.process_time() - begin < 1
 
 
 def test_a_secret_within_a_command_is_hidden_and_the_command_is_not() -> None:
