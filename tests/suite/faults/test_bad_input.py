@@ -701,7 +701,7 @@ ROWS = (
         "configuration",
         ("'db' is for linux/s390x", "this engine runs linux/"),
         ("linux/", "exec format error"),
-        "mend platform",
+        "set platform: linux/",
         (RUN,),
         quick=(RUN,),
     ),
