@@ -75,8 +75,8 @@ class _Leases(Leases):
         del name, shared, patience_s
         yield
 
-    def dead(self) -> tuple[Dead, ...]:
-        return self._dead()  # and what is not a lease yet stays
+    def dead(self, *, homeless: bool = False) -> tuple[Dead, ...]:
+        return self._dead(homeless=homeless)  # and what is not a lease yet stays
 
 
 class _Unseen:
@@ -171,7 +171,7 @@ class DryProject(Project):
 
         texts: list[str] = []
         errors: list[UnstaleError] = []
-        (here, _), *_ = places = self._places()
+        (here, _), *_ = places = self._places(homeless=True)
         for place, died in places:
             docker, where = (
                 self.docker.at(place, _ELSEWHERE_S),

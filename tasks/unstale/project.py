@@ -749,19 +749,20 @@ class Project:
         """Remove what dead runs of this machine and user left, and only that.
 
         In this engine, which comes first, and in each that the lease of a dead run notes.
+        A kept stack whose checkout is gone counts as left.
         """
-        return self._reaped(_ELSEWHERE_S)
+        return self._reaped(_ELSEWHERE_S, homeless=True)
 
-    def _reaped(self, elsewhere_s: float) -> tuple[Sweep, ...]:
+    def _reaped(self, elsewhere_s: float, *, homeless: bool) -> tuple[Sweep, ...]:
         return tuple(
             self._sweep(self.docker.at(place, elsewhere_s), place, died)
-            for place, died in self._places()
+            for place, died in self._places(homeless=homeless)
         )
 
-    def _places(self) -> tuple[tuple[Endpoint, tuple[str, ...]], ...]:
+    def _places(self, *, homeless: bool) -> tuple[tuple[Endpoint, tuple[str, ...]], ...]:
         """Each engine to sweep, this one first, with the runs that died there."""
         here = self.docker.endpoint()
-        dead = self.leases.dead()
+        dead = self.leases.dead(homeless=homeless)
         noted = {tuple(sorted(one.endpoint.items())) for one in dead if one.endpoint}
         places = (here, *(dict(place) for place in sorted(noted) if dict(place) != here))
         return tuple(
@@ -789,7 +790,7 @@ class Project:
             EngineUnavailable: the run's own engine is gone.
 
         """
-        found = self._reaped(_IN_PASSING_S)
+        found = self._reaped(_IN_PASSING_S, homeless=False)
         if isinstance(found[0].error, EngineUnavailable):
             raise found[0].error
         names = self.image_reap()

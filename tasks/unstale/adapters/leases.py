@@ -212,24 +212,30 @@ class Leases:
             os.close(descriptor)
         return False
 
-    def dead(self) -> tuple[Dead, ...]:
-        """The runs that died and were not kept, or whose kept stack has no checkout any more."""
+    def dead(self, *, homeless: bool = False) -> tuple[Dead, ...]:
+        """The runs that died and were not kept.
+
+        With *homeless*, the kept ones, too, whose checkout is gone: for who asks for that,
+        since the disk that it is on may only be away.
+        """
         folder = self._made()
         for path in folder.glob("*.new"):  # died before its lease was one
             if not _is_locked(path):
                 path.unlink(missing_ok=True)
-        return self._dead()
+        return self._dead(homeless=homeless)
 
-    def _dead(self) -> tuple[Dead, ...]:
+    def _dead(self, *, homeless: bool) -> tuple[Dead, ...]:
         paths = (*self.folder.glob("*.lease"), *self.folder.glob("*.kept"))
         runs = sorted({path.stem for path in paths})
-        gone = (run for run in runs if not self.is_alive(run) and not self.is_kept(run))
-        return tuple(Dead(run, self._endpoint(run)) for run in gone)
+        # In this order: a run is kept before its lease ends.
+        gone = [run for run in runs if not self.is_alive(run)]
+        left = [r for r in gone if not self.is_kept(r) or (homeless and self._is_homeless(r))]
+        return tuple(Dead(run, self._endpoint(run)) for run in left)
 
     def drop(self, run: str) -> None:
         """Remove the lease of *run*: it is dead, and nothing of it is left."""
         self._path(run).unlink(missing_ok=True)
-        if not self.is_kept(run):
+        if self._is_homeless(run):
             self._mark(run).unlink(missing_ok=True)
 
     def keep(self, run: str, root: Path, environment: str) -> None:
@@ -248,9 +254,13 @@ class Leases:
             self.drop(run)
 
     def is_kept(self, run: str) -> bool:
-        """Whether *run* is one that a person asked to keep, in a checkout that is still there."""
+        """Whether *run* is one that a person asked to keep."""
+        return self._mark(run).exists()
+
+    def _is_homeless(self, run: str) -> bool:
+        """Whether *run* was kept in a checkout that is not there."""
         root = _noted(self._mark(run)).get("root")
-        return self._mark(run).exists() and not (isinstance(root, str) and _is_gone(root))
+        return isinstance(root, str) and _is_gone(root)
 
     def kept(self, root: Path, environment: str) -> tuple[str, ...]:
         """The runs that a person asked to keep in *environment* of the folder *root*."""

@@ -308,7 +308,7 @@ def test_a_kept_run_is_found_by_its_checkout_and_environment(
     assert stat.S_IMODE((leases.folder / "r1.kept").stat().st_mode) == 0o600
 
 
-def test_a_kept_run_is_dead_in_its_engine_when_its_checkout_is_gone(
+def test_a_kept_run_without_a_checkout_is_dead_for_who_asks_for_that(
     leases: Leases, tmp_path: Path
 ) -> None:
     root = tmp_path / "project"
@@ -319,11 +319,12 @@ def test_a_kept_run_is_dead_in_its_engine_when_its_checkout_is_gone(
     assert leases.dead() == ()
 
     root.rename(tmp_path / "moved")
-    assert not leases.is_kept("r1")
-    assert leases.dead() == (Dead("r1", HOST),)
+    assert leases.is_kept("r1")
+    assert leases.dead() == ()
+    assert leases.dead(homeless=True) == (Dead("r1", HOST),)
 
     leases.drop("r1")
-    assert leases.dead() == ()
+    assert leases.dead(homeless=True) == ()
     assert not list(leases.folder.glob("r1.*"))
 
 
@@ -333,7 +334,7 @@ def test_a_mark_that_tells_no_checkout_is_kept(leases: Leases, tmp_path: Path, t
     (leases.folder / "r1.kept").write_text(text)
 
     assert leases.is_kept("r1")
-    assert leases.dead() == ()
+    assert leases.dead() == leases.dead(homeless=True) == ()
     assert leases.kept(tmp_path, "test") == ()
 
 
