@@ -40,16 +40,16 @@ LONG = (
     r"integration/schema/test_states\.py::test_(?!each_state|a_migration_in|who_keeps|a_look_can|rolled)",
     r"plugin/test_(docs|reference)\.py",
     r"oracle/dialect/test_docker_run",
-    r"faults/test_hygiene\.py::test_a_build_leaves",
-    r"faults/test_services\.py::test_an_image_for_another_machine",
-    r"faults/test_security\.py.*\[(linked|socket|include-git-in-short)\]",
-    r"faults/test_kills\.py.*\[(INT-leader|TERM-group|HUP-group|KILL-leader|INT2-group)\]",
-    r"faults/test_signals\.py.*\[(up-INT2-group|look into an image-TERM-leader)\]",
+    r"faults/test_hygiene\.py",
+    r"faults/test_services\.py::test_(an_image_for|what_ends_while|a_database_that_runs_out|who_died)",
+    r"faults/test_security\.py::test_(an_untrusted|a_container_that_sees|what_reaches|a_planted)",
+    r"faults/test_security\.py::test_(python_dash_m|an_env_file|the_trap)|include-git-in-short",
+    r"faults/test_kills\.py.*\[(INT-leader|HUP-leader|(TERM|HUP)-group|KILL-leader|INT2-group)\]",
+    r"faults/test_signals\.py.*\[(up-INT2-group|look into an image-TERM-leader|INT)\]",
     r"faults/test_outcomes\.py::(test_a_runner_out_of_memory|test_the_light_stack)",
-    r"faults/test_services\.py::test_(what_ends_while|a_database_that_runs_out)",
-    r"faults/test_security\.py::test_a_container_that_sees_the_checkout",
-    r"faults/test_receipts\.py::test_a_receipt_of_another_tree",
-    r"faults/test_leases\.py::test_a_killed_one_off",
+    r"faults/test_receipts\.py::test_(a_receipt_of_another_tree|no_flipped|an_env_file|a_receipt_that)",
+    r"faults/test_leases\.py::test_(a_killed_one_off|a_kept_stack)",
+    r"faults/test_sweep\.py::test_(a_run_|a_state)",
     r"integration/test_environments\.py.*\[test,ci\]",
     r"integration/test_foreign\.py::test_a_broken_neighbour",
 )
@@ -84,7 +84,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark them, most of those where many go the same way, and a row's later cases."""
     rows: set[str] = set()
     for number, item in enumerate(items):
-        share = 6 if "/oracle/" in item.nodeid else 3
+        share = 6 if "/oracle/" in item.nodeid or "/faults/" in item.nodeid else 3
         is_one_of_many = number % share and _MANY.search(item.nodeid)
         if is_one_of_many or _LONG.search(item.nodeid) or _is_of_known_row(item.nodeid, rows):
             item.add_marker(pytest.mark.long)
