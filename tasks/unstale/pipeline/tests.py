@@ -37,7 +37,7 @@ __all__ = ["TestRun", "arguments_for", "judge", "run_tests", "told"]
 # A JUnit file of 50 MiB passes; what would fill memory or disk does not.
 _ALLOWANCE = Allowance(size_bytes=128 << 20, entries=10_000)
 # The names that coverage gives to what it writes. No other is made here.
-_COVERAGE = r"\.coverage(?:\.[\w.-]{1,200})?|coverage\.(?:xml|json|lcov)"
+_COVERAGE = r"\.coverage(?:\.[\w.-]{1,200})?|coverage(?:\.(?:xml|json|lcov))?"
 _SHOWN = 10
 # What tests print is in their log; of this much the reason of a red run is read.
 _TAIL_BYTES = 1 << 20
