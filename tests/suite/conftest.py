@@ -62,13 +62,15 @@ _MANY = re.compile(
     r"|integration/test_(bad_input|leaks_of_secrets|local)\.py"
     r"|integration/test_parity\.py|integration/schema/test_(readiness|stopped|versions)\.py"
     r"|faults/test_(bad_input|docker_shim|dry|hostile)\.py"
+    r"|unit/test_boundary\.py::test_streams"
 )
 
 # Measured in the commands that a test starts, too: a quarter of a second of each, and
 # more. What the others reach these and the fast tests reach as well.
 _MEASURED = re.compile(
     r"integration/test_(pipeline|red_runs|standing|parity|environments|staleness|image_chores)\.py"
-    r"|integration/test_(local|reuse|bad_input|foreign)\.py|integration/schema"
+    r"|integration/test_(local|reuse|bad_input|foreign)\.py|integration/schema|suite/plugin"
+    r"|faults/test_(dry|receipts)\.py"
 )
 
 
@@ -84,7 +86,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark them, most of those where many go the same way, and a row's later cases."""
     rows: set[str] = set()
     for number, item in enumerate(items):
-        share = 6 if "/oracle/" in item.nodeid or "/faults/" in item.nodeid else 3
+        share = 8 if "/oracle/" in item.nodeid or "/faults/" in item.nodeid else 5
         is_one_of_many = number % share and _MANY.search(item.nodeid)
         if is_one_of_many or _LONG.search(item.nodeid) or _is_of_known_row(item.nodeid, rows):
             item.add_marker(pytest.mark.long)
