@@ -52,6 +52,10 @@ LONG = (
     r"faults/test_sweep\.py::test_(a_run_|a_state)",
     r"integration/test_environments\.py.*\[test,ci\]",
     r"integration/test_foreign\.py::test_a_broken_neighbour",
+    r"integration/test_image_bases\.py",
+    r"integration/test_local\.py::test_this_projects_own_tests",
+    r"integration/test_image_chores\.py::test_cleaning_leaves",
+    r"faults/test_concurrency\.py",
 )
 _LONG = re.compile("|".join(LONG))
 _ROW = re.compile(r"oracle/test_matrix\.py::test_row\[(?P<row>[^:]+):")
