@@ -302,15 +302,11 @@ def test_a_look_gets_the_model_that_compose_prints(
     assert [Path(command.argv[0]).name for command in asked] == ["docker-compose"]
 
 
-@pytest.fixture(autouse=True)
-def own_state(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let no lease of an engine that is not there stay for other commands to ask."""
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
-
-
 def test_every_call_tells_that_the_engine_is_gone(tmp_path: Path) -> None:
     host = f"unix://{tmp_path}/none.sock"
-    gone = DockerCli(SystemProcess(), {**os.environ, "DOCKER_HOST": host})
+    # A lease of an engine that never was would be asked for at each later sweep.
+    state = {"XDG_STATE_HOME": str(tmp_path)}
+    gone = DockerCli(SystemProcess(), {**os.environ, **state, "DOCKER_HOST": host})
     aim = target(tmp_path, "gone", "services: {a: {image: none}}")
     calls: list[Callable[[], object]] = [
         lambda: gone.image("x"),
