@@ -147,8 +147,9 @@ def inspected(docker: DockerCli, image: str) -> list[str]:
     """Containers made to read *image*; other runs on this machine have theirs."""
     fact = docker.image(image)
     assert fact is not None
-    found = docker.containers({"dev.unstale.owner": "inspect"})
-    return [container.name for container in found if container.image_id == fact.id]
+    found = docker.containers({"dev.unstale.owner": "", "dev.unstale.run": ""})
+    mine = (c.name for c in found if c.image_id == fact.id)
+    return [name for name in mine if name.startswith("unstale-inspect-")]
 
 
 def up(docker: DockerCli, target: ComposeTarget) -> None:
