@@ -64,7 +64,7 @@ _MANY = re.compile(
     r"|plugin/test_(watch|isolation|core|state|sessions|leaks|templates|header|monitor|facade)\.py"
     r"|integration/test_(stack_staleness|image_bases|image_chores|image_proof|reuse)\.py"
     r"|integration/test_(bad_input|leaks_of_secrets|local)\.py"
-    r"|integration/test_parity\.py|integration/schema/test_(readiness|stopped|versions)\.py"
+    r"|integration/test_parity\.py|integration/schema/test_(readiness|stopped|versions|states)\.py"
     r"|faults/test_(bad_input|docker_shim|dry|hostile)\.py"
     r"|unit/test_boundary\.py::test_streams"
 )
@@ -90,7 +90,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark them, most of those where many go the same way, and a row's later cases."""
     rows: set[str] = set()
     for number, item in enumerate(items):
-        share = 8 if "/oracle/" in item.nodeid or "/faults/" in item.nodeid else 5
+        share = 8 if "/oracle/" in item.nodeid or "/faults/" in item.nodeid else 6
         is_one_of_many = number % share and _MANY.search(item.nodeid)
         if is_one_of_many or _LONG.search(item.nodeid) or _is_of_known_row(item.nodeid, rows):
             item.add_marker(pytest.mark.long)
