@@ -49,7 +49,7 @@ def _digest(root: Path) -> str:
 
 
 def _short_digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:8]
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]
 
 
 def _own_slug(name: str) -> str:
