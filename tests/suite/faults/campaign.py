@@ -279,9 +279,8 @@ def main(arguments: Sequence[str]) -> int:
     _tell(f"seed {given.seed}, commit {commit.read_text() if commit.exists() else 'unknown'}")
     _tell("\n".join((*kill_table(ledger.kills), "", *figure_table(ledger.kills, ledger.figures))))
     ours = [kill for kill in ledger.kills if kill.victim == "unstale" and not kill.late]
-    return (
-        3 if any(kill.is_leaky or not kill.right for kill in ours if kill.signal != "KILL") else 0
-    )
+    wrong = (kill.signal != "KILL" and not kill.right for kill in ours)
+    return 3 if any(wrong) or any(kill.is_leaky for kill in ours) else 0
 
 
 def _stop(number: int, _frame: object) -> None:
