@@ -218,6 +218,10 @@ class Receipt:
     """The digest of all that the result depends on; empty if there is none."""
     environment_digest: str = ""
     """Of what compose resolved; empty if the run had no stack."""
+    built: tuple[str, ...] = ()
+    """The services that were built."""
+    no_cache: bool = False
+    """Whether they were built without the layer cache."""
 
 
 def read(raw: bytes, name: str) -> Receipt:
@@ -278,6 +282,8 @@ def _receipt(document: Any) -> Receipt:  # noqa: ANN401 (JSON is of any shape)
         arguments=tuple(map(_text, _of(list, told.get("arguments", [])))),
         subject=_text(told.get("subject", "")),
         environment_digest=_text(told.get("environment_digest", "")),
+        built=tuple(map(_text, _of(list, told.get("built", [])))),
+        no_cache=_of(bool, told.get("no_cache", False)),
     )
 
 

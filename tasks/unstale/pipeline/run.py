@@ -126,6 +126,8 @@ class RunState:
     """All that the result depends on."""
     reused: Path | None = None
     """The receipt of an earlier run that proves the same."""
+    built: tuple[str, ...] = ()
+    """The services that were built."""
     notes: tuple[str, ...] = ()
     """What was remarkable about the builds: old bytes, a new name."""
     containers: tuple[ContainerFact, ...] = ()
@@ -238,7 +240,7 @@ def _build_if_needed(run: Run, state: RunState) -> tuple[RunState, str]:
         )
         built += wanted
         statuses = images.statuses(_bench(run))
-        state = replace(state, statuses=statuses, notes=(*state.notes, *notes))
+        state = replace(state, statuses=statuses, built=tuple(built), notes=(*state.notes, *notes))
         left = [] if choices.allow_stale else [s for s in statuses if images.needs_build(s)]
         wanted = [s.service for s in left if s.service not in built]
     wrong = [s for s in state.statuses if images.needs_build(s)]
@@ -640,6 +642,8 @@ def _document(
             "environment_digest": reuse.environment_digest(run.site.model),
             "arguments": list(run.choices.arguments),
             "parity": parity.summary(state.parity) if state.parity else None,
+            "built": list(state.built),
+            "no_cache": run.choices.no_cache,
             "builder": list(state.notes),
             "remarks": list(run.remarks),
             "database_settings": [one.to_json() for one in state.database_settings],
