@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from invoke import Collection, Context, task
 
 from unstale.invocations.boundary import QuietTask, distrust, entry, finish, names, remainder
+from unstale.invocations.options import RUN_HELP, RunOptions, with_run_options
 
 if TYPE_CHECKING:
     from unstale.errors import UnstaleError
@@ -19,54 +20,25 @@ __all__ = ["collection"]
 @task(
     klass=QuietTask,
     help={
-        "build": "build every image first, fresh or not",
-        "no-cache": "build without the layer cache; implies --build",
-        "allow-stale": "run on what is there; green tests then end with 3",
-        "keep": "leave the stack standing at the end",
-        "keep-on-failure": "leave the stack standing if the run is red",
-        "reuse": "run nothing if a receipt proves the same, and name it",
-        "services": "start and migrate the stack, print its ports, and stop there",
-        "untrusted": "refuse a stack that reaches out of its containers",
+        **RUN_HELP,
         "verbose": "stream what builds and tests print",
-        "env": "the environment; default-env of [tool.unstale] if not given",
         "json": "print one JSON document",
     },
 )
+@with_run_options
 def integration(
-    ctx: Context,
-    build: bool = False,
-    no_cache: bool = False,
-    allow_stale: bool = False,
-    keep: bool = False,
-    keep_on_failure: bool = False,
-    reuse: bool = False,
-    services: bool = False,
-    untrusted: bool = False,
-    verbose: bool = False,
-    env: str | None = None,
-    json: bool = False,
+    ctx: Context, options: RunOptions, verbose: bool = False, json: bool = False
 ) -> None:
     """Run the integration tests in Docker, and prove what they ran on."""
-    distrust(untrusted=untrusted)
+    distrust(untrusted=options.untrusted)
     with entry("run", as_json=json) as project:
-        from unstale.pipeline.run import Choices
         from unstale.render import console, document
 
-        arguments = remainder(ctx)
-        choices = Choices(
-            build=build or no_cache,
-            no_cache=no_cache,
-            allow_stale=allow_stale,
-            keep=keep,
-            keep_on_failure=keep_on_failure,
-            reuse=reuse,
-            services=services,
-            arguments=project.integration_arguments(arguments),
-        )
-        for line in project.header(env):
+        choices = options.choices(project, ctx)
+        for line in project.header(options.env):
             console.note(line)
         watch = partial(console.ConsoleProgress, append=project.files.append, verbose=verbose)
-        found = project.integration(choices, watch, env)
+        found = project.integration(choices, watch, options.env)
         if json:
             document.write("run", document.run(found, project.mask))
         else:
@@ -78,8 +50,8 @@ def integration(
     klass=QuietTask,
     help={
         "envs": "the environments, in their order: dev,test,ci",
-        "build": "build every image first, fresh or not",
-        "no-cache": "build without the layer cache; implies --build",
+        "build": RUN_HELP["build"],
+        "no-cache": RUN_HELP["no-cache"],
         "verbose": "stream what builds and tests print",
         "json": "print one JSON document",
     },
