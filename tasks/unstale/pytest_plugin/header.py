@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import ast
-import configparser
 import os
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from urllib.parse import parse_qs, unquote
 
 import pytest
 
-__all__ = ["Address", "address", "heads", "register"]
+from unstale.schema.revisions import heads
+
+__all__ = ["Address", "address", "register"]
 
 # SQLAlchemy's own grammar of a URL, without the parts nobody may see.
 _URL = re.compile(
@@ -57,77 +55,6 @@ def address(url: str) -> Address | None:
     port = query.get("port", [found["port"] or ""])[0]
     number = int(port) if re.fullmatch("[0-9]{1,5}", port) else _PORT
     return Address(host, number, unquote(found["database"] or ""))
-
-
-def heads(ini: Path, root: Path) -> tuple[str, ...] | None:
-    """The migrations that no other follows, sorted; None where no scripts are found.
-
-    Only reads text: neither Alembic nor a migration is imported.
-    """
-    folders = [folder for folder in _versions(ini, root) if os.path.isdir(folder)]  # noqa: PTH112 - a name too long
-    if not folders:
-        return None
-    scripts = [_links(path) for folder in folders for path in sorted(folder.rglob("*.py"))]
-    followed = {down for _, downs in scripts for down in downs if isinstance(down, str)}
-    return tuple(sorted({name for name, _ in scripts if name} - followed))
-
-
-def _versions(ini: Path, root: Path) -> Iterator[Path]:
-    """The folders of migrations that *ini* names."""
-    parser = configparser.RawConfigParser()
-    try:
-        parser.read(ini, encoding="utf-8")
-    except (configparser.Error, UnicodeDecodeError):
-        return
-    location = parser.get("alembic", "script_location", fallback="").strip()
-    named = parser.get("alembic", "version_locations", fallback="").strip()
-    if not location:
-        return
-    for part in re.split(_separator(parser), named) if named else (f"{location}/versions",):
-        if part.strip():
-            yield _folder(part.strip(), ini, root)
-
-
-def _separator(parser: configparser.RawConfigParser) -> str:
-    """What parts the folders, as a pattern. Alembic's older releases say it in two ways."""
-    older = parser.get("alembic", "version_path_separator", fallback="")
-    word = parser.get("alembic", "path_separator", fallback=older).strip()
-    by_name = {"": r"[\s,]+", "space": r"\s+", "newline": r"\n", "os": re.escape(os.pathsep)}
-    return by_name.get(word, re.escape(word))
-
-
-def _folder(text: str, ini: Path, root: Path) -> Path:
-    path = text.replace("%(here)s", str(ini.parent))
-    package, colon, inside = path.partition(":")
-    # `package:folder` names a folder of an importable package.
-    return root / (f"{package.replace('.', '/')}/{inside}" if colon else path)
-
-
-def _links(script: Path) -> tuple[str | None, tuple[str, ...]]:
-    """A migration's own name and the names of those it follows."""
-    try:
-        body = ast.parse(script.read_bytes()).body
-    # The last two: Python's parser went too deep.
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None, ()
-    values = dict(_constants(body))
-    name, downs = values.get("revision"), values.get("down_revision")
-    followed = downs if isinstance(downs, (tuple, list)) else (downs,)
-    return name if isinstance(name, str) else None, tuple(d for d in followed if d is not None)
-
-
-def _constants(body: list[ast.stmt]) -> Iterator[tuple[str, object]]:
-    for statement in body:
-        match statement:
-            case (
-                ast.Assign(targets=[ast.Name(id=name)], value=ast.expr() as value)
-                | ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value)
-            ):
-                try:
-                    yield name, ast.literal_eval(value)
-                # A set of lists; sums of a thousand terms.
-                except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
-                    continue
 
 
 def register(config: pytest.Config) -> None:

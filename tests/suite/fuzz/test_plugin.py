@@ -13,6 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from unstale.pytest_plugin import database, engines, header, migrations, settings
+from unstale.schema import revisions
 
 HUGE = "9" * 5000
 _URL = "postgresql+psycopg://u:p@db:5432/app?host=/run&port=1"
@@ -76,7 +77,7 @@ def test_heads(tmp_path_factory: pytest.TempPathFactory, ini: bytes, script: byt
         (root / folder / "a.py").write_bytes(script)
     (root / "alembic.ini").write_bytes(ini)
 
-    found = header.heads(root / "alembic.ini", root)
+    found = revisions.heads(root / "alembic.ini", root)
 
     assert found is None or all(isinstance(one, str) for one in found)
 
