@@ -20,6 +20,7 @@ from unstale.adapters.leases import Dead, Endpoint, Lease, Leases
 from unstale.config import STATE_FOLDER
 from unstale.errors import (
     EngineUnavailable,
+    Interrupted,
     Mismatch,
     NotDone,
     UnstaleError,
@@ -35,9 +36,10 @@ if TYPE_CHECKING:
     from unstale.image.local import Cleaning
     from unstale.parity.report import ParityReport
     from unstale.pipeline.envsync import Synced
+    from unstale.pipeline.forecast import Forecast
     from unstale.pipeline.junit import Counts
-    from unstale.pipeline.run import Choices, RunReport
-    from unstale.pipeline.site import Deployment, Progress, StepResult
+    from unstale.pipeline.run import Choices, Run, RunReport
+    from unstale.pipeline.site import Deployment, Progress, Site, StepResult
     from unstale.schema.status import SchemaStatus
     from unstale.stack.lifecycle import Sweep
 
@@ -275,13 +277,21 @@ class DryProject(Project):
     ) -> RunReport:
         """Tell each step of a run."""
         from unstale.pipeline import rehearsal
-        from unstale.pipeline.run import Run
 
         del watch
         site = self._site_to_start(env)
         remarks = (*self._preflight(site), *self._without_git())
         self._looked_over(site)
-        wanted = Run(
+        wanted = self._wanted(site, choices, remarks)
+        with self.leases.held(wanted.id):
+            rehearsal.rehearse(wanted, self._dead_leave()[0], self.tell)
+        self._end()
+
+    def _wanted(self, site: Site, choices: Choices, remarks: tuple[str, ...] = ()) -> Run:
+        """A run of which only the looks are taken."""
+        from unstale.pipeline.run import Run
+
+        return Run(
             id=os.urandom(4).hex(),
             ports=self.ports,
             files=self.files,
@@ -295,9 +305,28 @@ class DryProject(Project):
             believes=self._believes,
             remarks=remarks,
         )
+
+    def plan(self, choices: Choices, env: str | None = None) -> Forecast:
+        """What a run would do, why, and how long it would take."""
+        from unstale.pipeline import forecast, history, rehearsal
+
+        receipts = history.past(self.files, self.settings.state_folder / "receipts")
+        try:
+            site = self._site_to_start(env)
+        except EngineUnavailable as error:
+            wanted = self._wanted(self.site(env, without_engine=True), choices)
+            return forecast.blind(wanted, error, receipts)
+        try:
+            remarks = (*self._preflight(site), *self._without_git())
+            self._looked_over(site)
+        except Interrupted:
+            raise
+        except UnstaleError as error:
+            return forecast.refused(self._wanted(site, choices), error, receipts)
+        wanted = self._wanted(site, choices, remarks)
         with self.leases.held(wanted.id):
-            rehearsal.rehearse(wanted, self._dead_leave()[0], self.tell)
-        self._end()
+            left = self._dead_leave()[0]
+            return forecast.forecast(wanted, rehearsal.look(wanted), left, receipts)
 
     def test_matrix(
         self,

@@ -67,6 +67,7 @@ if TYPE_CHECKING:
     from unstale.pipeline.containers import StackStatus
     from unstale.pipeline.environments import Ground
     from unstale.pipeline.envsync import Synced
+    from unstale.pipeline.forecast import Forecast
     from unstale.pipeline.images import Bench
     from unstale.pipeline.junit import Counts
     from unstale.pipeline.receipt import Receipt, Sign
@@ -188,10 +189,13 @@ class Project:
 
     # --- what a project is -------------------------------------------------
 
-    def site(self, env: str | None = None, *, is_look: bool = False) -> Site:
+    def site(
+        self, env: str | None = None, *, is_look: bool = False, without_engine: bool = False
+    ) -> Site:
         """Resolve an environment: its stack, roles, variables and mask.
 
         *is_look*: it is only asked of the engine, which then tells that it is gone.
+        *without_engine*: compose alone is asked.
 
         Raises:
             UnknownName: no such environment, or no such runner or database.
@@ -222,7 +226,8 @@ class Project:
 
                 values.update(envfile.merged(environment.env_files))
             # Its error comes first: without its plugin, compose seems to refuse the files.
-            self.docker.check(_load, known)
+            if not without_engine:
+                self.docker.check(_load, known)
 
         resolved = self.docker.config(target, meanwhile, known)
         model = resolved.model
@@ -1215,6 +1220,18 @@ class Project:
             error.hide(site.mask)
         self._tidy(report, progress)
         return report
+
+    def plan(self, choices: Choices, env: str | None = None) -> Forecast:
+        """What a run would do, why, and how long it would take; starts and changes nothing.
+
+        Raises:
+            UsageError: what is configured can't be used.
+            EngineUnavailable: there is no docker command with its compose plugin.
+
+        """
+        # What must not change anything is done by one that can't.
+        still = Project.open(self.settings.root, signals=self.signals, dry=True)
+        return still.plan(choices, env)
 
     def _unkeep(self, run: str, environment: str) -> None:
         """Let *run* not be the standing stack, if it had come to be."""

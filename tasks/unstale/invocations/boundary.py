@@ -81,11 +81,12 @@ def distrust(*, untrusted: bool) -> None:
 
 
 @contextmanager
-def entry(document: str, *, as_json: bool = False) -> Iterator[Project]:
+def entry(document: str, *, as_json: bool = False, is_look: bool = False) -> Iterator[Project]:
     """Open the project for a task; turn what goes wrong into Invoke's Exit.
 
     With *as_json*, a failure too is one JSON document on standard output, of
-    the schema ``unstale/<document>@1``.
+    the schema ``unstale/<document>@1``. *is_look*: nothing can be changed, with
+    ``--dry`` or without.
     """
     # Invoke switches .pyc files off before it loads tasks.py, for good reason,
     # and forgets to switch them on: every later import would compile anew.
@@ -113,7 +114,7 @@ def entry(document: str, *, as_json: bool = False) -> Iterator[Project]:
     atexit.register(end_plainly)
     with signals.handled():
         try:
-            with _opened(signals, document, as_json=as_json) as project:
+            with _opened(signals, document, as_json=as_json, is_look=is_look) as project:
                 mask = project.mask
                 yield project
         except (Exit, GeneratorExit):
@@ -133,7 +134,7 @@ def entry(document: str, *, as_json: bool = False) -> Iterator[Project]:
 
 
 @contextmanager
-def _opened(signals: Signals, document: str, *, as_json: bool) -> Iterator[Project]:
+def _opened(signals: Signals, document: str, *, as_json: bool, is_look: bool) -> Iterator[Project]:
     """Open the project as ``--dry`` and ``--echo`` want it; the end of a dry run is no error."""
     from unstale.project import Project
 
@@ -146,7 +147,7 @@ def _opened(signals: Signals, document: str, *, as_json: bool) -> Iterator[Proje
 
     echo = _note if is_echoed else None
     try:
-        yield Project.open(signals=signals, dry=is_dry, echo=echo, tell=tell)
+        yield Project.open(signals=signals, dry=is_dry or is_look, echo=echo, tell=tell)
     except NotDone as stop:
         if stop.what:
             tell(stop.what)

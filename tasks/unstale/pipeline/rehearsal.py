@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
-from unstale.errors import CouldNotTell, NotDone
+from unstale.errors import CouldNotTell, Interrupted, NotDone, UnstaleError
 from unstale.image.check import ImageStatus
 from unstale.pipeline import images, run, schema, steps, tests
 from unstale.pipeline.run import Run, RunState, StepFailed
@@ -14,14 +15,17 @@ from unstale.stack.names import run_project
 from unstale.verdict import Missing, Stale, Unknown, word
 
 __all__ = [
+    "Seen",
     "build",
     "left",
+    "look",
     "not_compared",
     "rehearse",
     "require_compared",
     "start",
     "tested",
     "told",
+    "why",
 ]
 
 _NAME = 17
@@ -31,6 +35,51 @@ _SHOWN = 5
 def told(tell: Line, step: str, text: str) -> None:
     """Tell what *step* would do."""
     tell(f"{step:<{_NAME}} {text}")
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the steps that only look find, before anything would be started."""
+
+    state: RunState
+    words: Mapping[str, str]
+    """What each step that was taken says, in order."""
+    unsure: tuple[ImageStatus, ...] = ()
+    """What can't be told without a container, which is not made."""
+    needed: tuple[ImageStatus, ...] = ()
+    """What would be built."""
+    error: UnstaleError | None = None
+    """What would end the run, at the last of the steps in *words*."""
+
+
+def look(wanted: Run) -> Seen:
+    """Take the steps of *wanted* that only look; nothing is changed."""
+    choices, words = wanted.choices, dict[str, str]()
+    state = RunState()
+
+    def take(name: str, step: run.Step) -> RunState:
+        words[name] = ""
+        found, words[name] = step(wanted, state)
+        return found
+
+    unsure: list[ImageStatus] = []
+    needed: tuple[ImageStatus, ...] = ()
+    try:
+        state = take("env_parity", run.env_parity)
+        state = take("image_freshness", run.image_freshness)
+        if not (choices.build or choices.no_cache or choices.allow_stale):
+            unsure = [one for one in state.statuses if images.is_not_compared(one)]
+        wants = (s for s in state.statuses if run.wants_build(choices, s))
+        needed = tuple(s for s in wants if s not in unsure)
+        if choices.reuse and not needed and not unsure:
+            state = take("find_receipt", run.find_receipt)
+    except StepFailed as failed:
+        return Seen(failed.state, words, tuple(unsure), needed, failed.error)
+    except Interrupted:
+        raise
+    except UnstaleError as error:
+        return Seen(state, words, tuple(unsure), needed, error)
+    return Seen(state, words, tuple(unsure), needed)
 
 
 def rehearse(wanted: Run, sweep: Sequence[str], tell: Line) -> None:
@@ -46,22 +95,28 @@ def rehearse(wanted: Run, sweep: Sequence[str], tell: Line) -> None:
     site, choices = wanted.site, wanted.choices
     for text in sweep or ("nothing is left over",):
         told(tell, "sweep", text)
-    state = _looked("env_parity", run.env_parity, wanted, RunState(), tell)
-    state = _looked("image_freshness", run.image_freshness, wanted, state, tell)
-    is_decided = choices.build or choices.no_cache or choices.allow_stale
-    unsure = [] if is_decided else not_compared(state.statuses, tell)
-    needed = [s for s in state.statuses if run.wants_build(choices, s) and s not in unsure]
-    build(wanted.ports, site, needed, tell, no_cache=choices.no_cache)
-    if choices.reuse and not needed and not unsure:
-        state = _looked("find_receipt", run.find_receipt, wanted, state, tell)
-        if state.reused is not None:
+    seen = look(wanted)
+    for name, words in seen.words.items():
+        if name == "find_receipt":
+            break
+        told(tell, name, words or _ended(seen))
+    if seen.error is not None and "find_receipt" not in seen.words:
+        raise seen.error
+    for one in seen.unsure:
+        _unsure(one, tell)
+    build(wanted.ports, site, seen.needed, tell, no_cache=choices.no_cache)
+    if "find_receipt" in seen.words:
+        told(tell, "find_receipt", seen.words["find_receipt"] or _ended(seen))
+        if seen.error is not None:
+            raise seen.error
+        if seen.state.reused is not None:
             return
     deployment = steps.deploy(
         wanted.files,
         site,
         run=wanted.id,
         project=run_project(site.settings.root, wanted.id),
-        images=state.image_ids,
+        images=seen.state.image_ids,
         unique=True,
     )
     told(tell, "prepare_stack", deployment.target.project)
@@ -71,15 +126,23 @@ def rehearse(wanted: Run, sweep: Sequence[str], tell: Line) -> None:
     keeps = choices.keep or choices.services
     told(tell, "down", "would keep the stack" if keeps else "would remove all that was started")
     told(tell, "receipt", f"would write one to {site.state_folder / 'receipts'}")
-    require_compared(unsure)
+    require_compared(seen.unsure)
+
+
+def _ended(seen: Seen) -> str:
+    return f"would end the run: {seen.error.what if seen.error else ''}"
 
 
 def not_compared(statuses: Sequence[ImageStatus], tell: Line) -> list[ImageStatus]:
     """Those of *statuses* that a dry run can't tell; tells what would become of them."""
     unsure = [one for one in statuses if images.is_not_compared(one)]
     for one in unsure:
-        told(tell, "build_if_needed", f"would compare {one.service}'s bytes, and then decide")
+        _unsure(one, tell)
     return unsure
+
+
+def _unsure(one: ImageStatus, tell: Line) -> None:
+    told(tell, "build_if_needed", f"would compare {one.service}'s bytes, and then decide")
 
 
 def require_compared(unsure: Sequence[ImageStatus]) -> None:
@@ -93,23 +156,12 @@ def require_compared(unsure: Sequence[ImageStatus]) -> None:
         )
 
 
-def _looked(name: str, step: run.Step, wanted: Run, state: RunState, tell: Line) -> RunState:
-    """Take a step that only looks, and tell what came of it."""
-    try:
-        state, words = step(wanted, state)
-    except StepFailed as failed:
-        told(tell, name, f"would end the run: {failed.error.what}")
-        raise failed.error from failed
-    told(tell, name, words)
-    return state
-
-
 def build(
     ports: Ports, site: Site, needed: Sequence[ImageStatus], tell: Line, *, no_cache: bool = False
 ) -> None:
     """Tell which images would be built, why, and how."""
     for one in needed:
-        told(tell, "build_if_needed", f"would build {one.service}: {_why(one)}")
+        told(tell, "build_if_needed", f"would build {one.service}: {why(one)}")
     if not needed:
         told(tell, "build_if_needed", "nothing to build")
         return
@@ -191,7 +243,8 @@ def _refused(tell: Line, step: str, do: Callable[[], object]) -> None:
         told(tell, step, error.what)
 
 
-def _why(status: ImageStatus) -> str:
+def why(status: ImageStatus) -> str:
+    """Why the image of *status* would be built."""
     match status.verdict:
         case Stale(reasons):
             more = f" and {len(reasons) - _SHOWN} more" if len(reasons) > _SHOWN else ""

@@ -59,6 +59,7 @@ __all__ = [
     "env_parity",
     "find_receipt",
     "image_freshness",
+    "names",
     "walk",
     "wants_build",
 ]
@@ -294,20 +295,14 @@ def _migrate(run: Run, state: RunState) -> tuple[RunState, str]:
     line = run.progress.log("migrate")
     found = schema.migrate(_bench(run), state.stack, line)
     if found is None:
-        return state, _not_asked(run)
+        return state, f"not asked: {schema.why_not_asked(run.site)}"
     done = f"{found.ran} migrations ran" if found.ran else "nothing to run"
     return replace(state, schema=found), done
 
 
-def _not_asked(run: Run) -> str:
-    settings = run.site.settings.schema
-    no_database = "no database" if run.site.database is None else ""
-    return f"not asked: {no_database or f'schema.setup = {settings.setup!r}'}"
-
-
 def _schema_status(run: Run, state: RunState) -> tuple[RunState, str]:
     if state.schema is None:
-        return state, _not_asked(run)
+        return state, f"not asked: {schema.why_not_asked(run.site)}"
     found = state.schema
     settings = steps.database_settings(run.ports, run.site, state.stack)
     state = replace(state, database_settings=settings)
@@ -425,6 +420,14 @@ _STEPS: tuple[tuple[str, Step], ...] = (
     ("verify_in_image", _verify_in_image),
     ("inputs_unchanged", _inputs_unchanged),
 )
+
+
+def names(choices: Choices) -> tuple[str, ...]:
+    """The steps of a run that stays green, in their order."""
+    found = [name for name, _ in _STEPS]
+    if choices.services:
+        return tuple(found[: found.index("run_tests")])
+    return (*found, *(() if choices.keep else ("down",)))
 
 
 def walk(run: Run) -> RunReport:

@@ -32,7 +32,7 @@ from unstale.stack.running import published
 if TYPE_CHECKING:
     from unstale.pipeline.images import Bench
 
-__all__ = ["check", "history", "is_asked", "look", "migrate", "preview"]
+__all__ = ["check", "history", "is_asked", "look", "migrate", "preview", "why_not_asked"]
 
 # The engine's own wait came before; this one is over the tests' own way.
 _READY_S = 60.0
@@ -41,6 +41,13 @@ _READY_S = 60.0
 def is_asked(site: Site) -> bool:
     """Whether the project has migrations that its database should have."""
     return site.settings.schema.setup == "migrate" and site.database is not None
+
+
+def why_not_asked(site: Site) -> str:
+    """Why there is nothing to compare a schema with, where it is not asked."""
+    return (
+        "no database" if site.database is None else f"schema.setup = {site.settings.schema.setup!r}"
+    )
 
 
 def look(bench: Bench, deployment: Deployment, line: Line) -> SchemaStatus | None:
