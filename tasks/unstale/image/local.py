@@ -20,6 +20,7 @@ __all__ = [
 ]
 
 # What compose writes on every image that it builds.
+_PROJECT = "com.docker.compose.project"
 _SERVICE = "com.docker.compose.service"
 
 UNPROVEN = "unstale-unproven:"
@@ -63,7 +64,8 @@ def local_images(
     """The images of the built *services*, each service's current one first.
 
     *called* are those that have a service's name, *labelled* those that compose
-    built for this project; an image may be both, or only one of them.
+    built for this project, also for services that were renamed or are built no more;
+    an image may be both, or only one of them.
     """
     users: dict[str, list[str]] = {}
     for container in containers:
@@ -72,9 +74,8 @@ def local_images(
     for service in services:
         if fact := called.get(service.image):
             found.setdefault(fact.id, _local(service.name, fact, users, is_current=True))
-    names = {service.name for service in services}
     for fact in sorted(labelled, key=_age, reverse=True):
-        if (name := fact.labels.get(_SERVICE, "")) in names:
+        if name := fact.labels.get(_SERVICE, ""):
             found.setdefault(fact.id, _local(name, fact, users, is_current=False))
     return tuple(sorted(found.values(), key=lambda image: (image.service, not image.is_current)))
 
@@ -93,7 +94,8 @@ def cleaning(images: Iterable[LocalImage], services: Iterable[Service]) -> Clean
     """Part *images* into those that may go and those that stay.
 
     An image stays if any container was made from it, or if it has a name that
-    is not one of *services*': somebody else uses it, or means to.
+    is not one of *services*', nor the one that compose gave it when its service was
+    called otherwise: somebody else uses it, or means to.
     """
     ours = {full_name(service.image) for service in services}
     removed: list[LocalImage] = []
@@ -123,7 +125,8 @@ def _why_kept(image: LocalImage, ours: Iterable[str]) -> str:
         return f"in use by {', '.join(image.users[:3])}{more}"
     # A build that was killed leaves a name that stands for "not proven".
     named = {tag for tag in image.fact.tags if not tag.startswith(UNPROVEN)}
-    foreign = sorted(named - set(ours))
+    given = full_name(f"{image.fact.labels.get(_PROJECT, '')}-{image.service}")
+    foreign = sorted(named - {*ours, given})
     return f"also called {', '.join(foreign)}" if foreign else ""
 
 

@@ -31,7 +31,9 @@ def _image(number: int, *tags: str, service: str = "") -> ImageFact:
         id=f"sha256:{number}",
         tags=tags,
         created=AT + timedelta(hours=number),
-        labels={"com.docker.compose.service": service} if service else {},
+        labels={"com.docker.compose.service": service, "com.docker.compose.project": "demo"}
+        if service
+        else {},
         size_bytes=1,
         architecture="amd64",
         os="linux",
@@ -52,9 +54,9 @@ def _called(services: tuple[Service, ...], *images: ImageFact) -> Mapping[str, I
 def test_a_services_images_are_its_named_one_and_those_compose_built_before() -> None:
     older = _image(0, service="app")
     plain = _image(5, "example.com/team/tests:dev")
-    foreign = _image(6, service="db")
+    strange = _image(6)
 
-    found = local_images(BUILT, _called(BUILT, APP, plain), [older, APP, OLD, foreign], [])
+    found = local_images(BUILT, _called(BUILT, APP, plain), [older, APP, OLD, strange], [])
 
     assert [(i.service, i.fact.id, i.is_current) for i in found] == [
         ("app", APP.id, True),
@@ -72,6 +74,19 @@ def test_named_and_dangling_images_go(container: ContainerFact) -> None:
 
     assert [i.fact.id for i in found.removed] == [APP.id, OLD.id, plain.id]
     assert found.kept == ()
+
+
+def test_the_images_of_a_service_that_was_renamed_go() -> None:
+    named, dangling = _image(3, "demo-api:latest", service="api"), _image(2, service="api")
+    bare = _image(4, "another-api:latest", service="api")
+    images = local_images(BUILT, _called(BUILT, APP), [APP, named, dangling, bare], [])
+
+    found = cleaning(images, BUILT)
+
+    assert [(i.service, i.fact.id) for i in found.removed] == [
+        *(("api", named.id), ("api", dangling.id), ("app", APP.id)),
+    ]
+    assert [k.why for k in found.kept] == ["also called another-api:latest"]
 
 
 @pytest.mark.parametrize("status", ["running", "exited", "created"])
