@@ -17,6 +17,8 @@ from unstale.errors import ConfigError, Fault, MissingFile, UnknownName
 from unstale.ports import Files
 
 __all__ = [
+    "PLAIN_FILES",
+    "PLAIN_OVERRIDES",
     "STATE_FOLDER",
     "AllowRule",
     "Deadlines",
@@ -38,6 +40,15 @@ __all__ = [
 
 STATE_FOLDER = ".unstale"
 """The name of the folder that unstale keeps in a checkout."""
+
+PLAIN_FILES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
+"""The files that compose looks for itself, in its order; one of them serves the default
+environment, where none is named after that."""
+PLAIN_OVERRIDES = (
+    *("compose.override.yml", "compose.override.yaml"),
+    *("docker-compose.override.yml", "docker-compose.override.yaml"),
+)
+"""What it then lays over it, likewise."""
 
 _COMPOSE_FOLDERS = ("docker", "compose", ".")
 Setup = Literal["migrate", "create-all", "none"]
@@ -269,7 +280,8 @@ class Settings:
             looked = ", ".join(f"{f}/docker-compose.{wanted}.yml" for f in _COMPOSE_FOLDERS)
             raise MissingFile(
                 f"The environment {wanted!r} has no compose file.",
-                cause=f"Looked for {looked} and compose.{wanted}.yml (.yaml too).",
+                cause=f"Looked for {looked} and compose.{wanted}.yml (.yaml too)"
+                + (", and for compose.yml." if wanted == self.default_env else "."),
                 hint=f"set compose-files in [tool.unstale.environments.{wanted}]",
             )
         return found
@@ -295,14 +307,22 @@ def load(root: Path, files: Files, environ: Mapping[str, str]) -> Settings:
                 hint="mend [tool.unstale.environments] in pyproject.toml",
             )
     found = filter(_NAME.fullmatch, _found_environments(root, files))
-    names = sorted({*configured, *found})
+    default_env = _string(table, "default-env", "tool.unstale") or "test"
+    plain = _plain_compose(root, files)
+    names = sorted({*configured, *found, *([default_env] if plain else [])})
     environments = {
-        name: _environment(root, files, name, _table(configured, name, "tool.unstale.environments"))
+        name: _environment(
+            root,
+            files,
+            name,
+            _table(configured, name, "tool.unstale.environments"),
+            plain if name == default_env else (),
+        )
         for name in names
     }
     return Settings(
         root=root,
-        default_env=_string(table, "default-env", "tool.unstale") or "test",
+        default_env=default_env,
         environments=environments,
         runner=_runner(_table(table, "runner", "tool.unstale")),
         suites=_suites(root, files, _table(table, "suites", "tool.unstale")),
@@ -449,11 +469,14 @@ def _found_environments(root: Path, files: Files) -> set[str]:
     return found - {"example", "sample", "template"}
 
 
-def _environment(root: Path, files: Files, name: str, table: Table) -> Environment:
+def _environment(
+    root: Path, files: Files, name: str, table: Table, plain: tuple[Path, ...]
+) -> Environment:
     where = f"tool.unstale.environments.{name}"
     _known(table, where, ("compose-files", "env-file", "runner", "database", "profiles"))
     written = _strings(table, "compose-files", where)
-    compose_files = tuple(root / f for f in written) or _conventional_compose(root, files, name)
+    conventional = _conventional_compose(root, files, name) or plain
+    compose_files = tuple(root / f for f in written) or conventional
     for path in compose_files:
         if not files.exists(path):
             raise MissingFile(
@@ -484,6 +507,18 @@ def _conventional_compose(root: Path, files: Files, name: str) -> tuple[Path, ..
                 path = root / folder / f"{stem}.{name}{suffix}"
                 if files.exists(path):
                     return (path,)
+    return ()
+
+
+def _plain_compose(root: Path, files: Files) -> tuple[Path, ...]:
+    """The files that compose itself would take, which name no environment; or ()."""
+    for folder in _COMPOSE_FOLDERS:
+        base, over = (
+            next((p for n in names if files.exists(p := root / folder / n)), None)
+            for names in (PLAIN_FILES, PLAIN_OVERRIDES)
+        )
+        if base is not None:
+            return (base, over) if over is not None else (base,)
     return ()
 
 

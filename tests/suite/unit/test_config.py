@@ -75,6 +75,47 @@ def test_a_compose_file_is_found_wherever_convention_puts_it(settings: Loader, p
     assert settings("", path).environment().compose_files == (ROOT / path,)
 
 
+@pytest.mark.parametrize("folder", ["docker/", "compose/", ""])
+@pytest.mark.parametrize(
+    "name", ["compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml"]
+)
+def test_a_file_that_names_no_environment_serves_the_default_one(
+    settings: Loader, folder: str, name: str
+) -> None:
+    found = settings("", folder + name, UNSTALE_DEFAULT_ENV="local")
+
+    assert found.environment().compose_files == (ROOT / folder / name,)
+    assert list(found.environments) == ["local"]
+
+
+def test_compose_would_lay_the_override_over_it_and_so_do_we(settings: Loader) -> None:
+    found = settings("", "docker-compose.yml", "docker-compose.override.yml").environment()
+
+    assert found.compose_files == (
+        ROOT / "docker-compose.yml",
+        ROOT / "docker-compose.override.yml",
+    )
+
+
+def test_a_file_that_names_the_environment_goes_before_one_that_names_none(
+    settings: Loader,
+) -> None:
+    found = settings("", "compose.yml", "compose.ci.yml", "docker/compose.test.yml")
+
+    assert found.environment().compose_files == (ROOT / "docker/compose.test.yml",)
+    assert found.environment("ci").compose_files == (ROOT / "compose.ci.yml",)
+
+
+def test_an_environment_that_is_not_the_default_has_no_use_for_a_file_without_a_name(
+    settings: Loader,
+) -> None:
+    found = settings("", "compose.yml", "env/.env.ci")
+
+    with pytest.raises(MissingFile, match="'ci' has no compose file") as refused:
+        found.environment("ci")
+    assert "compose.yml," not in refused.value.cause
+
+
 @pytest.mark.parametrize("path", ["env/.env.test", "env/test.env", ".env.test", ".envs/.test/db"])
 def test_an_env_file_is_found_wherever_convention_puts_it(settings: Loader, path: str) -> None:
     found = settings("", "compose.test.yml", path).environment()
