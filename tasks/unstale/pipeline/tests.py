@@ -24,7 +24,7 @@ from unstale.errors import (
 )
 from unstale.facts import ArchiveMember, ContainerFact, Death, moment
 from unstale.mask import Mask
-from unstale.pipeline import junit, printed
+from unstale.pipeline import absent, junit, printed
 from unstale.pipeline.site import Deployment, Ports, Site
 from unstale.ports import Allowance, Command, CommandResult, Line, RunOptions
 from unstale.schema.status import SchemaStatus
@@ -195,7 +195,7 @@ def _in_stack(
         tail_bytes=_TAIL_BYTES,
     )
     if site.settings.runner.mode == "exec":
-        runner = _running(before, site.runner)
+        runner = _running(before, site.require_runner())
         stale = _report(ports, runner, report)
         result = ports.docker.execute(runner.id, options, line)
         code = result.returncode
@@ -203,16 +203,19 @@ def _in_stack(
         container = next((c for c in after if c.id == runner.id), None)
     else:
         stale = None
-        result = ports.docker.run(deployment.target, site.runner, options, line)
+        result = ports.docker.run(deployment.target, site.require_runner(), options, line)
         code = result.returncode
         after = _containers(ports, deployment)
         container = next((c for c in after if c.name == options.name), None)
         if _never_ran(container):
             if not _fallen(ports, site, deployment, before, after):
+                _require_command(site, container, result, 127)
                 raise _not_started(ports, site, container, result)
             container = None  # no report in it is of this run
         code = container.exit_code if container and container.has_ended else code
     found = _report(ports, container, report) if container else None
+    if found is None:
+        _require_command(site, container, result, code)
     coverage, left_out = _coverage(ports, container, report) if container else ((), "")
     if left_out:
         line(left_out)
@@ -234,6 +237,14 @@ def _in_stack(
         again=again,
         left_out=left_out,
     )
+
+
+def _require_command(
+    site: Site, container: ContainerFact | None, result: CommandResult, code: int
+) -> None:
+    said = f"{container.error if container else ''}\n{_output(site, result)}"
+    if error := absent.not_there(site, site.require_runner(), said, code):
+        raise error
 
 
 def _never_ran(container: ContainerFact | None) -> bool:
@@ -265,7 +276,7 @@ def _fallen(
         return casualties(
             before,
             after,
-            site.runner,
+            site.require_runner(),
             expected=site.started_services,
             may_end=site.stack.one_shots,
             deaths=deaths,
@@ -600,10 +611,15 @@ def _on_host(
         document = report.read_bytes() if report.exists() else None
         if document is not None:
             _show(deployment, document, site.mask)
-    except BaseException:
+    except BaseException as error:
         if report.parent == deployment.folder:  # it may quote a secret; else it is the user's
             report.unlink(missing_ok=True)
+        if isinstance(error, Unavailable) and (why := absent.not_here(site, error.what)):
+            raise why from error
         raise
+    said = "" if document else _output(site, result)
+    if why := absent.not_here(site, said, result.returncode):
+        raise why
     counts, damage = _counts(document)
     after = _containers(ports, deployment)
     return TestRun(
