@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import gc
+import inspect
 import os
 import shlex
 import sys
@@ -16,7 +17,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
-from invoke import Context, Task
+from invoke import Argument, Context, Task
 from invoke.exceptions import Exit
 
 from unstale.errors import (
@@ -43,6 +44,13 @@ __all__ = ["QuietTask", "distrust", "entry", "finish", "names", "remainder"]
 _core: ContextVar[tuple[bool, bool]] = ContextVar("core", default=(False, False))
 
 
+# The options that many tasks have, and that mean the same in each.
+_USUAL = {
+    "env": "the environment; default-env of [tool.unstale] if not given",
+    "json": "print one JSON document",
+}
+
+
 class QuietTask(Task[Any]):
     """A task without automatic short flags: those would shadow Invoke's own.
 
@@ -60,7 +68,17 @@ class QuietTask(Task[Any]):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         # Any: Invoke passes its own keyword arguments through.
         kwargs["auto_shortflags"] = False
+        usual = {k: v for k, v in _USUAL.items() if k in inspect.signature(args[0]).parameters}
+        kwargs["help"] = {**usual, **(kwargs.get("help") or {})}
         super().__init__(*args, **kwargs)
+
+    def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[Argument]:
+        """The options; Invoke takes the help out of the task, and so gave it only once."""
+        kept = dict(self.help)
+        try:
+            return super().get_arguments(ignore_unknown_help)
+        finally:
+            self.help = kept
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the body; a signal between two lines of `entry` is no traceback either."""

@@ -24,7 +24,6 @@ __all__ = ["collection"]
     help={
         "sql": "print what would run as SQL, and run nothing",
         "timeout": "seconds to wait for the server and for other migrations",
-        "json": "print one JSON document",
     },
 )
 def migrate(
@@ -49,7 +48,7 @@ def migrate(
         _tell(project, project.db_migrate(line, env, deadline_s=float(timeout)), as_json=json)
 
 
-@task(klass=QuietTask, help={"json": "print one JSON document"})
+@task(klass=QuietTask)
 def status(
     _ctx: Context,
     env: str | None = None,
@@ -67,7 +66,6 @@ def status(
     klass=QuietTask,
     help={
         "history": "also run each migration up, down and up again on a scratch database",
-        "json": "print one JSON document",
     },
 )
 def check(
@@ -129,7 +127,7 @@ def _document(
     document.print_document(loads(project.mask(dumps(body))))
 
 
-@task(klass=QuietTask, help={"json": "print one JSON document"})
+@task(klass=QuietTask)
 def tables(
     _ctx: Context,
     env: str | None = None,
@@ -148,7 +146,7 @@ def tables(
             console.print_lines(lines or ["There is no table."])
 
 
-@task(klass=QuietTask, help={"json": "print one JSON document"})
+@task(klass=QuietTask)
 def settings(
     _ctx: Context,
     env: str | None = None,
@@ -165,7 +163,7 @@ def settings(
             console.print_lines(text.settings(found))
 
 
-@task(klass=QuietTask, help={"yes": "do not ask", "json": "print one JSON document"})
+@task(klass=QuietTask, help={"yes": "do not ask"})
 def reset(_ctx: Context, env: str | None = None, yes: bool = False, json: bool = False) -> None:
     """Start over: remove the database with its data, start it anew and migrate it."""
     with entry("db-status", as_json=json) as project:

@@ -32,7 +32,6 @@ _FORMAT_HELP = "text, json, github (annotations) or sarif"
         "show-values": "show values that are not secret",
         "identity": "list names and published ports, too",
         "format": _FORMAT_HELP,
-        "json": "print one JSON document",
     },
 )
 def diff(
@@ -71,7 +70,6 @@ def diff(
         "baseline": "write what nobody explained into pyproject.toml, as allowed",
         "show-values": "show values that are not secret",
         "format": _FORMAT_HELP,
-        "json": "print one JSON document",
     },
 )
 def check(
@@ -119,7 +117,6 @@ def check(
         "identity": "list names and published ports, too",
         "show-values": "show values that are not secret",
         "html": "write a page to this file",
-        "json": "print one JSON document",
     },
 )
 def matrix(
@@ -162,7 +159,6 @@ def matrix(
         "envs": "the environments, like dev,test,ci; all if not given",
         "write": "add the keys; without it they are only listed",
         "show-values": "show values that are not secret",
-        "json": "print one JSON document",
     },
 )
 def sync(

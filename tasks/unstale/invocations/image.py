@@ -26,7 +26,6 @@ _ARGUMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
     help={
         "service": "only this one",
         "fail-on-stale": "end with 3 if an image is stale or missing",
-        "json": "print one JSON document",
     },
 )
 def status(
@@ -111,7 +110,7 @@ def build(
 @task(
     klass=QuietTask,
     name="list",
-    help={"history": "show how each layer was made", "json": "print one JSON document"},
+    help={"history": "show how each layer was made"},
 )
 def list_(
     _ctx: Context,
@@ -138,7 +137,6 @@ def list_(
         "regex": "an extended regular expression that must match a line",
         "path": "a file or folder in the image; what it copied if not given",
         "service": "the service whose image it is; the runner if not given",
-        "json": "print one JSON document",
     },
 )
 def verify(
@@ -173,7 +171,6 @@ def verify(
     help={
         "service": "only this one",
         "html": "write the drawing to this file, as one page that needs nothing else",
-        "json": "print one JSON document",
     },
 )
 def timeline(

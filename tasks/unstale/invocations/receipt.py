@@ -13,7 +13,7 @@ __all__ = ["collection"]
 _WHICH = "a path, the id of a run, or latest"
 
 
-@task(klass=QuietTask, help={"receipt": _WHICH, "json": "print one JSON document"})
+@task(klass=QuietTask, help={"receipt": _WHICH})
 def show(_ctx: Context, receipt: str = "latest", json: bool = False) -> None:
     """Print what a receipt says: result, images, revision, schema, tests, steps, signature."""
     with entry("receipt", as_json=json) as project:
@@ -34,7 +34,6 @@ def show(_ctx: Context, receipt: str = "latest", json: bool = False) -> None:
         "require-signature": "end with 3 if it is not signed",
         "hmac-key-file": "the shared key that counts, instead of the configured one",
         "allowed-signers": "whose ssh signatures count, instead of the configured file",
-        "json": "print one JSON document",
     },
 )
 def verify(

@@ -36,7 +36,6 @@ def down(_ctx: Context, env: str | None = None) -> None:
     klass=QuietTask,
     help={
         "fail-on-stale": "end with 3 if a container is stale or missing",
-        "json": "print one JSON document",
     },
 )
 def status(

@@ -22,7 +22,6 @@ __all__ = ["collection"]
     help={
         **RUN_HELP,
         "verbose": "stream what builds and tests print",
-        "json": "print one JSON document",
     },
 )
 @with_run_options
@@ -53,7 +52,6 @@ def integration(
         "build": RUN_HELP["build"],
         "no-cache": RUN_HELP["no-cache"],
         "verbose": "stream what builds and tests print",
-        "json": "print one JSON document",
     },
 )
 def matrix(
@@ -103,7 +101,6 @@ def unit(ctx: Context) -> None:
     klass=QuietTask,
     help={
         "env": "whose env files are used; default-env of [tool.unstale] if not given",
-        "json": "print one JSON document",
     },
 )
 def local(ctx: Context, env: str | None = None, json: bool = False) -> None:

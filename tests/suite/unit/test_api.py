@@ -119,6 +119,13 @@ def test_every_task_says_what_it_does_in_one_line(name: str) -> None:
     assert not rest.strip() or rest.startswith("\n")
 
 
+@pytest.mark.parametrize("name", _tasks(unstale.ns))
+def test_every_option_says_what_it_does(name: str) -> None:
+    silent = [one.name for one in unstale.ns[name].get_arguments() if not one.help]
+
+    assert silent == []
+
+
 def test_a_typing_error_after_test_does_not_start_a_run() -> None:
     for namespace in unstale.ns.collections.values():
         assert namespace.default is None
