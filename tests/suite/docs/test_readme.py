@@ -13,6 +13,7 @@ from unstale.errors import Outcome, exit_code
 from unstale.schema.status import STATES
 
 ROOT = Path(__file__).resolve().parents[3]
+PACKAGE = ROOT / "tasks/unstale"
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 DOCUMENTS = sorted(
     path.relative_to(ROOT)
@@ -97,6 +98,15 @@ def test_every_state_of_the_database_is_explained() -> None:
     page = (ROOT / "docs/schema-proof.md").read_text(encoding="utf-8")
 
     assert {cells[0].strip("`") for cells in rows(section(page, "States"))} == set(STATES)
+
+
+def test_every_document_of_a_task_is_described() -> None:
+    sources = (path.read_text(encoding="utf-8") for path in PACKAGE.rglob("*.py"))
+    written = {name for text in sources for name in re.findall(r"""write\("([a-z-]+)",""", text)}
+    page = (ROOT / "docs/output.md").read_text(encoding="utf-8")
+
+    assert "run" in written
+    assert [name for name in sorted(written) if f"`unstale/{name}@1`" not in page] == []
 
 
 def test_the_exit_codes_are_those_of_the_package() -> None:
