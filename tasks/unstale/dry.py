@@ -229,7 +229,7 @@ class DryProject(Project):
         from unstale.pipeline import images, rehearsal, tests
 
         del line
-        site = self._site_to_start(env)
+        site = self._site_to_test(env)
         paths = self._suite(suite)
         statuses = images.statuses(self._bench(site))
         unsure = rehearsal.not_compared(statuses, self.tell)
@@ -279,7 +279,7 @@ class DryProject(Project):
         from unstale.pipeline import rehearsal
 
         del watch
-        site = self._site_to_start(env)
+        site = self._site_to_test(env)
         remarks = (*self._preflight(site), *self._without_git())
         self._looked_over(site)
         wanted = self._wanted(site, choices, remarks)

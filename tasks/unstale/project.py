@@ -200,7 +200,7 @@ class Project:
         Raises:
             UnknownName: no such environment, or no such runner or database.
             MissingFile: a compose or env file is not there.
-            ConfigError: compose refuses the files, or no runner can be found.
+            ConfigError: compose refuses the files.
             EngineUnavailable: no engine, or a plugin is missing or too old.
 
         """
@@ -232,7 +232,7 @@ class Project:
         resolved = self.docker.config(target, meanwhile, known)
         model = resolved.model
         from unstale import compose
-        from unstale.pipeline.site import Site
+        from unstale.pipeline.site import Site, runner_of
 
         stack = compose.parse(model)
         if not stack.services:
@@ -253,7 +253,7 @@ class Project:
             environment=environment,
             stack=stack,
             target=target,
-            runner=_runner(environment, stack),
+            runner=runner_of(environment, stack),
             database=_database(environment, stack),
             values=tuple((k, v) for k, v in values.items() if v is not None),
             mask=mask,
@@ -276,6 +276,17 @@ class Project:
             from unstale.pipeline import reach
 
             reach.require_none(self.docker, self.files, site, self.environ)
+        return site
+
+    def _site_to_test(self, env: str | None) -> Site:
+        """The same, of what tests are about to run in.
+
+        Raises:
+            ConfigError: it is not clear where they run, or what `_site_to_start` says.
+
+        """
+        site = self._site_to_start(env)
+        site.require_runner()
         return site
 
     def reaches(self, env: str | None = None) -> tuple[str, ...]:
@@ -414,20 +425,11 @@ class Project:
         grep: str | None = None,
         regex: str | None = None,
     ) -> VerifyResult:
-        """Look into an image without running it."""
-        from unstale.pipeline import images, steps
+        """Look into an image without running it; unasked, for what the settings say."""
+        from unstale.pipeline import looks
 
-        site = self.site(env)
-        built = [s.name for s in site.stack.built]
-        name = service or (site.runner if site.runner != "host" else built[0] if built else "")
-        if service is None and site.runner == "host" and len(built) != 1:
-            raise UsageError(
-                "It is not clear whose image is meant.",
-                cause=f"The tests run on the host. Built here: {', '.join(built) or 'nothing'}.",
-                hint="--service NAME",
-            )
-        steps.require_service(site, name)
-        return images.verify(self._bench(site), name, path=path, grep=grep, regex=regex)
+        wanted = looks.Wanted(service, path, grep, regex)
+        return looks.look(self._bench(self.site(env)), wanted)
 
     def image_background(
         self, statuses: Sequence[ImageStatus], env: str | None = None
@@ -1007,7 +1009,7 @@ class Project:
         """
         from unstale.pipeline import containers, images, tests
 
-        site = self._site_to_start(env)
+        site = self._site_to_test(env)
         paths = self._suite(suite)
         statuses = images.statuses(self._bench(site))
         ids = {s.service: s.image_id for s in statuses}
@@ -1025,7 +1027,7 @@ class Project:
                 # What an earlier build made stale is created anew; what is up stays.
                 deployment = self._up(site, line)
             containers.verify_running(self._bench(site), deployment, is_new=False)
-            told = tests.told(ids.get(site.runner), schema)
+            told = tests.told(ids.get(site.require_runner()), schema)
             return self._tested(site, deployment, tests.arguments_for(paths, arguments), told, line)
 
     def _tested(
@@ -1159,7 +1161,7 @@ class Project:
         """
         from unstale.pipeline.run import Run, walk
 
-        site = self._site_to_start(env)
+        site = self._site_to_test(env)
         remarks = (*self._preflight(site), *self._without_git())
         self._looked_over(site)
         run = os.urandom(4).hex()
@@ -1606,30 +1608,6 @@ def _require_profiles(environment: config.Environment, stack: compose.Stack) -> 
         if name not in (*known, "*"):
             where = f"[tool.unstale.environments.{environment.name}]"
             raise UnknownName("profile", name, known, hint=f"mend profiles in {where}")
-
-
-def _runner(environment: config.Environment, stack: compose.Stack) -> str:
-    if environment.runner == "host":
-        return "host"
-    names = [s.name for s in stack.services]
-    if environment.runner is not None:
-        if environment.runner not in names:
-            raise UnknownName(
-                "service",
-                environment.runner,
-                names,
-                hint=f"mend runner in [tool.unstale.environments.{environment.name}]",
-            )
-        return environment.runner
-    found = [s.name for s in stack.built if "test" in s.name]
-    if len(found) != 1:
-        raise ConfigError(
-            "It is not clear which service runs the tests.",
-            cause=f"Built services whose name says test: {', '.join(found) or 'none'}.",
-            hint=f"set runner in [tool.unstale.environments.{environment.name}]"
-            f" to one of: {', '.join(names)}, host",
-        )
-    return found[0]
 
 
 def _database(environment: config.Environment, stack: compose.Stack) -> str | None:

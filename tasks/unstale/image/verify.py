@@ -59,6 +59,8 @@ class VerifyResult:
     """Files that differ and over which a bind mount lays the current ones."""
     is_cited: bool = False
     """Whether the comparison is one that was made before, of the same image id."""
+    rules: tuple[VerifyResult, ...] = ()
+    """What was found of each text that the settings want in an image, if that was asked."""
 
 
 def verify(

@@ -52,7 +52,7 @@ def require(ports: Ports, site: Site) -> None:
 
 def _started(site: Site) -> frozenset[str]:
     """The services that have a container in a stack, the runner's too."""
-    found = {*site.started_services, site.runner, *([site.database] if site.database else [])}
+    found = {*site.started_services, *filter(None, (site.runner, site.database))}
     queue = list(found)
     while queue:
         service = site.stack.service(queue.pop())

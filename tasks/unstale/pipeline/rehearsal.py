@@ -180,7 +180,7 @@ def start(ports: Ports, site: Site, deployment: Deployment, tell: Line) -> None:
     if not schema.is_asked(site):
         told(tell, "migrate", "not asked")
     else:
-        where = site.settings.schema.service or site.runner
+        where = site.settings.schema.service or site.require_runner()
         command = " ".join(site.settings.schema.migrate_command)
         told(tell, "migrate", f"would wait for the server, and run in {where}: {command}")
     if site.started_services:

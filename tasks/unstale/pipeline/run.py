@@ -329,7 +329,7 @@ def _run_tests(run: Run, state: RunState) -> tuple[RunState, str]:
         number="1",
         deadline_s=run.site.settings.deadlines.tests,
         line=run.progress.log("run_tests"),
-        environment=tests.told(state.image_ids.get(run.site.runner), state.schema),
+        environment=tests.told(state.image_ids.get(run.site.require_runner()), state.schema),
     )
     state = replace(
         state,
@@ -357,7 +357,7 @@ def _verify_in_image(run: Run, state: RunState) -> tuple[RunState, str]:
     looked = tuple(
         images.verify(bench, name, path=r.path, grep=r.grep, masked=masked.get(name, ()))
         for r in rules
-        for name in (r.service or run.site.runner,)
+        for name in (r.service or run.site.require_runner(),)
     )
     state = replace(state, verified=(*compared, *looked))
     with _reached(state):

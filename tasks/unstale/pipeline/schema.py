@@ -288,7 +288,8 @@ def _one_off(
         if not text.startswith(status.SENTINEL):
             line(text)
 
-    if site.runner == "host" and site.settings.schema.service is None:
+    service = site.settings.schema.service or site.require_runner()
+    if service == "host" and site.settings.schema.service is None:
         command = Command(
             ("python", *argv),
             site.settings.deadlines.migrate,
@@ -298,7 +299,6 @@ def _one_off(
             changes=True,
         )
         return ports.process.run(command, shown)
-    service = site.settings.schema.service or site.runner
     if (running := _running(ports, site, deployment, service)) is not None:
         options = RunOptions(("python", *argv), site.settings.deadlines.migrate, stdin=_probe())
         return ports.docker.execute(running, options, shown)
@@ -336,7 +336,7 @@ def _in_tree(bench: Bench, found: Mapping[str, str]) -> Mapping[str, str] | None
     None where no build copies them: nothing says which files they were.
     """
     site = bench.site
-    name = site.settings.schema.service or site.runner
+    name = site.settings.schema.service or site.require_runner()
     if name == "host":  # they ran where the tree is
         return found or None
     service = site.stack.service(name)

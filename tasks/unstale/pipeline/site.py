@@ -10,11 +10,19 @@ from typing import Protocol
 
 from unstale.compose import Stack
 from unstale.config import Environment, Settings
-from unstale.errors import Outcome
+from unstale.errors import ConfigError, Outcome, UnknownName
 from unstale.mask import Mask
 from unstale.ports import Clock, ComposeTarget, ComposeWarning, Docker, Git, Line, Process
 
-__all__ = ["Deployment", "Ports", "Progress", "Site", "StepResult"]
+__all__ = [
+    "Deployment",
+    "Ports",
+    "Progress",
+    "Site",
+    "StepResult",
+    "candidates",
+    "runner_of",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +48,8 @@ class Site:
     stack: Stack
     target: ComposeTarget
     """The stable project that images are built under."""
-    runner: str
-    """A built service, or ``host``."""
+    runner: str | None
+    """A service, or ``host``; None: it is not clear which, and most tasks need none."""
     database: str | None
     """A service, or None: the project has none."""
     values: tuple[tuple[str, str], ...]
@@ -64,13 +72,56 @@ class Site:
 
     @property
     def started_services(self) -> tuple[str, ...]:
-        """Services that `stack.up` starts: active profiles, without the runner."""
+        """Services that `stack.up` starts: active profiles, without the runner.
+
+        Without any that may be the runner, where that is not clear: its tests would run.
+        """
+        testers = candidates(self.stack) if self.runner is None else (self.runner,)
         return tuple(
             s.name
             for s in self.stack.services
             if (not s.profiles or set(s.profiles) & set(self.environment.profiles))
-            and (s.name != self.runner or self.settings.runner.mode == "exec")
+            and (s.name not in testers or self.settings.runner.mode == "exec")
         )
+
+    def require_runner(self) -> str:
+        """The runner: a service, or ``host``.
+
+        Raises:
+            ConfigError: it is not clear which.
+
+        """
+        if self.runner is not None:
+            return self.runner
+        found, names = candidates(self.stack), [s.name for s in self.stack.services]
+        raise ConfigError(
+            "It is not clear which service runs the tests.",
+            cause=f"Built services whose name says test: {', '.join(found) or 'none'}.",
+            hint=f"set runner in [tool.unstale.environments.{self.environment.name}]"
+            f" to one of: {', '.join(names)}, host",
+        )
+
+
+def candidates(stack: Stack) -> tuple[str, ...]:
+    """The services that may be the one that runs the tests, by their names."""
+    return tuple(s.name for s in stack.built if "test" in s.name)
+
+
+def runner_of(environment: Environment, stack: Stack) -> str | None:
+    """Where the tests run: as configured, else the one built service whose name says test.
+
+    Raises:
+        UnknownName: what is configured is no service.
+
+    """
+    wanted, names = environment.runner, [s.name for s in stack.services]
+    if wanted is None:
+        found = candidates(stack)
+        return found[0] if len(found) == 1 else None
+    if wanted not in (*names, "host"):
+        where = f"[tool.unstale.environments.{environment.name}]"
+        raise UnknownName("service", wanted, names, hint=f"mend runner in {where}")
+    return wanted
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,6 +112,17 @@ def image_verify(result: VerifyResult) -> dict[str, Any]:
         "compared": result.compared,
         "cited": result.is_cited,
         "differences": [{"path": str(d.path), "change": d.change} for d in result.differences],
+        "rules": [
+            {
+                "service": rule.service,
+                "path": str(rule.path),
+                "grep": rule.pattern,
+                "verdict": word(rule.verdict),
+                "finding": rule.finding,
+                "matches": [{"path": str(m.path), "line": m.line} for m in rule.matches],
+            }
+            for rule in result.rules
+        ],
     }
 
 

@@ -182,7 +182,15 @@ def image_verify(result: VerifyResult) -> tuple[str, ...]:
         f"{result.service}: {word(result.verdict)}   ({about})",
         *(f"  {m.path}:{m.line}" for m in result.matches[:20]),
         *(f"  {d.change}: {d.path}" for d in result.differences[:20]),
+        *(line for rule in result.rules for line in _rule(rule)),
     )
+
+
+def _rule(rule: VerifyResult) -> tuple[str, ...]:
+    """What was found of a text that the settings want."""
+    where = f"  {rule.service}: {rule.pattern!r} in {rule.path}: "
+    found = "".join(f"line {m.line}" for m in rule.matches[:1])
+    return (where + (rule.finding or found),)
 
 
 def schema(status: SchemaStatus | None) -> tuple[str, ...]:

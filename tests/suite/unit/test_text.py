@@ -216,6 +216,24 @@ def test_a_verified_image_shows_lines_and_differences() -> None:
     )
 
 
+def test_what_the_settings_want_in_an_image_has_a_line_each() -> None:
+    path = PurePosixPath("/app/a.py")
+    there = VerifyResult(
+        "app", IMAGE.id, Fresh(), (Match(path, 12),), 1, (), "", path=path, pattern="fix"
+    )
+    not_there = VerifyResult(
+        *("tests", IMAGE.id, Stale(()), (), 1, (), "pattern not found: 'fix' is nowhere in /b"),
+        path=PurePosixPath("/b"),
+        pattern="fix",
+    )
+    result = VerifyResult("app", IMAGE.id, Stale(()), (), 41, (), "", rules=(there, not_there))
+
+    assert text.image_verify(result)[1:] == (
+        "  app: 'fix' in /app/a.py: line 12",
+        "  tests: 'fix' in /b: pattern not found: 'fix' is nowhere in /b",
+    )
+
+
 def test_a_comparison_that_was_made_before_is_called_so() -> None:
     result = VerifyResult("app", IMAGE.id, Fresh(), (), 41, (), "", is_cited=True)
 
