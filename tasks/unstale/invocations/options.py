@@ -26,7 +26,6 @@ RUN_HELP = {
     "reuse": "run nothing if a receipt proves the same, and name it",
     "services": "start and migrate the stack, print its ports, and stop there",
     "untrusted": "refuse a stack that reaches out of its containers",
-    "env": "the environment; default-env of [tool.unstale] if not given",
 }
 
 
