@@ -52,6 +52,8 @@ class CommitFact:
     committed_at: datetime
     """Committer date, with its zone."""
     subject: str
+    authored_at: datetime | None = None
+    """When it was written, which a rebase does not change; None: not known."""
 
 
 @dataclass(frozen=True, slots=True)

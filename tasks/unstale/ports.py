@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -139,6 +139,15 @@ class Git(Protocol):
 
     def uncommitted(self, paths: Sequence[Path]) -> frozenset[Path]:
         """Those of *paths* that no commit has as they are now."""
+        ...
+
+    def blamed(
+        self, places: Iterable[tuple[Path, int]]
+    ) -> Mapping[tuple[Path, int], CommitFact | None]:
+        """The commit that brought each line of a file; None for one that no commit has.
+
+        A line of which that can't be told is not among them.
+        """
         ...
 
     def listed(self, suffix: str) -> tuple[Path, ...] | None:

@@ -7,6 +7,7 @@ in many places. None of them runs: what git can't tell without them is unknown.
 from __future__ import annotations
 
 import os
+import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["GitCli"]
 
-_FIELDS = "%H%x00%h%x00%cI%x00%s"
+_FIELDS = "%H%x00%h%x00%cI%x00%s%x00%aI"
+_COUNT = 5
 _FORMAT = f"--format={_FIELDS}"
 _DEADLINE_S = 20.0
 
@@ -66,6 +68,9 @@ _STATUS = ("status", "--porcelain", "-z", "--no-renames")
 _CHANGES = ("--ignore-submodules=all", "--untracked-files=all", "--ignored=matching")
 # The folder of a submodule is asked by itself: it has a configuration of its own.
 _DIRTY = ("--ignore-submodules=dirty", "--untracked-files=normal")
+
+_BLAMED = re.compile(r"([0-9a-f]{40,64}) \d+ (\d+)(?: \d+)?")
+_NO_COMMIT = re.compile(r"0+")
 
 _FILTERS = r"^filter\..*\.(clean|smudge|process|required)$"
 
@@ -188,6 +193,51 @@ class GitCli:
                 found |= {p for n, p in names.items() if n in differs and n not in differs.unsure}
         return frozenset(found)
 
+    def blamed(
+        self, places: Iterable[tuple[Path, int]]
+    ) -> Mapping[tuple[Path, int], CommitFact | None]:
+        """The commit that brought each line of a file; None for one that no commit has.
+
+        A process a file, and one a repository for all commits. What only a filter could
+        tell, and where a shallow clone's history ends, is left out.
+        """
+        wanted: defaultdict[Path, set[int]] = defaultdict(set)
+        for path, line in places:
+            wanted[path].add(line)
+        found: dict[tuple[Path, int], CommitFact | None] = {}
+        for top, names in _by_repository(wanted).items():
+            shas = {
+                (path, line): sha
+                for name, path in names.items()
+                for line, sha in self._blame(top, name, wanted[path]).items()
+            }
+            hashes = sorted({sha for sha in shas.values() if not _NO_COMMIT.fullmatch(sha)})
+            commits = {c.sha: c for c in self._named(top, hashes)} if hashes else {}
+            boundary = self._boundary(top) if hashes else frozenset()
+            for place, sha in shas.items():
+                if _NO_COMMIT.fullmatch(sha):
+                    found[place] = None
+                elif sha in commits and sha not in boundary:
+                    found[place] = commits[sha]
+        return found
+
+    def _blame(self, top: Path, name: str, lines: Collection[int]) -> Mapping[int, str]:
+        """Line to the hash of its commit, all zeros for none; empty if git can't tell."""
+        ranges = (word for line in sorted(lines) for word in ("-L", f"{line},{line}"))
+        # A configured list of commits to pass over may name a file that is not here.
+        options = ("--porcelain", "--root", "--no-textconv", "--no-ignore-revs-file", *ranges)
+        try:
+            filters = self._filters(top)
+            if filters and tuple(self._filtered(top, filters, [name])):
+                return {}
+            words = (*_without(filters), "blame", *options, "--", name)
+            return dict(_lines(self._streamed(top, words)))
+        except Unavailable:
+            return {}
+
+    def _named(self, top: Path, hashes: Sequence[str]) -> tuple[CommitFact, ...]:
+        return self._commits("--no-walk=unsorted", *hashes, "--", at=top)
+
     def listed(self, suffix: str) -> tuple[Path, ...] | None:
         """Files that end in *suffix* and that git has, or would take, below this folder."""
         which = ("--cached", "--others", "--exclude-standard")
@@ -285,10 +335,10 @@ class GitCli:
         except (OSError, ValueError):  # a file that is not git's, or a path that none can be
             return frozenset()
 
-    def _commits(self, *arguments: str) -> tuple[CommitFact, ...]:
-        output = self._ask("log", _FORMAT, *arguments) or ""
+    def _commits(self, *arguments: str, at: Path | None = None) -> tuple[CommitFact, ...]:
+        output = self._ask("log", _FORMAT, *arguments, at=at) or ""
         lines = (line.split("\0") for line in output.splitlines())
-        return tuple(c for fields in lines if len(fields) == 4 and (c := _commit(*fields)))
+        return tuple(c for fields in lines if len(fields) == _COUNT and (c := _commit(*fields)))
 
     def _ask(self, *arguments: str, at: Path | None = None) -> str | None:
         try:
@@ -384,17 +434,30 @@ def _records(tokens: Iterator[str], mark: str) -> Iterator[tuple[CommitFact, lis
 
 
 def _record(fields: Sequence[str]) -> Iterator[tuple[CommitFact, list[str]]]:
-    if len(fields) >= 4:  # fewer come before the first commit
+    if len(fields) >= _COUNT:  # fewer come before the first commit
         # Git ends the header with a line's end, or, for a merge, with a zero byte.
-        names = [name.removeprefix("\n") for name in fields[4:]]
-        if commit := _commit(*fields[:4]):
+        names = [name.removeprefix("\n") for name in fields[_COUNT:]]
+        if commit := _commit(*fields[:_COUNT]):
             yield commit, [name for name in names if name]
 
 
-def _commit(sha: str, short: str, committed_at: str, subject: str) -> CommitFact | None:
+def _commit(
+    sha: str, short: str, committed_at: str, subject: str, authored_at: str
+) -> CommitFact | None:
     """A commit; None where its time is none: tools have written zones like -7777."""
     from unstale.facts import CommitFact, moment
 
     with suppress(ValueError):
-        return CommitFact(sha, short, moment(committed_at), subject)
+        at, written = moment(committed_at), None
+        with suppress(ValueError):
+            written = moment(authored_at)
+        return CommitFact(sha, short, at, subject, written)
     return None
+
+
+def _lines(porcelain: str) -> Iterator[tuple[int, str]]:
+    """Each line that `git blame --porcelain` tells of, and the hash of its commit."""
+    for text in porcelain.split("\n"):
+        # Before the line itself comes a tab, before all that is told of a commit a word.
+        if found := _BLAMED.fullmatch(text):
+            yield int(found[2]), found[1]

@@ -353,3 +353,66 @@ def test_a_repository_of_another_user_is_told_from_none(
     assert ask(root).head() is None
     monkeypatch.setenv("PATH", "")
     assert not ask(root).is_foreign()
+
+
+# --- Lines ---
+
+
+def blamed(root: Path, *places: tuple[str, int]) -> dict[tuple[str, int], str | None]:
+    found = ask(root).blamed([(root / name, line) for name, line in places])
+    return {(p.name, line): c.subject if c else None for (p, line), c in found.items()}
+
+
+def test_each_line_has_the_commit_that_brought_it(root: Path) -> None:
+    commit(root, "a", "one\ntwo\nthree\n")
+    (root / "a").write_text("one\n2\nthree\n")
+    git(root, "commit", "-am", "Count", at=FIRST + timedelta(hours=1))
+    commit(root, "b c", "other")
+
+    first = "one two three"  # git makes one line of a message's first paragraph
+    assert blamed(root, ("a", 1), ("a", 2), ("b c", 1)) == {
+        ("a", 1): first,
+        ("a", 2): "Count",
+        ("b c", 1): "other",
+    }
+    found = ask(root).blamed([(root / "a", 2)])[root / "a", 2]
+    assert found is not None
+    assert (found.authored_at, found.committed_at) == (FIRST + timedelta(hours=1),) * 2
+
+
+def test_a_line_that_no_commit_has_has_none(root: Path) -> None:
+    commit(root, "a", "one\ntwo\n")
+    (root / "a").write_text("new\none\ntwo\n")
+
+    assert blamed(root, ("a", 1), ("a", 2)) == {("a", 1): None, ("a", 2): "one two"}
+
+
+def test_of_what_is_not_there_or_not_git_s_nothing_is_told(root: Path, tmp_path: Path) -> None:
+    commit(root, "a", "one\n")
+    (root / "untracked").write_text("x\n")
+
+    assert blamed(root, ("a", 9), ("gone", 1), ("untracked", 1)) == {}
+    assert ask(root).blamed([]) == {}
+    assert ask(tmp_path / "nowhere").blamed([(Path("/etc/hostname"), 1)]) == {}
+
+
+def test_a_filtered_file_is_left_out_and_a_list_to_skip_is_not_needed(root: Path) -> None:
+    commit(root, "a", "one\n")
+    commit(root, "b", "two\n")
+    git(root, "config", "filter.f.clean", "false")
+    git(root, "config", "blame.ignoreRevsFile", ".not-here")
+    (root / ".gitattributes").write_text("a filter=f\n")
+
+    assert blamed(root, ("a", 1), ("b", 1)) == {("b", 1): "two"}
+
+
+def test_a_shallow_clone_s_oldest_commit_brought_no_line(root: Path) -> None:
+    whole, shallow = root / "whole", root / "shallow"
+    whole.mkdir()
+    git(whole, "init", "-b", "main")
+    for name in "ab":
+        commit(whole, name, f"Add {name}")
+    git(root, "clone", "--depth", "1", f"file://{whole}", str(shallow))
+    commit(shallow, "c", "Add c")
+
+    assert blamed(shallow, ("a", 1), ("b", 1), ("c", 1)) == {("c", 1): "Add c"}

@@ -220,6 +220,7 @@ def ask_all(root: Path) -> None:
     git.commits_since("HEAD~1")
     git.last_commits([root / "a", root / "b", root / "inside" / "a"])
     git.uncommitted([root / "a", root / "inside" / "a"])
+    git.blamed([(root / "a", 1), (root / "b", 1), (root / "inside" / "a", 1)])
     git.listed("")
 
 

@@ -350,7 +350,9 @@ def test_archive(content: bytes, path: str, step: int) -> None:
 
 # --- git --------------------------------------------------------------------------
 
-COMMIT = "1" * 40 + "\0" + "1" * 7 + "\0" + "2026-01-01T00:00:00+00:00" + "\0" + "Subject"
+COMMIT = "\0".join(
+    ("1" * 40, "1" * 7, "2026-01-01T00:00:00+00:00", "Subject", "2026-01-01T00:00:00+00:00")
+)
 _GIT = (
     COMMIT,
     f"\0{COMMIT}\0a\0b/c\0",
@@ -388,6 +390,7 @@ def test_git(checkout: Path, said: Sequence[CommandResult], streamed: bytes) -> 
     git().commits_since("1" * 40)
     git().last_commits(paths)
     git().uncommitted(paths)
+    git().blamed([(path, 1) for path in paths])
     git().listed(".py")
 
 

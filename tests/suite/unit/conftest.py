@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -131,6 +131,12 @@ class FakeGit:
     def uncommitted(self, paths: Sequence[Path]) -> frozenset[Path]:
         del paths
         return frozenset()
+
+    def blamed(
+        self, places: Iterable[tuple[Path, int]]
+    ) -> Mapping[tuple[Path, int], CommitFact | None]:
+        del places
+        return {}
 
     def listed(self, suffix: str) -> tuple[Path, ...] | None:
         del suffix
