@@ -343,15 +343,17 @@ def trusts_code(environ: Mapping[str, str]) -> bool:
     ``UNSTALE_TRUST`` says it. `inv` has run a tasks.py by then, and a caller of the API
     is code itself; the ``unstale`` command says no unless the user says yes.
     """
-    return environ.get("UNSTALE_TRUST", "1") not in _OFF and not is_untrusted(environ)
+    return is_on(environ, "UNSTALE_TRUST", "1") and not is_untrusted(environ)
 
 
 def is_untrusted(environ: Mapping[str, str]) -> bool:
     """Whether stacks must not reach out of their containers: ``UNSTALE_UNTRUSTED``."""
-    return environ.get("UNSTALE_UNTRUSTED", "") not in _OFF
+    return is_on(environ, "UNSTALE_UNTRUSTED")
 
 
-_OFF = ("", "0")
+def is_on(environ: Mapping[str, str], name: str, unset: str = "") -> bool:
+    """Whether a switch is on: "false" and "no" are off, and not on as they are for Invoke."""
+    return environ.get(name, unset).strip().lower() not in ("", "0", "false", "no", "off")
 
 
 def require_known(settings: Settings) -> None:
@@ -617,14 +619,14 @@ def _local(table: Table) -> LocalSettings:
 
 def _strict(table: Table, environ: Mapping[str, str]) -> bool:
     """By the variable, by the file, or as CI systems say that they are one."""
-    said = environ.get("UNSTALE_STRICT")
-    if said is None and "strict" in table:
+    is_said = "UNSTALE_STRICT" in environ
+    if not is_said and "strict" in table:
         if not isinstance(table["strict"], bool):
             raise ConfigError(
                 "'strict' of [tool.unstale] must be true or false.", hint="mend pyproject.toml"
             )
         return bool(table["strict"])
-    return (environ.get("CI", "") if said is None else said).lower() not in ("", "0", "false", "no")
+    return is_on(environ, "UNSTALE_STRICT" if is_said else "CI")
 
 
 def _deadlines(table: Table) -> Deadlines:

@@ -31,7 +31,9 @@ from unstale.errors import (
     outcome_of,
 )
 from unstale.invocations.streams import guard
+from unstale.invocations.strict import strict
 from unstale.printable import printable
+from unstale.spoken import as_typed, form_of, speak
 
 if TYPE_CHECKING:
     from unstale.adapters.signals import Signals
@@ -73,16 +75,22 @@ class QuietTask(Task[Any]):
         super().__init__(*args, **kwargs)
 
     def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[Argument]:
-        """The options; Invoke takes the help out of the task, and so gave it only once."""
+        """The options, each of which knows what is no value of it.
+
+        Invoke takes the help out of the task, and so gave it only once.
+        """
         kept = dict(self.help)
         try:
-            return super().get_arguments(ignore_unknown_help)
+            return strict(self, super().get_arguments(ignore_unknown_help))
         finally:
             self.help = kept
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the body; a signal between two lines of `entry` is no traceback either."""
         if args and isinstance(args[0], Context):
+            from unstale.invocations import ns
+
+            speak(*form_of(sys.argv, ns.task_names))
             _core.set((bool(args[0].config.run.dry), bool(args[0].config.run.echo)))
         try:
             return super().__call__(*args, **kwargs)
@@ -123,7 +131,7 @@ def entry(document: str, *, as_json: bool = False, is_look: bool = False) -> Ite
 
     def last_words(error: Interrupted) -> None:
         error.cause = "It was told to three times, and did not wait for its own clean-up."
-        error.hint = "nothing, if its watchdog lives; inv stack.reap, if not"
+        error.hint = as_typed("nothing, if its watchdog lives; inv stack.reap, if not")
         os.write(2, f"{error}\n".encode())
         if as_json:
             _fail_as_json(document, error)
@@ -146,6 +154,7 @@ def entry(document: str, *, as_json: bool = False, is_look: bool = False) -> Ite
                 known = stopped
             with signals.held():
                 known.hide(mask)
+                known.cause, known.hint = as_typed(known.cause), as_typed(known.hint)
                 if as_json:
                     _fail_as_json(document, known)
             raise Exit(printable(str(known)), code=exit_code(outcome_of(known))) from error
@@ -199,7 +208,7 @@ def _fail_as_json(document: str, error: UnstaleError) -> None:
 def finish(outcome: Outcome, message: str = "") -> None:
     """End the task with *outcome*'s exit code; nothing happens on a proof."""
     if outcome is not Outcome.PROVEN:
-        raise Exit(printable(message) or None, code=exit_code(outcome))
+        raise Exit(printable(as_typed(message)) or None, code=exit_code(outcome))
 
 
 def names(listed: str | None) -> tuple[str, ...]:

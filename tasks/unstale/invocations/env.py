@@ -11,6 +11,7 @@ from invoke import Collection, Context, task
 
 from unstale.errors import Outcome, UsageError
 from unstale.invocations.boundary import QuietTask, entry, finish, names
+from unstale.spoken import as_typed
 
 if TYPE_CHECKING:
     from unstale.parity.report import ParityReport
@@ -92,7 +93,7 @@ def check(
             console.note(
                 f"{count} {'permission was' if count == 1 else 'permissions were'} added to "
                 "pyproject.toml, each 'baseline, unreviewed'.\n"
-                "Next: replace each reason by a true one, then inv env.check"
+                + as_typed("Next: replace each reason by a true one, then inv env.check")
             )
             if json:
                 document.write("env-baseline", {"added": count})

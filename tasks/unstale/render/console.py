@@ -15,6 +15,7 @@ from unstale.mask import Mask
 from unstale.pipeline.site import StepResult
 from unstale.ports import Line
 from unstale.printable import printable
+from unstale.spoken import as_typed
 
 if TYPE_CHECKING:
     from unstale.pipeline.run import RunReport
@@ -189,13 +190,15 @@ def report(found: RunReport, mask: Mask) -> None:
     word = "PROVEN" if green else found.outcome.value.upper()
     console.print(Text(f"\n{word} (exit code {exit_code(found.outcome)})", style="bold"))
     for error in found.errors:
-        console.print(Text(printable(mask(str(error)))))
+        console.print(Text(printable(as_typed(mask(str(error))))))
     for remark in found.remarks:
-        console.print(Text(printable(mask(f"Note: {remark}."))))
+        console.print(Text(printable(as_typed(mask(f"Note: {remark}.")))))
     if found.state.reused:
         console.print(Text("Nothing was run: an earlier run proves the same."))
     if found.kept:
-        console.print(Text(f"The stack stands as {found.kept}; inv stack.down ends it."))
+        console.print(
+            Text(f"The stack stands as {found.kept}; {as_typed('inv stack.down')} ends it.")
+        )
         for service, port, address in found.ports:
             console.print(Text(f"  {service}:{port} -> {address}"))
     if found.receipt is not None:

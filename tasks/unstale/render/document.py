@@ -13,6 +13,7 @@ from unstale.errors import UnstaleError, exit_code, fault_of, outcome_of
 from unstale.facts import ContainerFact
 from unstale.image.check import LABEL_INPUTS, ImageStatus
 from unstale.mask import Mask
+from unstale.spoken import as_typed
 from unstale.verdict import Reason, Stale, Unknown, word
 
 if TYPE_CHECKING:
@@ -233,5 +234,5 @@ def failure(step: str, error: UnstaleError) -> dict[str, Any]:
         "error": str(error),
         "what": error.what,
         "why": error.cause,
-        "next": error.hint,
+        "next": as_typed(error.hint),
     }

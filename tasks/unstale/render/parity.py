@@ -17,6 +17,7 @@ from unstale.parity.report import (
     SyncRow,
     effect,
 )
+from unstale.spoken import as_typed
 
 __all__ = [
     "Folded",
@@ -477,7 +478,7 @@ def _next_of_pair(pair: PairReport) -> str:
 def _next_of_check(report: ParityReport, *, gating: bool) -> str:
     if any(not pair.parity for pair in report.pairs):
         if not gating:
-            return (
+            return as_typed(
                 "There is no policy yet, so test.integration only mentions this.  "
                 "Next: inv env.check --baseline"
             )
@@ -518,7 +519,7 @@ def sync_text(rows: Sequence[SyncRow], *, written: bool) -> tuple[str, ...]:
     verb = "added" if written else "would be added"
     refused = len(rows) - added
     count = f"{_number(added, 'key')} {verb}" + (f", {refused} refused" if refused else "")
-    after = () if written or not added else ("Next: inv env.sync --write",)
+    after = () if written or not added else (as_typed("Next: inv env.sync --write"),)
     return (*(plain(_sync_line(row, verb)) for row in rows), count, *after)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from unstale.facts import MountFact
 from unstale.pipeline.containers import StackStatus
+from unstale.spoken import as_typed
 from unstale.stack.judge import ContainerStatus
 from unstale.stack.mounts import Finding, is_anonymous
 from unstale.verdict import Stale, Unknown, Verdict, word
@@ -35,7 +36,7 @@ def as_text(status: StackStatus, root: Path) -> tuple[str, ...]:
             for text in (line, *_why(container, root))
         ),
         *(f"{name}: there is no container" for name in status.missing),
-        *(f"Next: {cure}" for cure in _cures(status)),
+        *(as_typed(f"Next: {cure}") for cure in _cures(status)),
     )
 
 

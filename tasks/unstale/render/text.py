@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from unstale.image.check import LABEL_INPUTS, ImageStatus
 from unstale.image.explain import Background, clock, printable, reason_line
+from unstale.spoken import as_typed
 from unstale.verdict import Missing, Stale, Unknown, word
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def _table(rows: Sequence[Sequence[str]]) -> list[str]:
 def _paragraph(status: ImageStatus, known: Background, env: str | None) -> list[str]:
     masked = [f"  {status.service}: {r.path}  {_MASKED}" for r in status.masked[:_MOST_REASONS]]
     option = f" --env {env}" if env else ""
-    after = f"  Next: inv image.build --service {status.service}{option}"
+    after = as_typed(f"  Next: inv image.build --service {status.service}{option}")
     match status.verdict:
         case Stale(reasons):
             built = known.build_time(status.image_id, status.built_at)

@@ -33,7 +33,7 @@ def test_without_a_terminal_it_needs_a_yes(shop: Path) -> None:
     )
 
     assert done.returncode == 2
-    assert b"Next: inv db.reset --yes --env ci" in done.stderr
+    assert b"Next: unstale db.reset --yes --env ci" in done.stderr
 
 
 @pytest.mark.parametrize("word", ["n", ""])

@@ -1446,8 +1446,27 @@ def _words(error):
     return (type(error).__name__ + ": " + str(error).strip())[:2000]
 
 
+def _prefer_library():
+    """Import the library where a folder here has its name, and would be taken for it.
+
+    The project's own `alembic` command does not look into the working folder first.
+    """
+    here = os.getcwd()
+    if not os.path.isfile(os.path.join(here, "alembic", "__init__.py")):
+        return
+    before = sys.path[:]
+    sys.path[:] = [place for place in before if os.path.abspath(place) != here]
+    try:
+        import alembic.config
+    except ImportError:
+        pass
+    finally:
+        sys.path[:] = before
+
+
 def main(text):
     try:
+        _prefer_library()
         found = answer(json.loads(text))
     except Refused as error:
         found = {"error": "Refused", "rung": error.rung, "message": str(error).strip()[-2000:]}
