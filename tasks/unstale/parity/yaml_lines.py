@@ -1,26 +1,18 @@
 """Where in a compose file something is written. Pure.
 
 Values always come from compose: YAML 1.1 reads ``yes`` and ``12:30`` as other things
-than compose does. What is read here are lines alone, so a tag of compose's own
-(``!reset``, ``!override``) and a scalar of any type are as good as another.
+than compose does. What is read here are lines alone.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from yaml.nodes import Node
+from unstale.yamltree import Tree, text_of, trees
 
 __all__ = ["ComposeLines", "Place", "read"]
-
-_MERGE = "tag:yaml.org,2002:merge"
-_RESET = "!reset"
-_VARIABLE = re.compile(r"\$\{[^{}]*\}")
 
 Read = Callable[[Path], str]
 """The text of a file; may raise `OSError` or an `UnstaleError`."""
@@ -36,41 +28,9 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class _Tree:
-    """A node of YAML: where it is and what is in it, aliases and merges followed."""
-
-    line: int
-    text: str | None = None
-    """Of a scalar."""
-    is_reset: bool = False
-    keys: Mapping[str, tuple[int, _Tree]] = field(default_factory=dict)
-    """Of a mapping: the key's line and its value."""
-    entries: tuple[_Tree, ...] = ()
-    names: Mapping[str, int] = field(default_factory=dict)
-    """Of a list: what an entry may be asked for by, and its line."""
-
-    def at(self, key: str) -> _Tree | None:
-        """The value of *key*."""
-        found = self.keys.get(key)
-        return found[1] if found else None
-
-    def inside(self, path: Sequence[str]) -> int | None:
-        """The line of *path* below it."""
-        key, *rest = path
-        if rest:
-            inner = self.at(key)
-            return inner.inside(rest) if inner else None
-        if key in self.keys:
-            # The key's line: a value of several lines begins below it.
-            line, value = self.keys[key]
-            return None if value.is_reset else line
-        return self.line if self.text == key else self.names.get(key)
-
-
-@dataclass(frozen=True, slots=True)
 class _Document:
     file: Path
-    root: _Tree
+    root: Tree
 
 
 class ComposeLines:
@@ -103,14 +63,14 @@ class ComposeLines:
                 return found
         return None
 
-    def _services(self, name: str) -> Iterator[tuple[Path, _Tree]]:
+    def _services(self, name: str) -> Iterator[tuple[Path, Tree]]:
         """All that is written of a service, what counts most first."""
         for document in reversed(self._documents):
             yield from self._written(document, name, frozenset())
 
     def _written(
         self, document: _Document, name: str, seen: frozenset[tuple[Path, str]]
-    ) -> Iterator[tuple[Path, _Tree]]:
+    ) -> Iterator[tuple[Path, Tree]]:
         if (document.file, name) in seen:  # compose refuses a circle; we only do not walk it
             return
         seen |= {(document.file, name)}
@@ -124,13 +84,13 @@ class ComposeLines:
                 yield from self._written(other, name, seen)
 
     def _extended(
-        self, document: _Document, service: _Tree, seen: frozenset[tuple[Path, str]]
-    ) -> Iterator[tuple[Path, _Tree]]:
+        self, document: _Document, service: Tree, seen: frozenset[tuple[Path, str]]
+    ) -> Iterator[tuple[Path, Tree]]:
         extends = service.at("extends")
-        base = _text(extends) or _text(extends, "service")
+        base = text_of(extends) or text_of(extends, "service")
         if base is None:
             return
-        file = _text(extends, "file")
+        file = text_of(extends, "file")
         if file is None:
             yield from self._written(document, base, seen)
             return
@@ -151,63 +111,15 @@ class _Texts:
         return self._known[path]
 
     def _parsed(self, path: Path) -> Iterable[_Document]:
-        # Late: nothing but a comparison needs it.
-        import yaml
-
         from unstale.errors import Interrupted, UnstaleError
 
-        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
         try:
-            nodes = list(yaml.compose_all(self._read(path), Loader=loader))
-            return [_Document(path, _Planter().tree(node)) for node in nodes if node is not None]
+            text = self._read(path)
         except Interrupted:
             raise
-        # ValueError: it is no text. RecursionError: a thousand brackets.
-        except (OSError, UnstaleError, ValueError, RecursionError, yaml.YAMLError):
+        except (OSError, ValueError, UnstaleError):  # it is not there, or no text
             return ()
-
-
-class _Planter:
-    """Makes trees of a document's nodes, of each node one, however many aliases it has."""
-
-    def __init__(self) -> None:
-        self._made: dict[int, _Tree] = {}
-
-    def tree(self, node: Node) -> _Tree:
-        known = self._made.get(id(node))
-        if known is not None:
-            return known
-        # Stands for the node in itself, if an alias leads back to it.
-        self._made[id(node)] = _Tree(_number(node))
-        self._made[id(node)] = made = self._planted(node)
-        return made
-
-    def _planted(self, node: Node) -> _Tree:
-        from yaml.nodes import MappingNode, SequenceNode
-
-        line, is_reset = _number(node), node.tag == _RESET
-        match node:
-            case MappingNode():
-                return _Tree(line, is_reset=is_reset, keys=self._keys(node.value))
-            case SequenceNode():
-                entries = tuple(map(self.tree, node.value))
-                names = {name: entry.line for entry in entries for name in _names(entry)}
-                return _Tree(line, is_reset=is_reset, entries=entries, names=names)
-            case _:
-                return _Tree(line, str(node.value), is_reset)
-
-    def _keys(self, pairs: Iterable[tuple[Node, Node]]) -> Mapping[str, tuple[int, _Tree]]:
-        """What is written itself before what is merged in, and that in its order."""
-        own: dict[str, tuple[int, _Tree]] = {}
-        merged: dict[str, tuple[int, _Tree]] = {}
-        for key, node in pairs:
-            value = self.tree(node)
-            if key.tag == _MERGE or key.value == "<<":
-                for one in value.entries or (value,):
-                    merged = {**one.keys, **merged}
-            else:
-                own[str(key.value)] = (_number(key), value)
-        return {**merged, **own}
+        return [_Document(path, root) for root in trees(text)]
 
 
 def read(files: Sequence[Path], read_text: Read) -> ComposeLines:
@@ -226,23 +138,3 @@ def _included(document: _Document) -> Iterator[Path]:
         for one in paths.entries or (paths,):
             if one.text is not None:
                 yield document.file.parent / one.text
-
-
-def _text(node: _Tree | None, key: str = "") -> str | None:
-    """The text that *node* is, or that it has at *key*."""
-    inner = node.at(key) if node and key else node
-    return inner.text if inner else None
-
-
-def _number(node: Node) -> int:
-    return int(node.start_mark.line) + 1
-
-
-def _names(entry: _Tree) -> tuple[str, ...]:
-    """What an entry of a list may be asked for by."""
-    if entry.text is None:
-        names = (_text(entry, key) for key in ("target", "source"))
-        return tuple(name for name in names if name is not None)
-    # KEY=value, source:target:mode, host:address; a variable may have colons in it.
-    parts = _VARIABLE.sub("", entry.text).split(":")
-    return (*parts, *(part.rstrip("/") for part in parts), entry.text.partition("=")[0], entry.text)

@@ -92,6 +92,7 @@ FED = {
     "stack/drift.py": "compose: test_drift",
     "stack/names.py": "settings: test_names",
     "stack/policy.py": "compose: test_reaches",
+    "yamltree.py": "compose: test_lines",
 }
 
 # Module to why nothing from outside reaches it in a form that it has to read.
