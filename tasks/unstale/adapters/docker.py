@@ -209,6 +209,8 @@ class DockerCli:
             raise gone from error
         answer = _json(result.stdout, list) if result.returncode == 0 else []
         version, errors, plugins = (*answer, None, None, None)[:3]
+        if not isinstance(errors, list | None):
+            raise unreadable("It is of another form than docker's.")
         if not version or errors:
             raise engine_gone("\n".join(map(str, errors or ())) or result.stderr)
         needed = [p for p in _tables(plugins or []) if p.get("Name") in NEEDED]

@@ -144,6 +144,7 @@ def _one(out: str) -> list[CommandResult]:
 @example(given_back=_one(json.dumps([IMAGE | {"Size": float("inf")}])))
 @example(given_back=_one("[" * 9000))
 @example(given_back=_one('["x", null, 5]'))
+@example(given_back=_one('["26.1", true, []]'))
 @example(given_back=_one(_PLUGIN))
 @example(given_back=_one(_PLUGIN.replace("VERSION", f"{HUGE}.1")))
 def test_docker(with_docker: Mapping[str, str], given_back: Sequence[CommandResult]) -> None:
@@ -186,7 +187,9 @@ def _image(raw: dict[str, Any]) -> ImageFact | None:
     return None
 
 
-@given(soup.tables(CONTAINER))
+@given(raw=soup.tables(CONTAINER))
+@example(raw=CONTAINER | {"HostConfig": {"Tmpfs": [["/a", "/b"]]}})
+@example(raw=CONTAINER | {"HostConfig": {"Tmpfs": [[[]]]}})
 def test_container(raw: dict[str, Any]) -> None:
     with soup.only_ours(), docker_words.readable():
         _check(docker_facts.container_fact(raw))
