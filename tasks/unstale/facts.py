@@ -100,6 +100,8 @@ class ImageFact:
     """Its ONBUILD triggers, as written."""
     is_pulled: bool = False
     """Whether a registry knows it: its tag may have moved there."""
+    attestations: tuple[str, ...] | None = None
+    """The digests of what its builder attested to (SBOM, provenance); None: not told."""
 
 
 @dataclass(frozen=True, slots=True)

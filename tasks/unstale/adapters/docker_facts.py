@@ -69,7 +69,18 @@ def image_fact(raw: Mapping[str, Any]) -> ImageFact:
         config=json.dumps(config, sort_keys=True),
         on_build=_texts(config.get("OnBuild")),
         is_pulled=bool(raw.get("RepoDigests")),
+        attestations=_attestations(raw.get("Manifests")),
     )
+
+
+def _attestations(manifests: Sequence[Mapping[str, Any]] | None) -> tuple[str, ...] | None:
+    """What an index has beside its images: engines before 28.0 (API 1.48) don't tell.
+
+    The classic image store keeps no index, so there is nothing that could be told.
+    """
+    if manifests is None:
+        return None
+    return tuple(sorted(str(one["ID"]) for one in manifests if one.get("Kind") == "attestation"))
 
 
 def _config(raw: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -176,9 +187,10 @@ def _mounts(raw: Mapping[str, Any]) -> tuple[MountFact, ...]:
         for mount in host.get("Mounts") or ()
         if (mount.get("VolumeOptions") or {}).get("NoCopy")
     }
+    tmpfs = host.get("Tmpfs") or {}
     return (
         *(_mount_fact(mount, bare) for mount in raw.get("Mounts") or ()),
-        *(MountFact("tmpfs", "", target) for target in sorted(host.get("Tmpfs") or {})),
+        *(MountFact("tmpfs", "", target) for target in sorted(tmpfs.keys())),
     )
 
 

@@ -58,7 +58,8 @@ def _ask(link: HTTPConnection, name: str) -> Mapping[str, Any]:
         ValueError: the answer is something else.
 
     """
-    link.request("GET", f"/images/{quote(name, safe='/:@')}/json", headers={"Host": "docker"})
+    place = f"/images/{quote(name, safe='/:@')}/json?manifests=1"
+    link.request("GET", place, headers={"Host": "docker"})
     response = link.getresponse()
     answer: Any = read_json(response.read().decode(errors="replace"))
     match response.status, answer:

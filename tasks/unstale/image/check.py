@@ -70,6 +70,8 @@ class ImageStatus:
     """Inputs that no digest of local files can hold."""
     unpinned: tuple[str, ...] = ()
     """Images it is built from by a name alone, which may be given to another one."""
+    attestations: tuple[str, ...] | None = None
+    """Of the image, by digest: an SBOM, a provenance; None: the engine does not tell."""
 
 
 def judge(

@@ -207,6 +207,7 @@ def _status(bench: Bench, service: Service) -> ImageStatus:
         masked=one.masked if one else (),
         not_covered=inputs.not_covered,
         unpinned=_unpinned(bench, inputs),
+        attestations=fact.attestations if fact else None,
     )
 
 

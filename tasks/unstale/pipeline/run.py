@@ -571,6 +571,10 @@ def _container(container: ContainerFact) -> dict[str, object]:
     return {key: stack_state(container)[key] for key in keys}
 
 
+def _attested(status: ImageStatus) -> list[str] | None:
+    return None if status.attestations is None else list(status.attestations)
+
+
 def _verified(result: VerifyResult) -> dict[str, object]:
     """What a look into an image says in the receipt."""
     return {
@@ -653,6 +657,7 @@ def _document(
             "reaches": list(reach.told(run.site)),
             "unpinned": images.unpinned(run.site.stack, state.statuses),
             "not_covered": {s.service: list(s.not_covered) for s in state.statuses},
+            "attestations": {s.service: _attested(s) for s in state.statuses},
             "verified": [_verified(result) for result in state.verified],
             "containers": [_container(one) for one in state.containers],
             "fallen": [{"service": f.service, "how": f.how} for f in state.fallen],

@@ -10,6 +10,7 @@ import pytest
 from conftest import DONE
 
 from unstale.adapters.docker import DockerCli
+from unstale.adapters.docker_facts import image_fact
 from unstale.adapters.leases import Leases
 from unstale.errors import Unavailable
 from unstale.ports import Command, CommandResult
@@ -37,3 +38,32 @@ def test_one_that_can_not_be_removed_does_not_hide_why_it_could_not_be_made(
         "Error: may not create it",
         "After that: Docker refused. Error: may not remove it",
     ]
+
+
+@pytest.mark.parametrize(
+    ("told", "attested"),
+    [
+        ({}, None),
+        ({"Manifests": None}, None),
+        ({"Manifests": []}, ()),
+        (
+            {
+                "Manifests": [
+                    {"ID": "sha256:b", "Kind": "image"},
+                    {
+                        "ID": "sha256:a",
+                        "Kind": "attestation",
+                        "AttestationData": {"For": "sha256:b"},
+                    },
+                ]
+            },
+            ("sha256:a",),
+        ),
+    ],
+    ids=["an older engine", "the classic store", "none", "one"],
+)
+def test_what_a_builder_attested_to_is_told_if_the_engine_tells(
+    told: dict[str, object], attested: tuple[str, ...] | None
+) -> None:
+    """The shape is that of the Engine API 1.48's reference."""
+    assert image_fact({"Id": "sha256:i", **told}).attestations == attested

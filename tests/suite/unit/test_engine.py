@@ -56,9 +56,9 @@ def test_names_are_asked_for_over_one_connection_and_absent_ones_are_left_out(
 
     assert found == {"example.com:5000/a b:1": {"Id": "i"}, "x@sha256:1": {"Id": "i"}}
     assert asked == [
-        "/images/example.com:5000/a%20b:1/json",
-        "/images/none/json",
-        "/images/x@sha256:1/json",
+        "/images/example.com:5000/a%20b:1/json?manifests=1",
+        "/images/none/json?manifests=1",
+        "/images/x@sha256:1/json?manifests=1",
     ]
 
 
