@@ -144,6 +144,8 @@ class Service:
     """The ports that it listens on, as far as the file says so; sorted."""
     files: tuple[str, ...] = ()
     """The files of its configs and secrets."""
+    entrypoint: tuple[str, ...] | None = None
+    """In place of the image's; None: the image's own."""
 
     @property
     def says_it_ends(self) -> bool:
@@ -303,6 +305,7 @@ def _service(name: str, raw: Json, images: Mapping[str, str]) -> Service:
         platform=str(raw.get("platform") or ""),
         network_mode=str(raw.get("network_mode") or ""),
         exposed=tuple(sorted(_exposed(raw))),
+        entrypoint=None if raw.get("entrypoint") is None else tuple(map(str, raw["entrypoint"])),
     )
 
 

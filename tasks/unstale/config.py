@@ -105,6 +105,8 @@ class RunnerSettings:
     mode: Literal["run", "exec"] = "run"
     junit: str | None = None
     """Where the runner writes JUnit XML; None: told to pytest by a flag."""
+    environment: tuple[tuple[str, str], ...] = ()
+    """What tests on the host are told: ``{web:5000}`` in a value is where that port is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -533,7 +535,7 @@ def _conventional_env(root: Path, files: Files, name: str) -> tuple[Path, ...]:
 
 def _runner(table: Table) -> RunnerSettings:
     where = "tool.unstale.runner"
-    _known(table, where, ("command", "mode", "junit"))
+    _known(table, where, ("command", "mode", "junit", "environment"))
     mode = _string(table, "mode", where) or "run"
     if mode not in ("run", "exec"):
         raise _bad(where, "mode", mode, ("run", "exec"))
@@ -541,6 +543,7 @@ def _runner(table: Table) -> RunnerSettings:
         command=_strings(table, "command", where) or ("pytest",),
         mode="exec" if mode == "exec" else "run",
         junit=_string(table, "junit", where),
+        environment=_variables(table, "environment", where),
     )
 
 
@@ -742,6 +745,16 @@ def _must(rule: Table, where: str) -> tuple[tuple[str, str], ...]:
             hint='must = {ci = "true"}',
         )
     return tuple(sorted(table.items()))
+
+
+def _variables(table: Table, key: str, where: str) -> tuple[tuple[str, str], ...]:
+    found = _table(table, key, where)
+    if not all(isinstance(value, str) for value in found.values()):
+        raise ConfigError(
+            f"'{key}' of [{where}] must be names and values in quotes.",
+            hint=f'{key} = {{BASE_URL = "http://{{web:5000}}"}}',
+        )
+    return tuple(sorted(found.items()))
 
 
 def _rules(table: Table, key: str) -> tuple[Table, ...]:

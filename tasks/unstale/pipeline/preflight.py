@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from unstale.compose import Service
 from unstale.errors import ConfigError, Fault, MissingFile, overlooked
 from unstale.mask import is_secret
-from unstale.pipeline import platforms
+from unstale.pipeline import addresses, platforms
 from unstale.pipeline.images import Bench
 from unstale.pipeline.site import Ports, Site
 from unstale.ports import Files
@@ -39,10 +39,12 @@ def require(ports: Ports, site: Site) -> None:
 
     Raises:
         MissingFile: a file or folder that a service mounts is not there.
-        ConfigError: an external network or volume is not there.
+        ConfigError: an external network or volume is not there, or tests on this machine
+            ask for a port that no service publishes.
         EngineUnavailable: a service asks for a platform that the engine can't run.
 
     """
+    addresses.require(site)
     services = [s for s in site.stack.services if s.name in _started(site)]
     if ports.docker.is_local():
         _require_mounted(services)

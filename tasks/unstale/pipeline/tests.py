@@ -24,7 +24,7 @@ from unstale.errors import (
 )
 from unstale.facts import ArchiveMember, ContainerFact, Death, moment
 from unstale.mask import Mask
-from unstale.pipeline import absent, junit, printed
+from unstale.pipeline import absent, addresses, junit, printed
 from unstale.pipeline.site import Deployment, Ports, Site
 from unstale.ports import Allowance, Command, CommandResult, Line, RunOptions
 from unstale.schema.status import SchemaStatus
@@ -185,7 +185,7 @@ def _in_stack(
     environment: Mapping[str, str],
     again: str,
 ) -> TestRun:
-    report, argv = _command(site, arguments, number)
+    report, argv = _command(site, arguments, number, _entry_point(ports, site))
     before = _containers(ports, deployment)
     options = RunOptions(
         argv,
@@ -477,14 +477,32 @@ def _output(site: Site, result: CommandResult) -> str:
     return site.mask(f"{result.stdout}\n{result.stderr}")
 
 
-def _command(site: Site, arguments: Sequence[str], number: str) -> tuple[str, tuple[str, ...]]:
+def _entry_point(ports: Ports, site: Site) -> tuple[str, ...]:
+    """What a new container of the runner puts before a command: the compose file's, or the image's.
+
+    In a container that is up already nothing is put before one.
+    """
+    service = site.stack.service(site.runner or "")
+    if service is None or site.settings.runner.mode == "exec":
+        return ()
+    if service.entrypoint is not None:
+        return service.entrypoint
+    image = ports.docker.images_called([service.image]).get(service.image)
+    return tuple(json.loads(image.config).get("Entrypoint") or ()) if image else ()
+
+
+def _command(
+    site: Site, arguments: Sequence[str], number: str, entry_point: Sequence[str]
+) -> tuple[str, tuple[str, ...]]:
     settings = site.settings.runner
-    argv = (*settings.command, *arguments)
     folder = posixpath.dirname(settings.junit) if settings.junit else "/tmp/unstale"  # noqa: S108 - in the container
     if not _is_pytest(settings.command):
-        return settings.junit or f"{folder}/junit.xml", argv
+        return settings.junit or f"{folder}/junit.xml", (*settings.command, *arguments)
     report = f"{folder}/junit-{number}.xml"
-    return report, (*settings.command, f"--junit-xml={report}", *arguments)
+    # An entry point that is pytest takes its name for a file.
+    is_there = _is_pytest(entry_point) and _is_pytest(settings.command[:1])
+    words = settings.command[1:] if is_there else settings.command
+    return report, (*words, f"--junit-xml={report}", *arguments)
 
 
 def _is_pytest(command: Sequence[str]) -> bool:
@@ -602,7 +620,12 @@ def _on_host(
                 (*command, *flag, *arguments),
                 deadline_s,
                 cwd=site.settings.root,
-                env={**dict(site.values), **published(before), **environment},
+                env={
+                    **dict(site.values),
+                    **published(before),
+                    **environment,
+                    **addresses.variables(site, before),
+                },
                 changes=True,
                 tail_bytes=_TAIL_BYTES,
             ),

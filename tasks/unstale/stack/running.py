@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from unstale.facts import ContainerFact, Death, moment
 
-__all__ = ["Fall", "casualties", "missed_checks", "published", "state"]
+__all__ = ["Fall", "casualties", "missed_checks", "published", "published_at", "state"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +143,15 @@ def state(container: ContainerFact) -> dict[str, object]:
 def published(containers: Sequence[ContainerFact]) -> dict[str, str]:
     """Where a runner on the host finds each port: ``UNSTALE_APP_8000=127.0.0.1:32768``."""
     return {
-        f"UNSTALE_{c.service}_{port}".upper().replace("-", "_"): address.replace(
+        f"UNSTALE_{service}_{port}".upper().replace("-", "_"): address
+        for (service, port), address in published_at(containers).items()
+    }
+
+
+def published_at(containers: Sequence[ContainerFact]) -> dict[tuple[str, int], str]:
+    """The address on this machine of each published port, by service and port."""
+    return {
+        (c.service, port): address.replace(
             "0.0.0.0",  # noqa: S104 - read, not bound to
             "127.0.0.1",
         )

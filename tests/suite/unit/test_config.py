@@ -159,6 +159,7 @@ def test_every_section_is_read(settings: Loader) -> None:
     command = ["tox", "-q"]
     mode = "exec"
     junit = "/r/junit.xml"
+    environment = {URL = "http://{web:80}"}
     [tool.unstale.suites]
     smoke = ["checks/smoke"]
     [tool.unstale.schema]
@@ -176,7 +177,8 @@ def test_every_section_is_read(settings: Loader) -> None:
     """)
 
     assert found.default_env == "ci"
-    assert found.runner == RunnerSettings(("tox", "-q"), "exec", "/r/junit.xml")
+    told = (("URL", "http://{web:80}"),)
+    assert found.runner == RunnerSettings(("tox", "-q"), "exec", "/r/junit.xml", told)
     assert found.suites == {"smoke": ("checks/smoke",)}
     assert found.schema == SchemaSettings(
         "create-all", ("make", "migrate"), "db/alembic.ini", "app.models:Base", "app"
@@ -390,6 +392,7 @@ def test_an_unknown_key_far_from_all_lists_the_known_ones(settings: Loader) -> N
         ("[tool.unstale.runner]\ncommand = 'pytest'", "'command' of .* must be a list of strings"),
         ("[tool.unstale.runner]\ncommand = [1]", "'command' of .* must be a list of strings"),
         ("[tool.unstale.runner]\nmode = 'walk'", "mode = 'walk'"),
+        ("[tool.unstale.runner.environment]\nPORT = 1", "must be names and values in quotes"),
         ("[tool.unstale.schema]\nsetup = 'maybe'", "setup = 'maybe'"),
         ("[tool.unstale]\nschema = 'maybe'", "setup = 'maybe'"),
         ("[tool.unstale.suites]\nunit = 'tests'", "'unit' of .* must be a list of strings"),

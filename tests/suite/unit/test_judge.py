@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Callable
 from dataclasses import replace
@@ -9,9 +10,10 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
+from checkout import image_fact
 
 from unstale.adapters.files import DiskFiles
-from unstale.compose import Stack
+from unstale.compose import Stack, parse
 from unstale.config import Environment, RunnerSettings, SchemaSettings, Settings
 from unstale.errors import (
     CouldNotTell,
@@ -775,13 +777,20 @@ def test_a_runner_on_the_host_gets_the_variables_and_the_published_ports(
         report = deployment.folder / "junit.xml"
         assert not report.exists(), "an earlier run's file is still there"
         assert command.argv == ("pytest", f"--junit-xml={report}", "-q")
-        assert command.env == {"APP_MODE": "test", "UNSTALE_APP_8000": "127.0.0.1:32768"}
+        assert command.env == {
+            "APP_MODE": "test",
+            "UNSTALE_APP_8000": "127.0.0.1:32768",
+            "BASE_URL": "http://127.0.0.1:32768/v1",
+            "PORT": "32768",
+        }
         report.write_bytes(JUNIT)
         return CommandResult(0, "", "", 1.0)
 
     process.on_run = run
+    told = (("BASE_URL", "http://{app:8000}/v1"), ("PORT", "{app:8000:port}"))
+    hosted = site(RunnerSettings(environment=told), service="host")
 
-    assert judge(ports, _start(ports, site(service="host"), deployment)).passes == ("good",)
+    assert judge(ports, _start(ports, hosted, deployment)).passes == ("good",)
 
 
 def test_what_the_runner_prints_is_taken_masked_with_how_to_run_it_again(
@@ -801,6 +810,52 @@ def test_what_the_runner_prints_is_taken_masked_with_how_to_run_it_again(
     assert "invented-7" not in found.output
     assert found.again == "inv test.run --env ci"
     assert not found.keeps_cache
+
+
+@pytest.mark.parametrize(
+    ("image", "written", "command", "first"),
+    [
+        (["python", "-m", "pytest"], None, ("pytest",), "--junit-xml=/r/junit-1.xml"),
+        (["pytest"], None, ("pytest", "tests"), "tests"),
+        (["pytest"], None, ("/venv/bin/pytest",), "--junit-xml=/r/junit-1.xml"),
+        (["/entry.sh"], None, ("pytest",), "pytest"),
+        (None, None, ("pytest",), "pytest"),
+        # The compose file's goes before that of the image.
+        (["pytest"], [], ("pytest",), "pytest"),
+        (None, ["pytest", "-v"], ("pytest",), "--junit-xml=/r/junit-1.xml"),
+        # What is before it is told to the entry point as an argument, whatever that is.
+        (["pytest"], None, ("sh", "-c", "pytest"), "sh"),
+    ],
+)
+def test_an_entry_point_that_is_pytest_is_not_told_its_own_name(
+    ports: Ports,
+    docker: FakeDocker,
+    container: ContainerFact,
+    site: Sites,
+    deployment: Deployment,
+    image: list[str] | None,
+    written: list[str] | None,
+    command: tuple[str, ...],
+    first: str,
+) -> None:
+    config = json.dumps({"Entrypoint": image})
+    docker.local_images.append(replace(image_fact("sha256:t", tags=("demo-t",)), config=config))
+    service = {"image": "demo-t"} | ({} if written is None else {"entrypoint": written})
+    stack = parse({"name": "demo", "services": {"test-runner": service}})
+    told: list[str] = []
+
+    def run(service: str, options: RunOptions) -> CommandResult:
+        told.extend(options.argv)
+        docker.add(replace(container, name=options.name, service=service, status="exited"))
+        return CommandResult(0, "", "", 1.0)
+
+    docker.on_run = run
+    settings = RunnerSettings(command=command, junit="/r/junit.xml")
+
+    _start(ports, replace(site(settings), stack=stack), deployment)
+
+    assert told[0] == first
+    assert "--junit-xml=/r/junit-1.xml" in told
 
 
 def test_a_container_that_stays_up_prints_too(
