@@ -10,13 +10,14 @@ import signal
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 
 from unstale.errors import (
     CouldNotTell,
     EngineUnavailable,
     Fault,
+    NotDone,
     NotReady,
     TestsFailed,
     TimedOut,
@@ -597,6 +598,15 @@ def _show(deployment: Deployment, document: bytes, mask: Mask) -> None:
     deployment.write(deployment.folder / "junit.xml", text)
 
 
+def _version(path: Path) -> tuple[int, int, int] | None:
+    """What changes when the file is written, even with the same bytes; None: no file."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_ctime_ns
+
+
 def _on_host(
     ports: Ports,
     site: Site,
@@ -613,7 +623,8 @@ def _on_host(
     flag = (f"--junit-xml={report}",) if _is_pytest(command) else ()
     if not flag and site.settings.runner.junit:
         report = site.settings.root / site.settings.runner.junit
-    report.unlink(missing_ok=True)  # an earlier run's file is no evidence of this one
+    is_ours = report.parent == deployment.folder
+    earlier = _version(report)  # an earlier run's file is no evidence of this one
     try:
         result = ports.process.run(
             Command(
@@ -631,11 +642,15 @@ def _on_host(
             ),
             line,
         )
-        document = report.read_bytes() if report.exists() else None
+        document = None if _version(report) in (None, earlier) else report.read_bytes()
         if document is not None:
             _show(deployment, document, site.mask)
+        elif is_ours:
+            report.unlink(missing_ok=True)
+    except NotDone:
+        raise
     except BaseException as error:
-        if report.parent == deployment.folder:  # it may quote a secret; else it is the user's
+        if is_ours:  # it may quote a secret
             report.unlink(missing_ok=True)
         if isinstance(error, Unavailable) and (why := absent.not_here(site, error.what)):
             raise why from error

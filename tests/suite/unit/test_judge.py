@@ -19,6 +19,7 @@ from unstale.errors import (
     CouldNotTell,
     Fault,
     Interrupted,
+    NotDone,
     NotReady,
     TestsFailed,
     TimedOut,
@@ -761,6 +762,40 @@ def test_exec_mode_needs_a_running_runner(
         _start(ports, site(RunnerSettings(mode="exec")), deployment)
 
 
+@pytest.mark.parametrize("command", [("pytest",), ("tox",)])
+def test_an_earlier_runs_file_on_the_host_is_no_evidence_and_the_users_stays(
+    ports: Ports, site: Sites, deployment: Deployment, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    host = site(RunnerSettings(command=command, junit="junit.xml"), service="host")
+    ours, theirs = deployment.folder / "junit.xml", tmp_path / "junit.xml"
+    for path in (ours, theirs):
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(OLDER)
+
+    found = _start(ports, host, deployment)
+
+    assert found.counts is None
+    assert theirs.exists()
+    assert ours.exists() is (command == ("tox",))
+
+
+def test_a_dry_run_on_the_host_removes_no_earlier_runs_file(
+    ports: Ports, process: FakeProcess, site: Sites, deployment: Deployment, tmp_path: Path
+) -> None:
+    host = site(RunnerSettings(command=("tox",), junit="junit.xml"), service="host")
+    (tmp_path / "junit.xml").write_bytes(OLDER)
+
+    def refuse(_command: Command) -> CommandResult:
+        raise NotDone("Nothing was done.")
+
+    process.on_run = refuse
+
+    with pytest.raises(NotDone):
+        _start(ports, host, deployment)
+
+    assert (tmp_path / "junit.xml").exists()
+
+
 def test_a_runner_on_the_host_gets_the_variables_and_the_published_ports(
     ports: Ports,
     docker: FakeDocker,
@@ -775,7 +810,6 @@ def test_a_runner_on_the_host_gets_the_variables_and_the_published_ports(
 
     def run(command: Command) -> CommandResult:
         report = deployment.folder / "junit.xml"
-        assert not report.exists(), "an earlier run's file is still there"
         assert command.argv == ("pytest", f"--junit-xml={report}", "-q")
         assert command.env == {
             "APP_MODE": "test",
@@ -879,15 +913,6 @@ def test_on_the_host_the_cache_of_pytest_is_kept(
 
     assert "3 deselected" in found.output
     assert found.keeps_cache
-
-
-def test_an_earlier_file_on_the_host_is_no_evidence_either(
-    ports: Ports, tmp_path: Path, site: Sites, deployment: Deployment
-) -> None:
-    (tmp_path / "junit.xml").write_bytes(OLDER)
-    own_command = RunnerSettings(command=("tox",), junit="junit.xml")
-
-    assert _start(ports, site(own_command, service="host"), deployment).counts is None
 
 
 def test_a_host_command_of_its_own_is_believed_by_its_own_file(
