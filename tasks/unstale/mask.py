@@ -628,9 +628,10 @@ def _bytes(text: str) -> bytes:
 def _spelled(text: str) -> Iterator[str]:
     """As it is, and in the quotes of JSON, Python, YAML, a shell, a URL, HTML and compose."""
     yield text
-    for plain in (json.dumps(text), json.dumps(text, ensure_ascii=False)):
-        # Go spells what is markup as numbers, PHP a slash with a backslash, some do both.
-        for told in (plain[1:-1], plain[1:-1].translate(_GO)):
+    ascii_only = json.dumps(text)
+    for plain in (ascii_only, _upper(ascii_only), json.dumps(text, ensure_ascii=False)):
+        # Many spell what is markup as numbers, PHP a slash with a backslash, some do both.
+        for told in (plain[1:-1], *(_as_numbers(plain[1:-1], which) for which in _MARKUP)):
             yield from (told, told.replace("/", r"\/"))
     yield repr(text)[1:-1]
     yield text.replace("'", "''")
@@ -648,7 +649,25 @@ def _spelled(text: str) -> Iterator[str]:
     yield basic.replace('"', "&quot;").replace("'", "&#39;")
 
 
-_GO = {ord(one): f"\\u{ord(one):04x}" for one in "&<>\u2028\u2029"}
+_MARKUP = tuple(
+    {one: f"\\u{ord(one):04{form}}" for one in which}
+    for which, form in (
+        ("&<>\u2028\u2029", "x"),  # Go
+        ("<>", "X"),  # PHP: JSON_HEX_TAG
+        ("&<>", "X"),
+        ("&<>'\"", "X"),  # and its other three
+        ("&<>'\"+`", "X"),  # .NET
+    )
+)
+
+
+def _as_numbers(told: str, which: Mapping[str, str]) -> str:
+    # A quote has a backslash of its own already.
+    return re.sub(r'\\\\|\\?"|[^"\\]', lambda f: which.get(f[0].lstrip("\\"), f[0]), told)
+
+
+def _upper(told: str) -> str:
+    return re.sub(r"\\\\|\\u[0-9a-f]{4}", lambda f: f[0][:2] + f[0][2:].upper(), told)
 
 
 def _encoded(text: str) -> Iterator[str]:

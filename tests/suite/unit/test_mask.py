@@ -341,6 +341,13 @@ def php_json(text: str) -> str:
     return json.dumps(text).replace("/", "\\/")
 
 
+def hex_json(text: str, which: str) -> str:
+    """As writers of JSON do that spell *which* and what is not ASCII in capital numbers."""
+    told = (f"\\u{ord(c):04X}" if c in which else json.dumps(c)[1:-1] for c in text)
+    capital = (re.sub("[0-9a-f]{4}", lambda f: f[0].upper(), c) for c in told)
+    return "".join(capital)
+
+
 SECRET = "he'r\"on $7&<ü>/p+l%v\\r"
 
 
@@ -354,6 +361,10 @@ SECRET = "he'r\"on $7&<ü>/p+l%v\\r"
         php_json(SECRET),
         go_json(SECRET).replace("/", "\\/"),
         re.sub("[&<>]", lambda found: f"\\u{ord(found[0]):04x}", php_json(SECRET)),
+        hex_json(SECRET, ""),
+        hex_json(SECRET, "<>").replace("/", "\\/"),
+        hex_json(SECRET, "&<>'\""),
+        hex_json(SECRET, "&<>'\"+`"),
         repr(SECRET),
         quote(SECRET),
         quote(SECRET, safe=""),
@@ -367,7 +378,8 @@ SECRET = "he'r\"on $7&<ü>/p+l%v\\r"
         base64.urlsafe_b64encode(f"abc{SECRET}".encode()).decode(),
     ],
     ids=[
-        "plain", "json", "json-utf8", "go", "php", "go-php", "php-go", "repr", "url",
+        "plain", "json", "json-utf8", "go", "php", "go-php", "php-go", "capitals",
+        "php-tags", "php-all", "dotnet", "repr", "url",
         "url-all", "form", "shell", "html", "compose", "base64", "base64-1", "base64-2",
         "base64-url",
     ],
@@ -504,6 +516,8 @@ _SPELLINGS: dict[str, Callable[[str], str]] = {
     "json": lambda s: json.dumps(s)[1:-1],
     "go": lambda s: go_json(s)[1:-1],
     "php": lambda s: php_json(s)[1:-1],
+    "php-all": lambda s: hex_json(s, "&<>'\""),
+    "dotnet": lambda s: hex_json(s, "&<>'\"+`"),
     "url": lambda s: quote(s, safe=""),
     "form": lambda s: quote(s, safe="").replace("%20", "+"),
     "repr": lambda s: repr(s)[1:-1],
