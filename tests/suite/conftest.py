@@ -56,6 +56,7 @@ LONG = (
     r"integration/test_local\.py::test_this_projects_own_tests",
     r"integration/test_image_chores\.py::test_cleaning_leaves",
     r"faults/test_concurrency\.py",
+    r"unit/test_invoke_traps\.py.*(number|called|chain|its_value|quotes|subfolder).*\[beside\]",
 )
 _LONG = re.compile("|".join(LONG))
 _ROW = re.compile(r"oracle/test_matrix\.py::test_row\[(?P<row>[^:]+):")

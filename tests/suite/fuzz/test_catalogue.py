@@ -93,6 +93,7 @@ FED = {
     "stack/names.py": "settings: test_names",
     "stack/policy.py": "compose: test_reaches",
     "yamltree.py": "compose: test_lines",
+    "survey/neighbours.py": "adopt: test_tasks",
 }
 
 # Module to why nothing from outside reaches it in a form that it has to read.
@@ -113,6 +114,7 @@ NOT_FED = {
     "pytest_plugin/sessions.py": "takes a mapped object",
     "pytest_plugin/templates.py": "takes names of ours",
     "stack/judge.py": "reads a time that facts.py reads",
+    "spoken.py": "takes messages of ours, and words of our own process",
     "stack/running.py": "reads a time that facts.py reads",
 }
 
