@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 
@@ -21,11 +20,10 @@ def main() -> None:
     # traceback, or be swallowed by whatever import it falls into.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
-    os.environ.setdefault("UNSTALE_TRUST", "0")
-    # A relative entry would be looked for there.
-    folders = os.environ.get("PATH", os.defpath).split(os.pathsep)
-    os.environ["PATH"] = os.pathsep.join(f for f in folders if f.startswith(os.sep))
+    from unstale.careful import only_look
     from unstale.invocations.program import run
+
+    only_look()
 
     run()
 

@@ -78,7 +78,7 @@ class _Leases(Leases):
         yield
 
     def dead(self, *, homeless: bool = False) -> tuple[Dead, ...]:
-        return self._dead(homeless=homeless)  # and what is not a lease yet stays
+        return self.seen_dead(homeless=homeless)  # and what is not a lease yet stays
 
 
 class _Unseen:

@@ -50,8 +50,9 @@ from unstale.errors import (
     overlooked,
 )
 from unstale.mask import Mask, joined, mask_for
-from unstale.ports import Command, CommandResult, ComposeTarget, Line
+from unstale.ports import Command, CommandResult, Line
 from unstale.stack.names import STANDING, image_project, run_project, standing_run
+from unstale.stack.target import target_of
 
 if TYPE_CHECKING:
     from unstale import compose
@@ -205,15 +206,7 @@ class Project:
 
         """
         environment = self.settings.environment(env)
-        root = self.settings.root
-        machine = self.settings.state_folder / "images.env"
-        env_files = (*((machine,) if machine.exists() else ()), *environment.env_files)
-        target = ComposeTarget(
-            project=image_project(root, environment.name),
-            files=environment.compose_files,
-            env_files=env_files,
-            profiles=("*",),
-        )
+        target = target_of(self.settings, environment)
         values: dict[str, str | None] = {}
         # Asked first: it refuses a folder that somebody else may write to, and the record
         # of docker's plugins names programs.

@@ -222,9 +222,10 @@ class Leases:
         for path in folder.glob("*.new"):  # died before its lease was one
             if not _is_locked(path):
                 path.unlink(missing_ok=True)
-        return self._dead(homeless=homeless)
+        return self.seen_dead(homeless=homeless)
 
-    def _dead(self, *, homeless: bool) -> tuple[Dead, ...]:
+    def seen_dead(self, *, homeless: bool = False) -> tuple[Dead, ...]:
+        """What `dead` returns, for who only looks: nothing is made or removed."""
         paths = (*self.folder.glob("*.lease"), *self.folder.glob("*.kept"))
         runs = sorted({path.stem for path in paths})
         # In this order: a run is kept before its lease ends.

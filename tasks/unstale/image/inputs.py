@@ -27,7 +27,16 @@ from unstale.image.dockerfile import Dockerfile, Unresolved
 from unstale.image.plan import Given, NamedContext, Plan, Reading, StagePlan, Step
 from unstale.image.tree import ContextTree, Record
 
-__all__ = ["SCHEME", "BuildInputs", "Images", "build_inputs", "found", "reads", "records"]
+__all__ = [
+    "SCHEME",
+    "BuildInputs",
+    "Images",
+    "build_inputs",
+    "found",
+    "named_images",
+    "reads",
+    "records",
+]
 
 SCHEME = "v1"
 
@@ -162,6 +171,36 @@ def build_inputs(
     except (Unresolved, CouldNotTell) as error:
         why = error.what if isinstance(error, CouldNotTell) else str(error)
         return _coarse(_on(start, asked), build, text, why)
+
+
+def named_images(build: BuildSpec, environ: Mapping[str, str]) -> tuple[str, ...]:
+    """The images that *build* starts from or copies from; its context is not looked at.
+
+    Raises:
+        MissingFile: the Dockerfile is not there.
+        CouldNotTell: it can't be followed.
+
+    """
+    if not build.is_local:
+        return ()
+    asked: dict[str, None] = {}
+
+    def image(reference: str, _platform: str) -> None:
+        asked[reference] = None
+
+    given = Given(
+        target=build.target,
+        arguments=_arguments(build, environ),
+        images=image,
+        platform=lambda: "linux/amd64",
+        build_platform=lambda: "linux/amd64",
+        contexts={program.familiar(n): _named(place) for n, place in build.additional_contexts},
+    )
+    try:
+        program.resolve(dockerfile.parse(_text(build)), given)
+    except Unresolved as error:
+        raise CouldNotTell(f"The Dockerfile can't be followed: {error}.") from error
+    return tuple(asked)
 
 
 def _is_for(fact: ImageFact, platform: str) -> bool:

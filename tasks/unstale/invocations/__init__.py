@@ -7,7 +7,7 @@ from typing import Any
 from invoke import Collection
 from invoke.exceptions import Exit
 
-from unstale.invocations import db, env, image, plan, receipt, stack, test
+from unstale.invocations import db, doctor, env, image, plan, receipt, stack, test
 
 __all__ = ["ns"]
 
@@ -32,3 +32,4 @@ class _Namespace(Collection):
 # Named, so that a project can mount it: ``Collection(mine, ns)``.
 ns = _Namespace("unstale", *(m.collection() for m in (test, stack, image, db, env, receipt)))
 ns.add_task(plan.plan)
+ns.add_task(doctor.doctor)

@@ -15,6 +15,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from invoke import Argument, Context, Task
@@ -37,9 +38,11 @@ from unstale.spoken import as_typed, form_of, speak
 
 if TYPE_CHECKING:
     from unstale.adapters.signals import Signals
+    from unstale.mask import Mask
+    from unstale.ports import Line
     from unstale.project import Project
 
-__all__ = ["QuietTask", "distrust", "entry", "finish", "names", "remainder"]
+__all__ = ["Edge", "QuietTask", "distrust", "edge", "entry", "finish", "names", "remainder"]
 
 
 # Whether --dry and --echo were given, which Invoke itself heeds in `ctx.run` alone.
@@ -106,6 +109,18 @@ def distrust(*, untrusted: bool) -> None:
         os.environ["UNSTALE_UNTRUSTED"] = "flag"
 
 
+@dataclass(slots=True)
+class Edge:
+    """What a task's body and the edge around it share."""
+
+    signals: Signals
+    mask: Mask
+    """Hides secrets in the error that ends the task."""
+    is_dry: bool
+    echo: Line | None
+    """What ``--echo`` tells each command to."""
+
+
 @contextmanager
 def entry(document: str, *, as_json: bool = False, is_look: bool = False) -> Iterator[Project]:
     """Open the project for a task; turn what goes wrong into Invoke's Exit.
@@ -114,6 +129,17 @@ def entry(document: str, *, as_json: bool = False, is_look: bool = False) -> Ite
     the schema ``unstale/<document>@1``. *is_look*: nothing can be changed, with
     ``--dry`` or without.
     """
+    with (
+        edge(document, as_json=as_json) as shared,
+        _opened(shared, document, as_json=as_json, is_look=is_look) as project,
+    ):
+        shared.mask = project.mask
+        yield project
+
+
+@contextmanager
+def edge(document: str, *, as_json: bool = False) -> Iterator[Edge]:
+    """The same without a project, for what has to work where none can be opened."""
     # Invoke switches .pyc files off before it loads tasks.py, for good reason,
     # and forgets to switch them on: every later import would compile anew.
     sys.dont_write_bytecode = bool(sys.flags.dont_write_bytecode)
@@ -127,7 +153,8 @@ def entry(document: str, *, as_json: bool = False, is_look: bool = False) -> Ite
     from unstale.mask import Mask
 
     signals = Signals()
-    mask = Mask()
+    is_dry, is_echoed = _core.get()
+    shared = Edge(signals, Mask(), is_dry, _note if is_echoed else None)
 
     def last_words(error: Interrupted) -> None:
         error.cause = "It was told to three times, and did not wait for its own clean-up."
@@ -140,9 +167,7 @@ def entry(document: str, *, as_json: bool = False, is_look: bool = False) -> Ite
     atexit.register(end_plainly)
     with signals.handled():
         try:
-            with _opened(signals, document, as_json=as_json, is_look=is_look) as project:
-                mask = project.mask
-                yield project
+            yield shared
         except (Exit, GeneratorExit):
             raise
         except Exception as error:
@@ -153,7 +178,7 @@ def entry(document: str, *, as_json: bool = False, is_look: bool = False) -> Ite
                 stopped.cause, stopped.hint = known.what, known.hint
                 known = stopped
             with signals.held():
-                known.hide(mask)
+                known.hide(shared.mask)
                 known.cause, known.hint = as_typed(known.cause), as_typed(known.hint)
                 if as_json:
                     _fail_as_json(document, known)
@@ -161,20 +186,19 @@ def entry(document: str, *, as_json: bool = False, is_look: bool = False) -> Ite
 
 
 @contextmanager
-def _opened(signals: Signals, document: str, *, as_json: bool, is_look: bool) -> Iterator[Project]:
+def _opened(shared: Edge, document: str, *, as_json: bool, is_look: bool) -> Iterator[Project]:
     """Open the project as ``--dry`` and ``--echo`` want it; the end of a dry run is no error."""
     from unstale.project import Project
 
-    is_dry, is_echoed = _core.get()
     told: list[str] = []
 
     def tell(text: str) -> None:
         told.append(text)
         print(text, file=sys.stderr if as_json else sys.stdout, flush=True)
 
-    echo = _note if is_echoed else None
+    dry = shared.is_dry or is_look
     try:
-        yield Project.open(signals=signals, dry=is_dry or is_look, echo=echo, tell=tell)
+        yield Project.open(signals=shared.signals, dry=dry, echo=shared.echo, tell=tell)
     except NotDone as stop:
         if stop.what:
             tell(stop.what)

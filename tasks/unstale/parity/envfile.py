@@ -36,6 +36,7 @@ __all__ = [
     "merged",
     "parse",
     "read",
+    "require_text",
     "variables",
 ]
 
@@ -162,6 +163,11 @@ def content(path: Path) -> bytes:
         raise ConfigError(
             f"{path} can't be read.", cause=f"{why}.", hint=f"ls -l {path}"
         ) from error
+
+
+def require_text(path: Path) -> None:
+    """Raise what `read` raises of the env file *path* as a whole; no line is read."""
+    _text(path, content(path))
 
 
 def parse(path: Path, raw: bytes) -> EnvFile:

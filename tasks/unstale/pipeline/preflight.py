@@ -6,7 +6,6 @@ folder for a mount that is misspelt, a blank for a variable that nobody sets.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from unstale.errors import ConfigError, Fault, MissingFile, overlooked
 from unstale.mask import is_secret
 from unstale.pipeline import addresses, platforms
 from unstale.pipeline.images import Bench
+from unstale.pipeline.mounted import absent_sources
 from unstale.pipeline.site import Ports, Site
 from unstale.ports import Files
 
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 __all__ = ["blanks", "require", "require_checked_out"]
 
 _SHOWN = 10
-# An engine's own may be in the virtual machine alone that it runs in.
-_SOCKET = ".sock"
 # Behind an unescaped $ the rest of a password looks like a variable's name; not so in
 # braces, of capitals alone.
 _IN_BRACES = re.compile(r"\$\{(?P<name>[A-Z][A-Z0-9_]*)(?=[}:?+-])")
@@ -65,26 +63,12 @@ def _started(site: Site) -> frozenset[str]:
 
 
 def _require_mounted(services: Iterable[Service]) -> None:
-    for service in services:
-        sources = [m.source for m in service.mounts if m.kind == "bind"]
-        for source in (*sources, *service.files):
-            if not source.endswith(_SOCKET) and _is_absent(source):
-                raise MissingFile(
-                    f"{service.name!r} mounts {source}, which is not there.",
-                    cause="Docker would make an empty folder of it, which belongs to root.",
-                    hint=f"create it (mkdir -p {source}), or mend the mount in the compose file",
-                )
-
-
-def _is_absent(path: str) -> bool:
-    """Whether *path* is not there; what can't be looked at is, as far as is known."""
-    try:
-        os.stat(path)  # noqa: PTH116 - as the engine has it
-    except (FileNotFoundError, NotADirectoryError):
-        return True
-    except OSError:
-        return False
-    return False
+    for service, source in absent_sources(services):
+        raise MissingFile(
+            f"{service!r} mounts {source}, which is not there.",
+            cause="Docker would make an empty folder of it, which belongs to root.",
+            hint=f"create it (mkdir -p {source}), or mend the mount in the compose file",
+        )
 
 
 def _require_external(ports: Ports, site: Site, services: Sequence[Service]) -> None:

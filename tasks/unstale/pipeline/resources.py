@@ -13,11 +13,11 @@ from unstale.errors import Fault, Unavailable, UnstaleError
 if TYPE_CHECKING:
     from unstale.facts import DiskSpace, EngineRoom
 
-__all__ = ["Leaks", "explain", "free_subnets", "full", "leaks", "warnings"]
+__all__ = ["LITTLE_BYTES", "Leaks", "explain", "free_subnets", "full", "leaks", "size", "warnings"]
 
 _MIB, _GIB = 1 << 20, 1 << 30
 # A base image with its packages; a build needs it twice.
-_LITTLE_BYTES = _GIB
+LITTLE_BYTES = _GIB
 _NONE_BYTES = 4 * _MIB
 _FEW_NETWORKS = 3
 
@@ -107,7 +107,7 @@ def _network(text: str) -> IPv4Network | None:
 
 def warnings(room: EngineRoom | None, spaces: Sequence[DiskSpace]) -> tuple[str, ...]:
     """What may not be enough for a run, in words."""
-    scarce = [f"Only {_space(s)} is left." for s in spaces if s.free_bytes < _LITTLE_BYTES]
+    scarce = [f"Only {_space(s)} is left." for s in spaces if s.free_bytes < LITTLE_BYTES]
     if room is not None and (left := free_subnets(room)) <= _FEW_NETWORKS:
         scarce.append(
             f"The engine has addresses for {left} more networks: inv stack.reap removes "
@@ -117,10 +117,11 @@ def warnings(room: EngineRoom | None, spaces: Sequence[DiskSpace]) -> tuple[str,
 
 
 def _space(space: DiskSpace) -> str:
-    return f"{_size(space.free_bytes)} of {_size(space.total_bytes)} on {space.what}"
+    return f"{size(space.free_bytes)} of {size(space.total_bytes)} on {space.what}"
 
 
-def _size(count: int) -> str:
+def size(count: int) -> str:
+    """*count* bytes, for people."""
     return f"{count / _GIB:.1f} GiB" if count >= _GIB else f"{count / _MIB:.0f} MiB"
 
 

@@ -30,6 +30,8 @@ FED = {
     "adapters/settings_probe.py": "settings: test_asked test_answer_of_the_probe",
     "compose.py": "compose: test_stack",
     "config.py": "settings: test_settings test_tables_of_settings",
+    "doctor/engine.py": "doctor: test_answer",
+    "doctor/source.py": "doctor: test_tasks",
     "facts.py": "image: test_ledger",
     "image/dockerfile.py": "image: test_dockerfile test_trigger test_mount",
     "image/dockerignore.py": "image: test_ignore_file",
@@ -99,6 +101,7 @@ FED = {
 # Module to why nothing from outside reaches it in a form that it has to read.
 NOT_FED = {
     "__main__.py": "looks for a word in file names",
+    "doctor/finding.py": "takes words of ours",
     "image/check.py": "takes an image's id",
     "image/local.py": "takes names out of facts",
     "image/timeline.py": "takes an environment's name",

@@ -20,6 +20,7 @@ ALLOWED = {
     "adapters/database/probe.py": "runs in the project's Python, without handlers of ours",
     "pytest_plugin/": "runs in the tests' process; likewise",
     "adapters/signals.py": "last words, when the signal has decided already",
+    "doctor/__main__.py": "ends with the code of the error; it sets no handlers",
     "invocations/program.py": "ends with the code of the error",
     "pipeline/local.py": "collects errors, of which the worst decides: a signal",
 }
