@@ -17,6 +17,7 @@ from unstale.ports import Line
 from unstale.printable import printable
 from unstale.project import find_root
 from unstale.render import console, document
+from unstale.spoken import as_typed
 
 __all__ = ["Options", "run"]
 
@@ -56,7 +57,7 @@ def _tell(
     found: Diagnosis, outcome: Outcome, done: tuple[Mended, ...], options: Options, mask: Mask
 ) -> None:
     def hide(text: str) -> str:
-        return printable(mask(text))
+        return as_typed(printable(mask(text)))
 
     shell = script.script(found.needs, script.system()) if options.print_fix else ""
     if options.json:
