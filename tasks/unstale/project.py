@@ -973,7 +973,9 @@ class Project:
         if arguments:
             return postgres.psql(self.docker, container, arguments)
         argv = ("docker", "exec", "-it", container.id, *postgres.interactive())
-        return self.process.run(Command(argv, deadline_s=86400.0, interactive=True, changes=True))
+        return self.process.run(
+            Command(argv, 86400.0, env=self.docker.endpoint(), interactive=True, changes=True)
+        )
 
     def _database(self, env: str | None) -> ContainerFact:
         from unstale.pipeline import steps

@@ -82,6 +82,13 @@ def look(wanted: Run) -> Seen:
     return Seen(state, words, tuple(unsure), needed)
 
 
+def _begin(wanted: Run, sweep: Sequence[str], tell: Line) -> None:
+    for text in wanted.remarks:
+        tell(f"Note: {text}.")
+    for text in sweep or ("nothing is left over",):
+        told(tell, "sweep", text)
+
+
 def rehearse(wanted: Run, sweep: Sequence[str], tell: Line) -> None:
     """Walk the steps of *wanted*; those that only look are taken.
 
@@ -93,8 +100,7 @@ def rehearse(wanted: Run, sweep: Sequence[str], tell: Line) -> None:
 
     """
     site, choices = wanted.site, wanted.choices
-    for text in sweep or ("nothing is left over",):
-        told(tell, "sweep", text)
+    _begin(wanted, sweep, tell)
     seen = look(wanted)
     for name, words in seen.words.items():
         if name == "find_receipt":

@@ -313,6 +313,7 @@ def test_a_look_lets_a_signal_through_and_keeps_what_it_had(shop: Workshop) -> N
     with pytest.raises(EngineUnavailable):
         rehearse(wanted, (), told.append)
     assert told[-1].endswith("would end the run: It is gone.")
+    assert told[0] == "Note: no commit is named: git has none here."
     shop.docker.images_called = asked  # type: ignore[method-assign]
 
 
