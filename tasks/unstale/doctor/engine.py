@@ -81,8 +81,13 @@ def look(
     docker: DockerCli,
     environ: Mapping[str, str],
     meanwhile: Callable[[], object] = lambda: None,
+    *,
+    answer_s: float = _ANSWER_S,
 ) -> Engine:
-    """Ask docker about itself and its engine; *meanwhile* is done in the time that takes."""
+    """Ask docker about itself and its engine; *meanwhile* is done in the time that takes.
+
+    One that takes longer than *answer_s* seconds does not answer.
+    """
     command = shutil.which("docker", path=environ.get("PATH"))
     if command is None:
         meanwhile()
@@ -94,7 +99,7 @@ def look(
     except UnstaleError as error:
         meanwhile()
         return Engine(command, lost=error, elsewhere=_elsewhere(environ, ""))
-    asked = Command(("docker", "info", "--format", _FORM), _ANSWER_S)
+    asked = Command(("docker", "info", "--format", _FORM), answer_s)
     answer, before = None, time.time()
     try:
         with process.started(asked) as result:

@@ -23,6 +23,8 @@ from unstale.ports import Line
 __all__ = ["diagnose", "needs"]
 
 _ANSWER_S = 10.0
+# For who would start another engine, where a busy one gives no answer.
+_PATIENCE_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +53,8 @@ def _patient(root: Path, environ: Mapping[str, str], echo: Line | None = None) -
 def needs(environ: Mapping[str, str]) -> tuple[Need, ...]:
     """What root has to install and start, all of it; the checkout is not looked at."""
     patient = _patient(Path(), environ)
-    return engine.needs(engine.look(patient.process, patient.docker, patient.environ))
+    look = engine.look(patient.process, patient.docker, patient.environ, answer_s=_PATIENCE_S)
+    return engine.needs(look)
 
 
 def diagnose(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,10 +20,15 @@ FAKES = {
     "dockerd": "",
     "id": 'echo "$FAKE_UID"',
     "systemctl": "",
-    "docker": 'exit "$FAKE_DOCKER_EXIT"',
-    # A Python that makes virtual environments with itself inside.
-    "python3": """
+    "docker": """
+[ "$FAKE_DOCKER_EXIT" = 0 ] && echo '["27.0",null,[{"Name":"compose","Version":"2.26"},
+{"Name":"buildx","Version":"0.13"}],"/data",""]'
+exit "$FAKE_DOCKER_EXIT"
+""",
+    # A Python that makes virtual environments with itself inside, and runs the doctor.
+    "python3": f"""
 case "$1 $2" in
+"-P -S") exec {sys.executable} "$@" ;;
 "-m venv") rm -rf "$4" && mkdir -p "$4/bin" && cp "$0" "$4/bin/python" ;;
 "-m pip") exit "$FAKE_PIP_EXIT" ;;
 esac
@@ -77,6 +83,7 @@ def checkout(tmp_path: Path) -> Checkout:
         write_command(fakes / name, journal, body)
     (root / "docker/base").mkdir(parents=True)
     shutil.copy2(ROOT / "bootstrap", root)
+    (root / "tasks").symlink_to(ROOT / "tasks")
     write_command(root / "docker/base/build", journal, "")
     (root / "requirements.lock").write_text("idna==3.10\n")
     (root / "pyproject.toml").write_text("[project]\n")
@@ -137,8 +144,27 @@ def test_without_an_engine_and_without_root_it_explains_and_stops(checkout: Chec
     assert what.startswith("bootstrap: no Docker engine")
     assert cause.startswith("  cause: ")
     assert following.startswith("  next:  ")
-    assert {call.split()[0] for call in checkout.calls()} <= {"docker", "id"}
+    assert {call.split()[0] for call in checkout.calls()} <= {"docker", "id", "python3"}
     assert not (checkout.root / "ran").exists()
+
+
+@pytest.mark.parametrize(("compose", "code"), [("2.26", 0), ("1.29.2", 5), ("2.23.3", 5)])
+def test_a_compose_that_will_not_do_is_as_good_as_none(
+    checkout: Checkout, compose: str, code: int
+) -> None:
+    docker = checkout.journal.with_name("bin") / "docker"
+    docker.write_text(docker.read_text().replace("2.26", compose))
+    # Without root: nothing of this machine is changed.
+    assert checkout.bootstrap("--with-docker", "true", FAKE_UID="1000").returncode == code
+
+
+def test_without_a_python_that_runs_the_doctor_nothing_is_changed(checkout: Checkout) -> None:
+    for name in ("python3", "python3.13", "python3.12", "python3.11"):
+        write_command(checkout.journal.with_name("bin") / name, checkout.journal, "exit 1")
+    result = checkout.bootstrap("--with-docker", "true", FAKE_DOCKER_EXIT="1")
+    assert result.returncode == 5
+    assert "no Python 3.11 or later" in result.stderr
+    assert checkout.calls_of("apt-get") == checkout.calls_of("dockerd") == []
 
 
 def test_an_engine_that_answers_is_used_as_it_is(checkout: Checkout) -> None:
