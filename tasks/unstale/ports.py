@@ -194,6 +194,14 @@ class Files(Protocol):
         """Whether *path* exists."""
         ...
 
+    def end_of(self, path: Path, most: int) -> tuple[bytes, int] | None:
+        """The last *most* bytes of the file *path*, and its size.
+
+        None if it is not there, can't be read, or is no plain file; from a state
+        folder on no link is followed.
+        """
+        ...
+
     def newest_first(self, folder: Path) -> tuple[Path, ...]:
         """What is in *folder*, by its last change; nothing if it is a link or not there."""
         ...

@@ -19,6 +19,7 @@ __all__ = ["DiskFiles", "DryFiles"]
 
 _MODE = 0o644
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _MORE = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
 # Longer than a build may take, with pulling what it is built on.
 _LOCK_S = 3600.0
@@ -58,6 +59,22 @@ class DiskFiles:
     def exists(self, path: Path) -> bool:
         """Whether *path* exists."""
         return os.path.exists(path)  # noqa: PTH110 - a name too long is none, and no error
+
+    def end_of(self, path: Path, most: int) -> tuple[bytes, int] | None:
+        """The last *most* bytes of the file *path*, and its size."""
+        if not os.path.lexists(path):
+            return None
+        try:
+            with opened(path) as (folder, name):
+                descriptor = os.open(name, _READ, dir_fd=folder)
+                with os.fdopen(descriptor, "rb") as file:
+                    seen = os.fstat(descriptor)
+                    if not stat.S_ISREG(seen.st_mode):
+                        return None
+                    file.seek(max(0, seen.st_size - most))
+                    return file.read(most), seen.st_size
+        except (OSError, Unavailable):
+            return None
 
     def glob(self, root: Path, pattern: str) -> tuple[Path, ...]:
         """Files under *root* that match *pattern*, sorted."""

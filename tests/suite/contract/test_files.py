@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from pathlib import Path
 
@@ -123,3 +124,23 @@ def test_a_file_that_is_written_anew_keeps_its_mode_and_its_link(tmp_path: Path)
     assert link.is_symlink()
     assert secret.read_text() == "A=2\n"
     assert stat.S_IMODE(secret.stat().st_mode) == 0o600
+
+
+def test_the_end_of_a_file_is_read_and_no_more(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_bytes(b"0123456789")
+    assert DiskFiles().end_of(path, 4) == (b"6789", 10)
+    assert DiskFiles().end_of(path, 100) == (b"0123456789", 10)
+
+
+def test_the_end_of_what_is_no_file_is_not_read(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("hunter2")
+    runs = tmp_path / ".unstale" / "runs"
+    runs.mkdir(parents=True)
+    (runs / "link").symlink_to(secret)
+    (runs / "folder").symlink_to(tmp_path)
+    os.mkfifo(runs / "pipe")
+
+    names = ("link", "folder/secret", "pipe", "none", "../runs")
+    assert [DiskFiles().end_of(runs / name, 9) for name in names] == [None] * 5

@@ -98,6 +98,12 @@ class FakeFiles:
     def read_bytes(self, path: Path) -> bytes:
         return self.read_text(path).encode()
 
+    def end_of(self, path: Path, most: int) -> tuple[bytes, int] | None:
+        if path not in self.texts:
+            return None
+        raw = self.texts[path].encode()
+        return raw[-most:], len(raw)
+
     def locked(self, path: Path, deadline_s: float = 0.0) -> AbstractContextManager[None]:
         del deadline_s
         self.locks.append(path)
