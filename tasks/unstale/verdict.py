@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Literal, assert_never
 
 from unstale.errors import Outcome
@@ -41,6 +41,18 @@ class Reason:
     """The line that reads it, such as ``docker/Dockerfile:52``; empty if unknown."""
     committed_at: datetime | None = None
     """Committer date of *commit*."""
+
+    def to_json(self) -> dict[str, object]:
+        """As it stands in documents and receipts."""
+        when = self.committed_at
+        return {
+            "path": self.path,
+            "change": self.change,
+            "commit": self.commit,
+            "committed_at": when.astimezone(UTC).isoformat() if when else None,
+            "reader": self.reader or None,
+            "masked": self.masked,
+        }
 
 
 @dataclass(frozen=True, slots=True)

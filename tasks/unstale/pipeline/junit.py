@@ -3,11 +3,26 @@
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 from unstale.errors import CouldNotTell
 
-__all__ = ["Counts", "read"]
+__all__ = ["Case", "Counts", "cases", "parsed", "read"]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One test and its result."""
+
+    name: str
+    """Its owner and its own name, with ``::`` between them."""
+    result: Literal["passed", "failed", "skipped"]
+    message: str = ""
+    """Of a failure, in one line."""
+    text: str = ""
+    """Of a failure, whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,23 +50,39 @@ def read(document: bytes) -> Counts:
         CouldNotTell: it is cut off or no XML.
 
     """
+    found = tuple(cases(parsed(document)))
+    failures = tuple(one.name for one in found if one.result == "failed")
+    passes = tuple(one.name for one in found if one.result == "passed")
+    skipped = len(found) - len(failures) - len(passes)
+    return Counts(len(passes), len(failures), skipped, failures, passes)
+
+
+def parsed(document: bytes) -> ET.Element:
+    """The root of a JUnit document.
+
+    Raises:
+        CouldNotTell: it is cut off or no XML.
+
+    """
     try:
         # Written by the project's own tests; expat refuses entity bombs.
-        root = ET.fromstring(document)  # noqa: S314
+        return ET.fromstring(document)  # noqa: S314
     # Two more: an encoding that Python does not know, or not for XML.
     except (ET.ParseError, LookupError, ValueError) as error:
         raise CouldNotTell(
             "The JUnit file can't be read.", cause=f"It is cut off or no XML: {error}."
         ) from error
-    failures: list[str] = []
-    passes: list[str] = []
-    skipped = 0
+
+
+def cases(root: ET.Element) -> Iterator[Case]:
+    """Every test case below *root*, in its order."""
     for case in root.iter("testcase"):
         name = f"{case.get('classname', '')}::{case.get('name', '')}".strip(":")
-        if case.find("failure") is not None or case.find("error") is not None:
-            failures.append(name)
+        told = case.find("failure")
+        told = case.find("error") if told is None else told
+        if told is not None:
+            yield Case(name, "failed", told.get("message", ""), "".join(told.itertext()))
         elif case.find("skipped") is not None:
-            skipped += 1
+            yield Case(name, "skipped")
         else:
-            passes.append(name)
-    return Counts(len(passes), len(failures), skipped, tuple(failures), tuple(passes))
+            yield Case(name, "passed")

@@ -36,7 +36,7 @@ from unstale.errors import (
 from unstale.facts import ContainerFact
 from unstale.mask import Mask, joined, mask_for
 from unstale.parity import envfile
-from unstale.pipeline import receipt, schema, tests
+from unstale.pipeline import receipt, report, schema, tests
 from unstale.pipeline.images import Bench
 from unstale.pipeline.junit import Counts
 from unstale.pipeline.local_environment import (
@@ -458,6 +458,8 @@ def _document(
         steps=diary.results,
         started=started,
         more={
+            "run": run.id,
+            "errors": report.errors_told(errors),
             "subject": "",
             "arguments": list(run.arguments),
             "variables_of": run.environment.name,

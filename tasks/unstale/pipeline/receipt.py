@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -35,6 +35,7 @@ __all__ = [
     "Step",
     "envelope_path",
     "keep",
+    "of_kind",
     "read",
     "statement",
 ]
@@ -218,6 +219,8 @@ class Receipt:
     """The digest of all that the result depends on; empty if there is none."""
     environment_digest: str = ""
     """Of what compose resolved; empty if the run had no stack."""
+    annotations: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    """All that it says beside the predicate, of any shape."""
     built: tuple[str, ...] = ()
     """The services that were built."""
     no_cache: bool = False
@@ -263,13 +266,13 @@ def _receipt(document: Any) -> Receipt:  # noqa: ANN401 (JSON is of any shape)
         started=_text(told["started"]),
         environment=_text(told["environment"]),
         revision=None if told["revision"] is None else _text(told["revision"]),
-        dirty=None if told["dirty"] is None else _of(bool, told["dirty"]),
+        dirty=None if told["dirty"] is None else of_kind(bool, told["dirty"]),
         images=dict(_subject(one) for one in document["subject"]),
         inputs=dict(_input(one) for one in predicate["configuration"]),
-        passed=tuple(map(_text, _of(list, predicate["passedTests"]))),
-        failed=tuple(map(_text, _of(list, predicate["failedTests"]))),
-        skipped=_of(int, told["skipped"]),
-        schema=None if told["schema"] is None else _of(dict, told["schema"]),
+        passed=tuple(map(_text, of_kind(list, predicate["passedTests"]))),
+        failed=tuple(map(_text, of_kind(list, predicate["failedTests"]))),
+        skipped=of_kind(int, told["skipped"]),
+        schema=None if told["schema"] is None else of_kind(dict, told["schema"]),
         steps=tuple(
             Step(
                 _text(one["name"]),
@@ -279,25 +282,27 @@ def _receipt(document: Any) -> Receipt:  # noqa: ANN401 (JSON is of any shape)
             )
             for one in told["steps"]
         ),
-        arguments=tuple(map(_text, _of(list, told.get("arguments", [])))),
+        arguments=tuple(map(_text, of_kind(list, told.get("arguments", [])))),
         subject=_text(told.get("subject", "")),
         environment_digest=_text(told.get("environment_digest", "")),
-        built=tuple(map(_text, _of(list, told.get("built", [])))),
-        no_cache=_of(bool, told.get("no_cache", False)),
+        annotations=told,
+        built=tuple(map(_text, of_kind(list, told.get("built", [])))),
+        no_cache=of_kind(bool, told.get("no_cache", False)),
     )
 
 
 T = TypeVar("T")
 
 
-def _of(kind: type[T], value: object) -> T:
+def of_kind(kind: type[T], value: object) -> T:
+    """*value*, if it is a *kind*; a `TypeError` if not."""
     if not isinstance(value, kind):
         raise TypeError
     return value
 
 
 def _text(value: object) -> str:
-    return _of(str, value)
+    return of_kind(str, value)
 
 
 def _subject(one: Mapping[str, Any]) -> tuple[str, str]:

@@ -34,6 +34,7 @@ from unstale.pipeline import (
     parity,
     reach,
     receipt,
+    report,
     reuse,
     schema,
     shelf,
@@ -117,6 +118,8 @@ class RunState:
 
     parity: ParityReport | None = None
     """None if it was not asked, or could not be told and need not be."""
+    judged: tuple[ImageStatus, ...] = ()
+    """What was thought of the images before any was built."""
     statuses: tuple[ImageStatus, ...] = ()
     deployment: Deployment | None = None
     schema: SchemaStatus | None = None
@@ -225,7 +228,7 @@ def image_freshness(run: Run, state: RunState) -> tuple[RunState, str]:
     statuses = images.statuses(_bench(run))
     moving = sorted({n for s in statuses for n in s.unpinned})
     pins = f"; without a digest: {', '.join(moving)}" if moving else ""
-    return replace(state, statuses=statuses), images.describe(statuses) + pins
+    return replace(state, judged=statuses, statuses=statuses), images.describe(statuses) + pins
 
 
 def _build_if_needed(run: Run, state: RunState) -> tuple[RunState, str]:
@@ -626,6 +629,13 @@ def _published(run: Run, stack: Deployment) -> tuple[tuple[str, int, str], ...]:
     return tuple((c.service, port, address) for c in found for port, address in c.ports)
 
 
+def _unreached(run: Run, state: RunState) -> list[str]:
+    """The steps that an earlier one kept from being begun."""
+    names = [name for name, _ in _STEPS]
+    wanted = names[: names.index("run_tests")] if run.choices.services else names
+    return [name for name in wanted if name not in {result.name for result in state.results}]
+
+
 def _document(
     run: Run, state: RunState, errors: Sequence[UnstaleError], started: datetime
 ) -> dict[str, object]:
@@ -644,6 +654,11 @@ def _document(
         steps=state.results,
         started=started,
         more={
+            "run": run.id,
+            "errors": report.errors_told(errors),
+            "verdicts": report.verdicts_told(state.judged, state.statuses),
+            "unreached": _unreached(run, state),
+            "variables": report.variables_told(run.site.stack),
             "subject": state.subject.digest,
             "environment_digest": reuse.environment_digest(run.site.model),
             "arguments": list(run.choices.arguments),

@@ -14,7 +14,7 @@ from unstale.facts import ContainerFact
 from unstale.image.check import LABEL_INPUTS, ImageStatus
 from unstale.mask import Mask
 from unstale.spoken import as_typed
-from unstale.verdict import Reason, Stale, Unknown, word
+from unstale.verdict import Stale, Unknown, word
 
 if TYPE_CHECKING:
     from unstale.image.local import LocalImage
@@ -73,7 +73,7 @@ def _service(status: ImageStatus, containers: Sequence[ContainerFact]) -> dict[s
         "commits_behind": status.commits_behind,
         "hours_behind": status.hours_behind,
         "why": verdict.why if isinstance(verdict, Unknown) else None,
-        "reasons": [_reason(r) for r in (*reasons, *status.masked)],
+        "reasons": [r.to_json() for r in (*reasons, *status.masked)],
         "not_covered": list(status.not_covered),
         "containers": [
             {
@@ -84,17 +84,6 @@ def _service(status: ImageStatus, containers: Sequence[ContainerFact]) -> dict[s
             for c in containers
             if c.service == status.service
         ],
-    }
-
-
-def _reason(reason: Reason) -> dict[str, Any]:
-    return {
-        "path": reason.path,
-        "change": reason.change,
-        "commit": reason.commit,
-        "committed_at": _moment(reason.committed_at),
-        "reader": reason.reader or None,
-        "masked": reason.masked,
     }
 
 
