@@ -72,6 +72,7 @@ if TYPE_CHECKING:
     from unstale.pipeline.images import Bench
     from unstale.pipeline.junit import Counts
     from unstale.pipeline.receipt import Receipt, Sign
+    from unstale.pipeline.report import Report
     from unstale.pipeline.run import Choices, RunReport
     from unstale.pipeline.shelf import Found
     from unstale.pipeline.site import Deployment, Ports, Progress, Site
@@ -1319,6 +1320,19 @@ class Project:
             raise
         except UnstaleError:
             return found, vouch.seal(found.raw, found.envelope, Keys())
+
+    def run_report(self, which: str = "latest") -> tuple[Report, Timeline | None]:
+        """What is told of the run whose receipt *which* means, and its builds beside commits.
+
+        Raises what `receipt_show` does, and a ConfigError for a receipt of another form.
+        """
+        from unstale.pipeline import report
+
+        found, seal = self.receipt_show(which)
+        name = found.receipt.environment
+        records = self._builds(name) if name in self.settings.environments else ()
+        folder = self.settings.state_folder
+        return report.gathered(self.files, self.git, folder, found, seal, records)
 
     def receipt_verify(
         self,

@@ -11,6 +11,7 @@ from invoke import Collection, Context, task
 
 from unstale.errors import Outcome, UsageError
 from unstale.invocations.boundary import QuietTask, entry, finish, names
+from unstale.invocations.reports import write_page
 from unstale.spoken import as_typed
 
 if TYPE_CHECKING:
@@ -137,7 +138,7 @@ def matrix(
 
         found = project.env_matrix(names(envs), files_only=files_only)
         if html is not None:
-            project.files.write_atomic(Path(html), matrix_page(found, values_shown=show_values))
+            write_page(project, html, matrix_page(found, values_shown=show_values))
             if not project.is_dry:
                 console.note(f"written: {html}")
         if json:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import re
 import shutil
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from invoke import Collection, Context, task
 
-from unstale.errors import Mismatch, Outcome, Unavailable, UsageError
+from unstale.errors import Mismatch, Outcome, UsageError
 from unstale.invocations.boundary import QuietTask, distrust, entry, finish
+from unstale.invocations.reports import write_page
 
 if TYPE_CHECKING:
     from unstale.image.local import Cleaning
-    from unstale.project import Project
 
 __all__ = ["collection"]
 
@@ -188,7 +187,7 @@ def timeline(
 
         shown = project.image_timeline(env, service)
         if html:
-            _write(project, html, page.timeline(shown))
+            write_page(project, html, page.timeline(shown))
         if json:
             document.write("image-timeline", document.image_timeline(shown))
         else:
@@ -196,13 +195,6 @@ def timeline(
             console.print_lines(drawing.timeline(shown, width))
         if html and not project.is_dry:
             console.note(f"Written: {html}")
-
-
-def _write(project: Project, name: str, text: str) -> None:
-    try:
-        project.files.write_atomic(Path(name), text)
-    except Unavailable as error:
-        raise UsageError(error.what, cause=error.cause, hint="--html FILE") from error
 
 
 @task(

@@ -7,24 +7,39 @@ from pathlib import Path
 from invoke import Collection, Context, task
 
 from unstale.invocations.boundary import QuietTask, entry, finish
+from unstale.invocations.reports import write_page
 
 __all__ = ["collection"]
 
 _WHICH = "a path, the id of a run, or latest"
 
 
-@task(klass=QuietTask, help={"receipt": _WHICH})
-def show(_ctx: Context, receipt: str = "latest", json: bool = False) -> None:
+@task(
+    klass=QuietTask,
+    help={
+        "receipt": _WHICH,
+        "html": "write the run's report to this file, too, as one page",
+    },
+)
+def show(
+    _ctx: Context, receipt: str = "latest", html: str | None = None, json: bool = False
+) -> None:
     """Print what a receipt says: result, images, revision, schema, tests, steps, signature."""
     with entry("receipt", as_json=json) as project:
         from unstale.render import console, document
         from unstale.render.receipt import shown_document, shown_text
 
         found, seal = project.receipt_show(receipt)
+        if html:
+            from unstale.render.report import report
+
+            write_page(project, html, report(*project.run_report(receipt)))
         if json:
             document.write("receipt", shown_document(found, seal))
         else:
             console.print_lines([project.mask(line) for line in shown_text(found, seal)])
+        if html and not project.is_dry:
+            console.note(f"Written: {html}")
 
 
 @task(

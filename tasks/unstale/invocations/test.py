@@ -9,10 +9,12 @@ from invoke import Collection, Context, task
 
 from unstale.invocations.boundary import QuietTask, distrust, entry, finish, names, remainder
 from unstale.invocations.options import RUN_HELP, RunOptions, with_run_options
+from unstale.invocations.reports import leave
 
 if TYPE_CHECKING:
     from unstale.errors import UnstaleError
     from unstale.pipeline.run import RunReport
+    from unstale.project import Project
 
 __all__ = ["collection"]
 
@@ -31,18 +33,13 @@ def integration(
     """Run the integration tests in Docker, and prove what they ran on."""
     distrust(untrusted=options.untrusted)
     with entry("run", as_json=json) as project:
-        from unstale.render import console, document
+        from unstale.render import console
 
         choices = options.choices(project, ctx)
         for line in project.header(options.env):
             console.note(line)
         watch = partial(console.ConsoleProgress, append=project.files.append, verbose=verbose)
-        found = project.integration(choices, watch, options.env)
-        if json:
-            document.write("run", document.run(found, project.mask))
-        else:
-            console.report(found, project.mask)
-        finish(found.outcome)
+        _tell(project, project.integration(choices, watch, options.env), as_json=json)
 
 
 @task(
@@ -78,6 +75,8 @@ def matrix(
         )
         rows = [run_row(env, one, _receipt(one)) for env, one in found]
         for env, one in found:
+            if not isinstance(one, UnstaleError):
+                leave(project, one)
             errors = [one] if isinstance(one, UnstaleError) else one.errors
             for error in errors:
                 console.note(project.mask(f"{env}: {error}"))
@@ -86,6 +85,21 @@ def matrix(
         else:
             console.print_lines([project.mask(line) for line in runs_table(rows)])
         finish(worst(outcome_of(o) if isinstance(o, UnstaleError) else o.outcome for _, o in found))
+
+
+def _tell(project: Project, found: RunReport, *, as_json: bool) -> None:
+    """Write the run's reports, print how it went, and end with its exit code."""
+    from unstale.render import console, document
+
+    page = leave(project, found)
+    if as_json:
+        body = document.run(found, project.mask)
+        document.write("run", {**body, "report": str(page) if page else None})
+    else:
+        console.report(found, project.mask)
+        if page:
+            console.print_lines([f"Report: {console.relative(page)}"])
+    finish(found.outcome)
 
 
 @task(klass=QuietTask)
@@ -106,15 +120,10 @@ def unit(ctx: Context) -> None:
 def local(ctx: Context, env: str | None = None, json: bool = False) -> None:
     """Run the integration tests on this machine, on a PostgreSQL without Docker."""
     with entry("run", as_json=json) as project:
-        from unstale.render import console, document
+        from unstale.render import console
 
         watch = partial(console.ConsoleProgress, append=project.files.append, verbose=True)
-        found = project.test_local(remainder(ctx), watch, env)
-        if json:
-            document.write("run", document.run(found, project.mask))
-        else:
-            console.report(found, project.mask)
-        finish(found.outcome)
+        _tell(project, project.test_local(remainder(ctx), watch, env), as_json=json)
 
 
 def _receipt(found: RunReport | UnstaleError) -> str:

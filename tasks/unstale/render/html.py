@@ -17,7 +17,7 @@ from unstale.image.timeline import Build, Built, Event, Fold, Lane, Timeline, ev
 from unstale.render.page import page, text
 from unstale.render.timeline import built_words, commit_notes
 
-__all__ = ["timeline"]
+__all__ = ["TIMELINE_STYLE", "figure", "timeline"]
 
 # In units of the drawing, which is scaled to the page.
 _WIDTH, _LABEL, _RIGHT = 1000, 150, 24
@@ -33,10 +33,10 @@ _TICKS = (
 )
 _MOST_TICKS = 7
 
-_STYLE = """
+TIMELINE_STYLE = """
 :root { --fresh: var(--good); --stale: var(--bad); --gap: var(--warn); --built: var(--accent); }
 figure { margin: 1rem 0; overflow-x: auto; }
-svg { display: block; width: 100%; min-width: 44rem; height: auto; }
+figure svg { display: block; width: 100%; min-width: 44rem; height: auto; }
 svg text { fill: var(--text); font: 13px system-ui, sans-serif; }
 svg text.soft { fill: var(--soft); font-size: 12px; }
 svg text.code { font-family: ui-monospace, monospace; font-size: 12px; }
@@ -67,10 +67,10 @@ build. Where only the engine's time is known, it is that of the first build of t
 <ul>
 {_joined(_summary(lane) for lane in shown.lanes)}
 </ul>
-{_figure(shown)}
+{figure(shown)}
 <h2>The same as a table</h2>
 {_table(shown)}"""
-    return page(f"Builds against commits: {shown.environment}", body, style=_STYLE)
+    return page(f"Builds against commits: {shown.environment}", body, style=TIMELINE_STYLE)
 
 
 def _joined(lines: Iterable[str]) -> str:
@@ -87,7 +87,8 @@ def _summary(lane: Lane) -> str:
 # The drawing
 
 
-def _figure(shown: Timeline) -> str:
+def figure(shown: Timeline) -> str:
+    """The drawing alone, for a page that has `TIMELINE_STYLE`."""
     start, end = shown.start, shown.end
     if start is None or end is None:
         return "<p>Nothing was built here, and there is no commit.</p>"

@@ -7,8 +7,9 @@ from hashlib import sha256
 from html import escape
 
 from unstale.image.explain import printable
+from unstale.printable import printable as shown
 
-__all__ = ["page", "text"]
+__all__ = ["block", "lines", "page", "text"]
 
 # Each colour has a contrast of 4.5 or more to the page, in both schemes.
 _COMMON = """
@@ -27,6 +28,16 @@ code { font-family: ui-monospace, monospace; }
 def text(words: str) -> str:
     """*words* as they may stand anywhere in a page: names are other people's text."""
     return escape(printable(words), quote=True)
+
+
+def lines(words: str) -> str:
+    """*words* of several lines, without colours and whatever no XML may have."""
+    return "\n".join(printable(line.expandtabs(4)) for line in shown(words).split("\n"))
+
+
+def block(words: str) -> str:
+    """*words* of several lines, as they may stand in a ``pre``."""
+    return escape(lines(words), quote=True)
 
 
 def page(title: str, body: str, *, style: str = "", script: str = "") -> str:

@@ -11,7 +11,14 @@ from unstale.pipeline.receipt import Receipt
 from unstale.pipeline.shelf import Found
 from unstale.pipeline.vouch import Check, Seal, Verification
 
-__all__ = ["shown_document", "shown_text", "verified_document", "verified_text"]
+__all__ = [
+    "revision_words",
+    "shown_document",
+    "shown_text",
+    "tests_words",
+    "verified_document",
+    "verified_text",
+]
 
 _MOST_TESTS = 20
 _WORDS = {"holds": "ok", "differs": "DIFFERS", "unknown": "unknown"}
@@ -25,11 +32,11 @@ def shown_text(found: Found, seal: Seal) -> tuple[str, ...]:
         ("signature", seal.detail),
         ("started", told.started),
         ("environment", told.environment),
-        ("revision", _revision(told)),
+        ("revision", revision_words(told)),
         *((f"image {name}", image) for name, image in told.images.items()),
         *((f"inputs {name}", digest) for name, digest in told.inputs.items()),
         ("schema", _schema(told)),
-        ("tests", _tests(told)),
+        ("tests", tests_words(told)),
         *(("", f"failed: {name}") for name in told.failed[:_MOST_TESTS]),
     ]
     more = len(told.failed) - _MOST_TESTS
@@ -45,7 +52,8 @@ def shown_text(found: Found, seal: Seal) -> tuple[str, ...]:
     )
 
 
-def _revision(told: Receipt) -> str:
+def revision_words(told: Receipt) -> str:
+    """Which commit it is about, and whether there was more."""
     if told.revision is None:
         return "none: no git commit"
     match told.dirty:
@@ -64,7 +72,8 @@ def _schema(told: Receipt) -> str:
     return f"{told.schema.get('state')}" + (f": {applied}" if applied else "")
 
 
-def _tests(told: Receipt) -> str:
+def tests_words(told: Receipt) -> str:
+    """How many tests did what."""
     return f"{len(told.passed)} passed, {len(told.failed)} failed, {told.skipped} skipped"
 
 

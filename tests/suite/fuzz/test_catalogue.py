@@ -77,6 +77,7 @@ FED = {
     "pipeline/local_environment.py": "settings: test_address test_version_of_the_stack",
     "pipeline/printed.py": "run: test_printed",
     "pipeline/receipt.py": "receipts: test_any_text_is_a_receipt_or_refused",
+    "pipeline/report.py": "receipts: test_any_value_in_any_place_makes_pages_or_is_refused",
     "pipeline/reuse.py": "run: test_receipts_of_earlier_runs",
     "pipeline/signature.py": "receipts: test_any_text_is_an_envelope_in_one_way_or_refused",
     "printable.py": "run: test_printable",

@@ -1,0 +1,60 @@
+"""What a run leaves for people and dashboards: its page, and its steps as test cases."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from unstale.errors import Interrupted, Unavailable, UnstaleError, UsageError
+
+if TYPE_CHECKING:
+    from unstale.pipeline.run import RunReport
+    from unstale.project import Project
+
+__all__ = ["leave", "write_page"]
+
+_PAGE, _JUNIT = "report.html", "report.junit.xml"
+
+
+def leave(project: Project, found: RunReport) -> Path | None:
+    """Write the reports of a run beside its evidence; returns its page.
+
+    Whatever goes wrong here, the run's verdict stands. After a signal there is no time
+    for it, and a run that was spared has those of the earlier one.
+    """
+    from unstale.errors import overlooked
+    from unstale.render.console import note
+
+    page = found.folder / _PAGE
+    if found.state.reused is not None:
+        return page if project.files.exists(page) else None
+    if found.receipt is None or any(isinstance(e, Interrupted) for e in found.errors):
+        return None
+    try:
+        _write(project, found.folder, str(found.receipt))
+    except Interrupted:
+        raise
+    except UnstaleError as error:
+        with overlooked():
+            note(project.mask(f"There is no report of this run: {error.what}"))
+        return None
+    return page
+
+
+def _write(project: Project, folder: Path, receipt: str) -> None:
+    from unstale.pipeline.report import tests_of
+    from unstale.render.junit import merged
+    from unstale.render.report import report
+
+    told, drawn = project.run_report(receipt)
+    tests, why_not = tests_of(project.files, folder)
+    project.files.write_atomic(folder / _JUNIT, merged(told, tests, why_not))
+    project.files.write_atomic(folder / _PAGE, report(told, drawn))
+
+
+def write_page(project: Project, name: str, text: str) -> None:
+    """Write a page where a task's ``--html`` wants it."""
+    try:
+        project.files.write_atomic(Path(name), text)
+    except Unavailable as error:
+        raise UsageError(error.what, cause=error.cause, hint="--html FILE") from error
