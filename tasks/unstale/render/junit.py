@@ -15,6 +15,7 @@ from unstale.errors import Outcome
 from unstale.pipeline.receipt import Step
 from unstale.pipeline.report import Report, Trouble
 from unstale.render.page import lines
+from unstale.spoken import as_typed
 
 __all__ = ["merged"]
 
@@ -94,7 +95,7 @@ def _others(shown: Report) -> Iterator[ET.Element]:
 
 
 def _words(one: Trouble) -> str:
-    hint = f"Next: {one.hint}" if one.hint else ""
+    hint = f"Next: {as_typed(one.hint)}" if one.hint else ""
     return "\n".join(filter(None, (one.what, one.cause, hint)))
 
 

@@ -18,6 +18,7 @@ from unstale.pipeline.report import Excerpt, Pair, Report, Schema, Trouble
 from unstale.render.html import TIMELINE_STYLE, figure
 from unstale.render.page import block, page, text
 from unstale.render.receipt import revision_words, tests_words
+from unstale.spoken import as_typed
 from unstale.verdict import Stale, Unknown, word
 
 __all__ = ["report"]
@@ -93,7 +94,7 @@ def _result(shown: Report) -> str:
 
 def _trouble(one: Trouble) -> str:
     cause = f"<pre>{block(one.cause)}</pre>" if one.cause else ""
-    hint = f"<p>Next: <code>{text(one.hint)}</code></p>" if one.hint else ""
+    hint = f"<p>Next: <code>{text(as_typed(one.hint))}</code></p>" if one.hint else ""
     return (
         f'<div class="trouble"><p><strong>{text(one.what)}</strong> '
         f'<span class="soft">({text(one.outcome)})</span></p>{cause}{hint}</div>'
@@ -333,6 +334,6 @@ def _receipt(shown: Report) -> str:
         ("signature", _signature(shown)),
         ("subject", f"<code>{text(told.subject or 'none: no later run can cite this one')}</code>"),
         *((f"image {text(name)}", f"<code>{text(i)}</code>") for name, i in told.images.items()),
-        ("check it", f"<code>inv receipt.verify --receipt {text(shown.run)}</code>"),
+        ("check it", f"<code>{as_typed('inv receipt.verify')} --receipt {text(shown.run)}</code>"),
     )
     return f"<h2>Receipt</h2>\n{_table_of_facts(rows)}"
