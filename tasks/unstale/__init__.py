@@ -9,12 +9,31 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from unstale.errors import Outcome, UnstaleError, exit_code
     from unstale.invocations import ns
     from unstale.project import Project
+    from unstale.verdict import Fresh, Missing, NotAsked, Stale, Unknown, Verdict
 
-__all__ = ["Project", "ns"]
+__all__ = [
+    "Fresh",
+    "Missing",
+    "NotAsked",
+    "Outcome",
+    "Project",
+    "Stale",
+    "Unknown",
+    "UnstaleError",
+    "Verdict",
+    "exit_code",
+    "ns",
+]
 
-_HOMES = {"Project": "unstale.project", "ns": "unstale.invocations"}
+_HOMES = {
+    **dict.fromkeys(("Fresh", "Missing", "NotAsked", "Stale", "Unknown", "Verdict"), "verdict"),
+    **dict.fromkeys(("Outcome", "UnstaleError", "exit_code"), "errors"),
+    "Project": "project",
+    "ns": "invocations",
+}
 
 
 def __getattr__(name: str) -> object:
@@ -35,7 +54,7 @@ def __getattr__(name: str) -> object:
     before = sys.dont_write_bytecode
     sys.dont_write_bytecode = bool(sys.flags.dont_write_bytecode)
     try:
-        return getattr(importlib.import_module(_HOMES[name]), name)
+        return getattr(importlib.import_module(f"unstale.{_HOMES[name]}"), name)
     finally:
         sys.dont_write_bytecode = before
 
