@@ -146,6 +146,8 @@ class Service:
     """The files of its configs and secrets."""
     entrypoint: tuple[str, ...] | None = None
     """In place of the image's; None: the image's own."""
+    check: tuple[str, ...] = ()
+    """Its health check's test, ``CMD`` or ``CMD-SHELL`` first; empty: the image's, if any."""
 
     @property
     def says_it_ends(self) -> bool:
@@ -306,6 +308,7 @@ def _service(name: str, raw: Json, images: Mapping[str, str]) -> Service:
         network_mode=str(raw.get("network_mode") or ""),
         exposed=tuple(sorted(_exposed(raw))),
         entrypoint=None if raw.get("entrypoint") is None else tuple(map(str, raw["entrypoint"])),
+        check=tuple(map(str, health.get("test") or ())),
     )
 
 

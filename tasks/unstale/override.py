@@ -8,6 +8,7 @@ ports, so that several runs stand beside each other.
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -63,19 +64,26 @@ def _build(overlay: BuildOverlay) -> dict[str, Any]:
 
 
 def for_run(
-    stack: Stack, images: Mapping[str, str], labels: Mapping[str, str], *, unique: bool
+    stack: Stack,
+    images: Mapping[str, str],
+    labels: Mapping[str, str],
+    *,
+    unique: bool,
+    is_podman: bool = False,
 ) -> str:
     """An override for a stack of containers.
 
     *images* maps each built service to the id of its proven image. With
     *unique*, fixed container names go and fixed host ports become ephemeral.
     Volumes and networks whose name is fixed or external get no label: what
-    carries our label may be removed, and those are not ours.
+    carries our label may be removed, and those are not ours. Podman 4.3 splits the words
+    of a health check's command once more, at blanks: for it, a shell quotes them.
     """
     return _yaml(
         {
             "services": {
                 s.name: _service(s, images.get(s.name), labels, unique=unique)
+                | (_quoted_check(s) if is_podman else {})
                 for s in stack.services
             },
             "volumes": {key: {"labels": dict(labels)} for key in stack.own_volumes},
@@ -95,6 +103,13 @@ def _service(
     if unique and any(port.published for port in service.ports):
         overlay["ports"] = [_REPLACE, *(_ephemeral(port) for port in service.ports)]
     return overlay
+
+
+def _quoted_check(service: Service) -> dict[str, Any]:
+    kind, *words = service.check or ("",)
+    is_split = kind == "CMD" and any(len(word.split()) != 1 for word in words)
+    quoted = ["CMD-SHELL", shlex.join(words)]
+    return {"healthcheck": {"test": quoted}} if is_split else {}
 
 
 def _ephemeral(port: Port) -> dict[str, Any]:

@@ -349,6 +349,10 @@ class Docker(Protocol):
         """Whether the engine is reached on this machine, and so mounts its files."""
         ...
 
+    def is_podman(self) -> bool:
+        """Whether the engine is Podman: it builds by itself, and leaves checks to systemd."""
+        ...
+
     def holder(self, port: int) -> str:
         """Who listens on *port* of this machine: a container or a process, in words.
 

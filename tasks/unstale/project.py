@@ -322,8 +322,9 @@ class Project:
             when = image.created.isoformat(" ", "seconds") if image and image.created else "never"
             lines.append(f"image  {service.name}: built {when}")
         text = f"{head.sha} {head.committed_at:%Y-%m-%d %H:%M:%S %z} {head.subject}" if head else ""
-        from unstale.pipeline import reach
+        from unstale.pipeline import engines, reach
 
+        lines += [f"engine {engines.PODMAN}"] if self.docker.is_podman() else []
         lines += [f"reach  {what}" for what in reach.told(site)]
         return (*lines, f"HEAD   {text or 'no git commit'}")
 
@@ -621,7 +622,15 @@ class Project:
             for s in site.stack.built
             if (image := self.docker.image(s.image)) is not None
         }
-        return steps.deploy(self.files, site, run=run, project=project, images=proven, unique=True)
+        return steps.deploy(
+            self.files,
+            site,
+            run=run,
+            project=project,
+            images=proven,
+            unique=True,
+            is_podman=self.docker.is_podman(),
+        )
 
     def _record(self, environment: str) -> Path:
         return self.settings.state_folder / "standing" / environment

@@ -87,6 +87,11 @@ _REMOVALS = 3.0  # as long as so many answers: the engine stops what it removes
 _PULL_S = 900.0
 # The digest is that of BuildKit: the classic builder reads other things.
 _BUILDKIT = {"DOCKER_BUILDKIT": "1", "COMPOSE_DOCKER_CLI_BUILD": "1"}
+# Podman has a builder of its own; BuildKit would be a container there, which sees none
+# of its images.
+_PODMAN = dict.fromkeys(_BUILDKIT, "0")
+# Compose, of secrets, SSH agents and additional contexts.
+_ONLY_BUILDKIT = re.compile(r"classic builder doesn't support|to use BuildKit", re.IGNORECASE)
 _ARCHIVE_S = 300.0
 _BUILD_LINES = 20
 _FOREVER_S = 7 * 24 * 3600.0
@@ -138,6 +143,7 @@ class DockerCli:
         self._leases = leases or Leases(environ)
         self._pinned: dict[str, str] = {}
         self._plugins: Mapping[str, str] | None = None
+        self._podman: str | None = None
 
     # Which engine is it?
 
@@ -273,6 +279,35 @@ class DockerCli:
     def is_local(self) -> bool:
         """Whether the engine is reached on this machine, and so mounts its files."""
         return self._host().startswith("unix://")
+
+    def is_podman(self) -> bool:
+        """Whether the engine is Podman: it builds by itself, and leaves checks to systemd."""
+        return bool(self._podmans_place())
+
+    def _podmans_place(self) -> str:
+        """Where Podman is asked directly; empty: the engine is another one.
+
+        What is behind keys or SSH is not asked: it passes for Docker.
+        """
+        if self._podman is None:
+            from unstale.adapters import engine, podman
+
+            host = self._host()
+            place = host.removeprefix("unix://")
+            has_keys = bool(self._there.get("DOCKER_TLS_VERIFY"))
+            direct = place.startswith("/") or (place.startswith("tcp://") and not has_keys)
+            found = direct and podman.is_podman(engine.answer(place, "/version"))
+            self._podman = place if found else ""
+        return self._podman
+
+    def _checking_health(self) -> contextlib.AbstractContextManager[None]:
+        """Run health checks in the meantime, where the engine does not by itself."""
+        place = self._podmans_place()
+        if not place:
+            return contextlib.nullcontext()
+        from unstale.adapters import podman
+
+        return podman.checking_health(place)
 
     def holder(self, port: int) -> str:
         """Who listens on *port* of this machine, in words; empty: nobody, or it can't be told."""
@@ -446,7 +481,8 @@ class DockerCli:
         self, target: ComposeTarget, services: Sequence[str], options: BuildOptions, on_line: Line
     ) -> None:
         """Build *services*; lines of the build go to *on_line*."""
-        if self._plugins is not None:
+        is_podman = self.is_podman()
+        if self._plugins is not None and not is_podman:
             check_plugins(self._plugins, ("buildx",))
         flags = ["--no-cache"] if options.no_cache else []
         pairs = [argument.partition("=") for argument in options.arguments]
@@ -459,14 +495,17 @@ class DockerCli:
             argv,
             options.deadline_s,
             _both(lines.append, on_line),
-            env={**env, **_BUILDKIT},
+            env={**env, **(_PODMAN if is_podman else _BUILDKIT)},
             changes=True,
             tail_bytes=_TAIL_BYTES,
             follows_context=True,
         )
         if result.returncode != 0:
             self._raise_if_gone(result.stderr)
-            raise _build_failed(services, meaningful(lines)[-_BUILD_LINES:])
+            failed = _build_failed(services, meaningful(lines)[-_BUILD_LINES:])
+            if is_podman and _ONLY_BUILDKIT.search(failed.cause):
+                failed.hint = "build it with Docker and load it: docs/engines.md, Podman"
+            raise failed
 
     def up(
         self, target: ComposeTarget, services: Sequence[str], on_line: Line, *, deadline_s: float
@@ -475,7 +514,9 @@ class DockerCli:
         argv = _compose(
             target, "up", "--detach", "--no-deps", "--no-build", "--quiet-pull", *services
         )
-        result = self._run(argv, deadline_s, on_line, changes=True, tail_bytes=_TAIL_BYTES)
+        # Compose waits for the health of what one of them needs.
+        with self._checking_health():
+            result = self._run(argv, deadline_s, on_line, changes=True, tail_bytes=_TAIL_BYTES)
         if result.returncode != 0:
             self._raise_if_gone(result.stderr)
             raise NotReady(
@@ -553,15 +594,16 @@ class DockerCli:
         on_line: Line,
         env: Mapping[str, str],
     ) -> CommandResult:
-        result = self._run(
-            argv,
-            options.deadline_s,
-            on_line,
-            env=env,
-            stdin=options.stdin,
-            changes=True,
-            tail_bytes=options.tail_bytes,
-        )
+        with self._checking_health():
+            result = self._run(
+                argv,
+                options.deadline_s,
+                on_line,
+                env=env,
+                stdin=options.stdin,
+                changes=True,
+                tail_bytes=options.tail_bytes,
+            )
         if result.returncode != 0:
             self._raise_if_gone(result.stderr)
             raise_if_short(result.stderr)
@@ -657,6 +699,10 @@ class DockerCli:
         """Containers in any state that carry all *labels*."""
         from unstale.adapters.docker_facts import container_fact
 
+        if place := self._podmans_place():
+            from unstale.adapters import podman
+
+            podman.check_health(place)
         ids = self._ids(("ps", "--all", "--no-trunc", "--quiet"), labels)
         with readable():
             return tuple(container_fact(raw) for raw in self._inspect("container", ids))

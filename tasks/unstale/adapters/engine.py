@@ -10,7 +10,7 @@ import socket
 from collections.abc import Mapping, Sequence
 from http.client import HTTPConnection, HTTPException
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from unstale.adapters.docker_words import ABSENT
 from unstale.jsontext import read_json
@@ -37,18 +37,34 @@ def images(path: str, names: Sequence[str]) -> Mapping[str, Mapping[str, Any]] |
     return {name: answer for name, answer in answers.items() if answer}
 
 
-def answer(path: str, place: str) -> Any:  # noqa: ANN401 (JSON is of any shape)
-    """What the engine at the socket *path* says at *place*; None: it gave no answer."""
-    link = _Connection(path)
+def answer(path: str, place: str, deadline_s: float = _DEADLINE_S) -> Any:  # noqa: ANN401 (JSON is of any shape)
+    """What the engine at *path*, a socket or ``tcp://``, says at *place*; None: no answer."""
+    try:
+        link = _link(path, deadline_s)
+    except ValueError:  # a port that is none
+        return None
     try:
         link.request("GET", place, headers={"Host": "docker"})
         response = link.getresponse()
         text = response.read().decode(errors="replace")
-    except (OSError, HTTPException, ValueError, OverflowError, MemoryError):
+        return read_json(text) if response.status == _FOUND else None
+    except (OSError, HTTPException, ValueError, RecursionError, OverflowError, MemoryError):
         return None
     finally:
         link.close()
-    return read_json(text) if response.status == _FOUND else None
+
+
+def _link(path: str, deadline_s: float) -> HTTPConnection:
+    """A connection to *path*.
+
+    Raises:
+        ValueError: it is an address, and says no port that there can be.
+
+    """
+    if not path.startswith("tcp://"):
+        return _Connection(path, deadline_s)
+    place = urlsplit(path)
+    return HTTPConnection(place.hostname or "localhost", place.port, timeout=deadline_s)
 
 
 def _ask(link: HTTPConnection, name: str) -> Mapping[str, Any]:
@@ -76,12 +92,12 @@ def _ask(link: HTTPConnection, name: str) -> Mapping[str, Any]:
 class _Connection(HTTPConnection):
     """HTTP over a socket in the file system."""
 
-    def __init__(self, path: str) -> None:
-        super().__init__("localhost", timeout=_DEADLINE_S)
-        self._path = path
+    def __init__(self, path: str, deadline_s: float = _DEADLINE_S) -> None:
+        super().__init__("localhost", timeout=deadline_s)
+        self._path, self._deadline_s = path, deadline_s
 
     def connect(self) -> None:
         """Connect to the socket."""
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(_DEADLINE_S)
+        self.sock.settimeout(self._deadline_s)
         self.sock.connect(self._path)

@@ -30,7 +30,7 @@ from unstale.image.local import UNPROVEN
 from unstale.image.program import familiar
 from unstale.jsontext import read_json
 from unstale.override import BuildOverlay
-from unstale.pipeline import retention
+from unstale.pipeline import engines, retention
 from unstale.pipeline.images import Bench, with_bases
 from unstale.ports import BuildOptions, Line
 from unstale.stack.names import build_lock
@@ -112,6 +112,8 @@ def _bases(bench: Bench, service: Service) -> frozenset[str]:
 
 
 def _build_wave(bench: Bench, wave: Sequence[Service], choice: Build, line: Line) -> Iterator[str]:
+    if bench.ports.docker.is_podman():
+        engines.require_buildable(bench, wave)
     _pull_bases(bench, wave, choice, line)
     bench.rescan()
     before = {s.name: bench.inputs(s, to_build=True) for s in wave}
@@ -294,7 +296,8 @@ def _compose_build(
     path = bench.site.state_folder / "build" / f"{bench.site.environment.name}.override.yml"
     bench.files.write_atomic(path, override.for_build(overlays))
     target = replace(bench.site.target, files=(*bench.site.target.files, path))
-    options = BuildOptions(choice.no_cache, choice.arguments, bench.site.settings.deadlines.build)
+    no_cache = choice.no_cache or _is_cache_blind(bench, wave, inputs)
+    options = BuildOptions(no_cache, choice.arguments, bench.site.settings.deadlines.build)
     # Without a stamp, nothing is vouched for that could have changed.
     stamped = () if choice.arguments else wave
     for _ in range(_ATTEMPTS):
@@ -310,6 +313,13 @@ def _compose_build(
     images = _built(bench, wave, {s.name: inputs[s.name].digest for s in stamped})
     _record(bench, wave, inputs, images, is_stamped=not choice.arguments)
     return images
+
+
+def _is_cache_blind(
+    bench: Bench, wave: Sequence[Service], inputs: Mapping[str, BuildInputs]
+) -> bool:
+    blind = any(engines.is_cache_blind(inputs[service.name]) for service in wave)
+    return blind and bench.ports.docker.is_podman()
 
 
 def _moments(service: Service, inputs: BuildInputs) -> str:

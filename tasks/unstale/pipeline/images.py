@@ -205,9 +205,16 @@ def _status(bench: Bench, service: Service) -> ImageStatus:
         commits_behind=0,
         hours_behind=0.0,
         masked=one.masked if one else (),
-        not_covered=inputs.not_covered,
+        not_covered=(*inputs.not_covered, *_of_podman(bench)),
         unpinned=_unpinned(bench, inputs),
         attestations=fact.attestations if fact else None,
+    )
+
+
+def _of_podman(bench: Bench) -> tuple[str, ...]:
+    """The digest is of what BuildKit reads, which there is not the builder."""
+    return (
+        ("how Podman's own builder reads the Dockerfile",) if bench.ports.docker.is_podman() else ()
     )
 
 

@@ -124,6 +124,7 @@ def rehearse(wanted: Run, sweep: Sequence[str], tell: Line) -> None:
         project=run_project(site.settings.root, wanted.id),
         images=seen.state.image_ids,
         unique=True,
+        is_podman=wanted.ports.docker.is_podman(),
     )
     told(tell, "prepare_stack", deployment.target.project)
     start(wanted.ports, site, deployment, tell)

@@ -284,7 +284,13 @@ def find_receipt(run: Run, state: RunState) -> tuple[RunState, str]:
 def _prepare_stack(run: Run, state: RunState) -> tuple[RunState, str]:
     project = run_project(run.site.settings.root, run.id)
     deployment = steps.deploy(
-        run.files, run.site, run=run.id, project=project, images=state.image_ids, unique=True
+        run.files,
+        run.site,
+        run=run.id,
+        project=project,
+        images=state.image_ids,
+        unique=True,
+        is_podman=run.ports.docker.is_podman(),
     )
     return replace(state, deployment=deployment), project
 

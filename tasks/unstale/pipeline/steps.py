@@ -61,13 +61,21 @@ def require_service(site: Site, name: str, *, built: bool = False) -> None:
 
 
 def deploy(
-    files: Files, site: Site, *, run: str, project: str, images: Mapping[str, str], unique: bool
+    files: Files,
+    site: Site,
+    *,
+    run: str,
+    project: str,
+    images: Mapping[str, str],
+    unique: bool,
+    is_podman: bool,
 ) -> Deployment:
     """Write the override of a stack and say how compose is to be called for it."""
     labels = {override.LABEL_RUN: run, override.LABEL_OWNER: site.owner}
     folder = site.state_folder / "runs" / run
     path = folder / "compose.override.yml"
-    files.write_atomic(path, override.for_run(site.stack, images, labels, unique=unique))
+    text = override.for_run(site.stack, images, labels, unique=unique, is_podman=is_podman)
+    files.write_atomic(path, text)
     target = ComposeTarget(
         project=project,
         files=(*site.environment.compose_files, path),

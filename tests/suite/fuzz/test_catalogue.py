@@ -26,6 +26,7 @@ FED = {
     "adapters/git.py": "docker: test_git",
     "adapters/leases.py": "run: test_leases",
     "adapters/local_postgres.py": "run: test_server_of_this_machine test_files_of_a_server",
+    "adapters/podman.py": "docker: test_podman",
     "adapters/refusals.py": "docker: test_refusal test_docker",
     "adapters/settings_probe.py": "settings: test_asked test_answer_of_the_probe",
     "compose.py": "compose: test_stack",

@@ -18,7 +18,7 @@ import soup
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from unstale.adapters import docker_facts, docker_files, docker_words, engine, refusals
+from unstale.adapters import docker_facts, docker_files, docker_words, engine, podman, refusals
 from unstale.adapters.docker import DockerCli, _configured_context
 from unstale.adapters.git import GitCli
 from unstale.facts import ContainerFact, ImageFact
@@ -293,6 +293,15 @@ def test_engine(answer: bytes) -> None:
         reading.join()
 
     assert found is None or isinstance(found.get("a", {}), dict)
+
+
+CHECKED = {**CONTAINER, "Config": {"Healthcheck": {"Test": ["CMD", "x"], "Interval": 5}}}
+
+
+@given(soup.tables(CHECKED, {"Components": [{"Name": "Podman Engine"}]}))
+def test_podman(found: dict[str, Any]) -> None:
+    assert isinstance(podman.is_podman(found), bool)
+    assert isinstance(podman.is_due(found, datetime(2026, 1, 1, tzinfo=UTC)), bool)
 
 
 # --- archives --------------------------------------------------------------------

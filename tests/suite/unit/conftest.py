@@ -207,6 +207,8 @@ class FakeDocker:
     """The platforms of the containers that it can run."""
     holders: dict[int, str] = field(default_factory=dict)
     """Port to who listens on it."""
+    podman: bool = False
+    """Whether it is Podman."""
     stuck: set[str] = field(default_factory=set)
     """Objects that no request removes."""
     on_run: Callable[[str, RunOptions], CommandResult] = lambda _service, _options: DONE
@@ -250,6 +252,9 @@ class FakeDocker:
 
     def is_local(self) -> bool:
         return True
+
+    def is_podman(self) -> bool:
+        return self.podman
 
     def holder(self, port: int) -> str:
         return self.holders.get(port, "")
