@@ -68,6 +68,7 @@ if TYPE_CHECKING:
     from unstale.pipeline.containers import StackStatus
     from unstale.pipeline.environments import Ground
     from unstale.pipeline.envsync import Synced
+    from unstale.pipeline.explanation import Answer, Explanation, Kind
     from unstale.pipeline.forecast import Forecast
     from unstale.pipeline.images import Bench
     from unstale.pipeline.junit import Counts
@@ -1416,6 +1417,78 @@ class Project:
             subject=subject if is_asked else None,
             environment_digest=resolved,
         )
+
+    # --- verdicts explained --------------------------------------------------------
+
+    def why_image(self, env: str | None = None, service: str | None = None) -> Explanation:
+        """Why each image is fresh or stale. Raises what `image_status` raises."""
+        from unstale.pipeline import images, shelf, steps, why_image
+
+        site = self.site(env, is_look=True)
+        if service:
+            steps.require_service(site, service, built=True)
+        bench = self._looked_over(site)
+        statuses = images.statuses(bench, [service] if service else None)
+        known = self.image_background(statuses, env)
+        receipts = shelf.newest(self.files, site.state_folder / "receipts")
+        option = f" --env {env}" if env else ""
+        answers = why_image.explain(bench, statuses, known, receipts, option)
+        return self._explained("image", site.environment.name, answers, site.mask)
+
+    def why_stack(self, env: str | None = None, service: str | None = None) -> Explanation:
+        """Why each container is what it should be. Raises what `stack_status` raises."""
+        from unstale.pipeline import containers, images, steps, why_stack
+        from unstale.pipeline.environments import known
+
+        site = self.site(env)
+        name = site.environment.name
+        if service:
+            steps.require_service(site, service)
+        if not self._stands(name):
+            return self._explained("stack", name, why_stack.nothing_up(name), site.mask)
+        bench = self._bench(site)
+        status = containers.status(bench, self.standing(site, create=False))
+        built = images.statuses(bench)
+        stage = why_stack.Stage(
+            root=self.settings.root,
+            services=site.stack.service,
+            images={one.service: one for one in built},
+            known=self.image_background(built, env),
+            written=lambda: known(self._ground(), [name])[0].facts.services or (),
+        )
+        return self._explained("stack", name, why_stack.explain(status, stage, service), site.mask)
+
+    @_leased
+    def why_schema(self, line: Line, env: str | None = None) -> Explanation:
+        """Why the schema is what it is. Raises what `db_status` raises."""
+        from unstale.pipeline import schema, why_schema
+
+        with self._database_in_use(env) as (site, deployment):
+            bench = self._bench(site)
+            status = self._asked(schema.look(bench, deployment, line))
+            known = why_schema.migrations(bench, status)
+            root, subject = self.settings.root, site.database or ""
+            answers = why_schema.explain(subject, status, known, root)
+            return self._explained("schema", site.environment.name, answers, site.mask)
+
+    def why_env(self, env: str | None = None, service: str | None = None) -> Explanation:
+        """Why an environment is at parity with the others. Raises what `env_check` raises."""
+        from unstale.pipeline import parity, why_env
+
+        name = self.settings.environment(env).name
+        report = self.env_check(parity.pairs_of(self.settings, name))
+        path = self.settings.root / "pyproject.toml"
+        rules = why_env.rule_lines(_content(path).decode(errors="replace"))
+        answers = why_env.explain(report, rules, service)
+        return self._explained("env", name, answers, self.mask)
+
+    def _explained(
+        self, kind: Kind, environment: str, answers: Sequence[Answer], mask: Mask
+    ) -> Explanation:
+        from unstale.pipeline.explanation import Explanation, blamed, hidden
+
+        told = hidden(blamed(self.git, self.settings.root, answers), mask)
+        return Explanation(kind, environment, told)
 
     # --- environments ------------------------------------------------------------
 

@@ -36,6 +36,7 @@ __all__ = [
     "named_images",
     "reads",
     "records",
+    "text_of",
 ]
 
 SCHEME = "v1"
@@ -107,7 +108,7 @@ def build_inputs(
     contexts = contexts or Contexts()
     arguments = _arguments(build, environ)
     named = {program.familiar(n): _named(place) for n, place in build.additional_contexts}
-    text = _text(build)
+    text = text_of(build)
     try:
         trees = {"": contexts.main(build)} | {
             name: contexts.additional(Path(one.place))
@@ -197,7 +198,7 @@ def named_images(build: BuildSpec, environ: Mapping[str, str]) -> tuple[str, ...
         contexts={program.familiar(n): _named(place) for n, place in build.additional_contexts},
     )
     try:
-        program.resolve(dockerfile.parse(_text(build)), given)
+        program.resolve(dockerfile.parse(text_of(build)), given)
     except Unresolved as error:
         raise CouldNotTell(f"The Dockerfile can't be followed: {error}.") from error
     return tuple(asked)
@@ -227,7 +228,13 @@ def _unreadable(build: BuildSpec, why: str, text: str = "") -> BuildInputs:
     return BuildInputs(digest, digest, (why,), (), Path(), None, None, {}, {}, {})
 
 
-def _text(build: BuildSpec) -> str:
+def text_of(build: BuildSpec) -> str:
+    """The Dockerfile of *build*.
+
+    Raises:
+        MissingFile: it can't be read.
+
+    """
     if build.dockerfile_inline is not None:
         return build.dockerfile_inline
     try:

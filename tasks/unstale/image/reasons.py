@@ -94,13 +94,21 @@ class Readers:
 
     def line(self, context: str, path: str) -> int:
         """The first line that reads *path*, which need not be there any more; or 0."""
-        return next(
-            (
-                line
-                for reading, line, places in self.lines
-                if reading.context == context and line and _reads(reading, places, path)
-            ),
-            0,
+        return next(self._lines(context, path), 0)
+
+    def of_reason(self, path: str, root: Path) -> frozenset[int]:
+        """Every line that reads what a reason calls *path*, in whichever context that is."""
+        return frozenset(
+            line
+            for name, tree in self.inputs.trees.items()
+            for line in self._lines(name, os.path.relpath(root / path, tree.root))
+        )
+
+    def _lines(self, context: str, path: str) -> Iterator[int]:
+        return (
+            line
+            for reading, line, places in self.lines
+            if reading.context == context and line and _reads(reading, places, path)
         )
 
     def _split(self, path: str) -> tuple[str, str]:

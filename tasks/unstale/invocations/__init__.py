@@ -7,7 +7,7 @@ from typing import Any
 from invoke import Collection
 from invoke.exceptions import Exit
 
-from unstale.invocations import db, doctor, env, image, plan, receipt, stack, test
+from unstale.invocations import db, doctor, env, image, plan, receipt, stack, test, why
 
 __all__ = ["ns"]
 
@@ -33,3 +33,4 @@ class _Namespace(Collection):
 ns = _Namespace("unstale", *(m.collection() for m in (test, stack, image, db, env, receipt)))
 ns.add_task(plan.plan)
 ns.add_task(doctor.doctor)
+ns.add_task(why.why)

@@ -40,6 +40,8 @@ class AllowedDifference:
 
     difference: Difference
     reason: str
+    rule: str = ""
+    """The pattern of the rule that does."""
 
 
 @dataclass(frozen=True, slots=True)

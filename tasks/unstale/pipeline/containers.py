@@ -6,14 +6,15 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from unstale.errors import CouldNotTell, Mismatch
-from unstale.facts import ContainerFact
+from unstale.facts import ContainerFact, MountFact
 from unstale.pipeline.images import Bench, placed, statuses
 from unstale.pipeline.site import Deployment
 from unstale.stack.judge import ContainerStatus, absent, judge_containers
 from unstale.stack.lifecycle import PROJECT
+from unstale.stack.mounts import Finding, is_anonymous
 from unstale.verdict import Missing, Stale, Unknown, Verdict, combine
 
-__all__ = ["StackStatus", "status", "verify_runner", "verify_running"]
+__all__ = ["StackStatus", "cures", "hiding", "status", "verify_runner", "verify_running"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,3 +138,58 @@ def _require(verdict: Verdict, meaning: tuple[str, str]) -> None:
             raise CouldNotTell(f"It can't be told what a container runs: {why}.", hint=hint)
         case _:
             return
+
+
+def hiding(status: ContainerStatus) -> list[tuple[MountFact, list[Finding]]]:
+    """Each mount that makes the container stale, with the files it hides."""
+    if not isinstance(status.mounts, Stale):
+        return []
+    found: dict[MountFact, list[Finding]] = {}
+    for finding in status.findings:
+        if finding.effect == "hidden" and finding.mount:
+            found.setdefault(finding.mount, []).append(finding)
+    named = {reason.path for reason in status.mounts.reasons}
+    return [
+        (m, f) for m, f in sorted(found.items(), key=_by_target) if f"mount:{m.target}" in named
+    ]
+
+
+def _by_target(pair: tuple[MountFact, list[Finding]]) -> str:
+    return pair[0].target
+
+
+def cures(status: StackStatus) -> tuple[str, ...]:
+    """What to type, the least first; what the next one does as well is left out."""
+    orphans = any(_is_orphan(c) for c in status.containers)
+    volumes = [m for c in status.containers for m, _ in hiding(c) if m.kind != "bind"]
+    foreign = sorted({m.name for m in volumes if _is_foreign(m, status.project)})
+    binds = [c.container.name for c in status.containers if any(_is_bind(m) for m, _ in hiding(c))]
+    anew = status.missing or any(
+        isinstance(v, Stale) for c in status.containers for v in (c.image, c.configuration)
+    )
+    is_old = any(isinstance(c.source, Stale) for c in status.containers)
+    cures = ["inv image.build stack.up   (build what is stale first)"] if is_old else []
+    cures += [f"docker restart {name}   (it holds a file that was replaced)" for name in binds]
+    if orphans or volumes:
+        cures.append("inv stack.down stack.up   (its volumes go, and are filled anew)")
+    elif anew:
+        cures.append("inv stack.up   (what is stale is created anew; nothing is built)")
+    others = f"remove the volume {', '.join(foreign)} yourself: unstale did not make it"
+    return (*cures, *([others] if foreign else []))
+
+
+def _is_orphan(status: ContainerStatus) -> bool:
+    verdict = status.configuration
+    return isinstance(verdict, Stale) and any(
+        r.path.startswith("service:") for r in verdict.reasons
+    )
+
+
+def _is_bind(mount: MountFact) -> bool:
+    return mount.kind == "bind"
+
+
+def _is_foreign(mount: MountFact, project: str) -> bool:
+    """Whether a named volume is none of this stack's own."""
+    own = is_anonymous(mount) or mount.name.startswith(f"{project}_")
+    return mount.kind == "volume" and not own

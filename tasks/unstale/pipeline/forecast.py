@@ -243,12 +243,14 @@ def _database(wanted: Run) -> str:
 def _migrate(wanted: Run) -> str:
     settings = wanted.site.settings.schema
     command = " ".join(settings.migrate_command)
-    return f"a new database is empty; in {settings.service or wanted.site.runner}: {command}"
+    return (
+        f"a new database is empty; in {settings.service or wanted.site.require_runner()}: {command}"
+    )
 
 
 def _tests(wanted: Run) -> str:
     words = (*wanted.site.settings.runner.command, *wanted.choices.arguments)
-    return f"in {wanted.site.runner}: {' '.join(words)}"
+    return f"in {wanted.site.require_runner()}: {' '.join(words)}"
 
 
 def _verify(wanted: Run) -> str:

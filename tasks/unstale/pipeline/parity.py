@@ -8,7 +8,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from unstale.config import Pair
+from unstale.config import Pair, Settings
 from unstale.errors import CouldNotTell, Interrupted, Mismatch, UnstaleError, UsageError
 from unstale.parity import compare, effects, envfile, policy, sources
 from unstale.parity.hazards import EnvText, Hazard, hazards
@@ -21,7 +21,7 @@ from unstale.pipeline.environments import EnvFiles, Ground, Known, known, with_r
 if TYPE_CHECKING:
     from unstale.parity.reads import Reads
 
-__all__ = ["compared", "describe", "matrix", "open_differences", "require", "summary"]
+__all__ = ["compared", "describe", "matrix", "open_differences", "pairs_of", "require", "summary"]
 
 # As many as a person reads in one go.
 _MOST = 8
@@ -136,7 +136,9 @@ def _pair(judged: policy.Judged, by_name: Mapping[str, Known]) -> PairReport:
         left=left.facts.name,
         right=right.facts.name,
         open=judged.open,
-        allowed=tuple(AllowedDifference(a.difference, a.rule.reason) for a in judged.allowed),
+        allowed=tuple(
+            AllowedDifference(a.difference, a.rule.reason, a.rule.key) for a in judged.allowed
+        ),
         identity=judged.identity,
         services=tuple(sorted(names)),
         left_home=left.home,
@@ -239,6 +241,23 @@ def _duplicates(ground: Ground, paths: Iterable[Path]) -> Iterator[Remark]:
             name = sources.shown(path, ground.settings.root)
             text = f"assigned on lines {lines}; the last one counts"
             yield Remark("duplicate", one.key, name, one.lines[-1], text)
+
+
+def pairs_of(settings: Settings, name: str) -> tuple[Pair, ...]:
+    """The pairs of the project that the environment *name* is in.
+
+    Raises:
+        UsageError: there is none.
+
+    """
+    found = tuple(pair for pair in settings.pairs if name in pair)
+    if not found:
+        raise UsageError(
+            f"There is no environment to compare {name!r} with.",
+            cause=f"Known: {', '.join(sorted(settings.environments)) or 'none'}.",
+            hint="add a compose file or an env file for another one, as docs/parity.md says",
+        )
+    return found
 
 
 def matrix(ground: Ground, names: Sequence[str]) -> Matrix:

@@ -32,7 +32,7 @@ from unstale.stack.running import published
 if TYPE_CHECKING:
     from unstale.pipeline.images import Bench
 
-__all__ = ["check", "history", "is_asked", "look", "migrate", "preview", "why_not_asked"]
+__all__ = ["check", "history", "is_asked", "look", "migrate", "preview", "scripts", "why_not_asked"]
 
 # The engine's own wait came before; this one is over the tests' own way.
 _READY_S = 60.0
@@ -335,13 +335,29 @@ def _in_tree(bench: Bench, found: Mapping[str, str]) -> Mapping[str, str] | None
 
     None where no build copies them: nothing says which files they were.
     """
-    site = bench.site
-    name = site.settings.schema.service or site.require_runner()
-    if name == "host":  # they ran where the tree is
+    if _where(bench.site) == "host":  # they ran where the tree is
         return found or None
-    service = site.stack.service(name)
+    texts = {path: source.read_bytes() for path, source in scripts(bench, found).items()}
+    digests = {
+        path: hashlib.sha256(text).hexdigest()
+        for path, text in texts.items()
+        if path in found or b"down_revision" in text
+    }
+    return digests or None
+
+
+def _where(site: Site) -> str:
+    return site.settings.schema.service or site.require_runner()
+
+
+def scripts(bench: Bench, found: Mapping[str, str]) -> Mapping[str, Path]:
+    """The tree's files beside the migrations *found* where they ran, by their paths there."""
+    name = _where(bench.site)
+    if name == "host":
+        return {path: Path(path) for path in found}
+    service = bench.site.stack.service(name)
     if not found or service is None or service.build is None:
-        return None
+        return {}
     from unstale.pipeline.images import placed
 
     folders = {str(PurePosixPath(path).parent) for path in found if not path.endswith("/env.py")}
@@ -351,13 +367,7 @@ def _in_tree(bench: Bench, found: Mapping[str, str]) -> Mapping[str, str] | None
         if not one.derived
         if str(one.dest) in found or str(one.dest.parent) in folders
     }
-    texts = {path: source.read_bytes() for path, source in copies.items() if _is_script(path)}
-    digests = {
-        path: hashlib.sha256(text).hexdigest()
-        for path, text in texts.items()
-        if path in found or b"down_revision" in text
-    }
-    return digests or None
+    return {path: source for path, source in copies.items() if _is_script(path)}
 
 
 def _is_script(path: str) -> bool:

@@ -7,6 +7,7 @@ from typing import Any, assert_never
 
 from unstale.errors import exit_code, fault_of, outcome_of
 from unstale.pipeline.forecast import Does, Forecast, Foreseen
+from unstale.spoken import as_typed
 
 __all__ = ["as_document", "as_text"]
 
@@ -72,11 +73,11 @@ def _after(plan: Forecast) -> Iterator[str]:
     yield from (f"Note: {remark}." for remark in plan.remarks)
     if plan.error is not None:
         yield f"The run would end with {exit_code(outcome_of(plan.error))}:"
-        yield from str(plan.error).splitlines()
+        yield from as_typed(str(plan.error)).splitlines()
     elif plan.unknown:
-        yield "Next: inv image.status"
+        yield as_typed("Next: inv image.status")
     else:
-        yield "Nothing was started. Next: inv test.integration, with the same options"
+        yield as_typed("Nothing was started. Next: inv test.integration, with the same options")
 
 
 def as_document(plan: Forecast) -> dict[str, Any]:
@@ -96,7 +97,7 @@ def as_document(plan: Forecast) -> dict[str, Any]:
             "code": exit_code(outcome_of(plan.error)),
             "what": plan.error.what,
             "why": plan.error.cause,
-            "next": plan.error.hint,
+            "next": as_typed(plan.error.hint),
         },
         "remarks": list(plan.remarks),
     }

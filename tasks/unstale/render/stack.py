@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from unstale.facts import MountFact
-from unstale.pipeline.containers import StackStatus
+from unstale.pipeline.containers import StackStatus, cures, hiding
 from unstale.spoken import as_typed
 from unstale.stack.judge import ContainerStatus
-from unstale.stack.mounts import Finding, is_anonymous
+from unstale.stack.mounts import Finding
 from unstale.verdict import Stale, Unknown, Verdict, word
 
 __all__ = ["as_document", "as_text"]
@@ -36,7 +36,7 @@ def as_text(status: StackStatus, root: Path) -> tuple[str, ...]:
             for text in (line, *_why(container, root))
         ),
         *(f"{name}: there is no container" for name in status.missing),
-        *(as_typed(f"Next: {cure}") for cure in _cures(status)),
+        *(as_typed(f"Next: {cure}") for cure in cures(status)),
     )
 
 
@@ -63,7 +63,7 @@ def _why(status: ContainerStatus, root: Path) -> list[str]:
         lines.append(f"  its image was built before {', '.join(paths[:3])}{more} changed")
     if isinstance(status.configuration, Stale):
         lines += [f"  {r.change}: {r.path}" for r in status.configuration.reasons]
-    lines += [_hidden(mount, found, root) for mount, found in _hiding(status)]
+    lines += [_hidden(mount, found, root) for mount, found in hiding(status)]
     return [*lines, *(f"  {v.why}" for v in _verdicts(status) if isinstance(v, Unknown))]
 
 
@@ -83,61 +83,6 @@ def _relative(finding: Finding, root: Path) -> str:
 
 def _verdicts(status: ContainerStatus) -> tuple[Verdict, ...]:
     return (status.image, status.configuration, status.mounts, status.source)
-
-
-def _hiding(status: ContainerStatus) -> list[tuple[MountFact, list[Finding]]]:
-    """Each mount that makes the container stale, with the files it hides."""
-    if not isinstance(status.mounts, Stale):
-        return []
-    found: dict[MountFact, list[Finding]] = {}
-    for finding in status.findings:
-        if finding.effect == "hidden" and finding.mount:
-            found.setdefault(finding.mount, []).append(finding)
-    named = {reason.path for reason in status.mounts.reasons}
-    return [
-        (m, f) for m, f in sorted(found.items(), key=_by_target) if f"mount:{m.target}" in named
-    ]
-
-
-def _by_target(pair: tuple[MountFact, list[Finding]]) -> str:
-    return pair[0].target
-
-
-def _cures(status: StackStatus) -> tuple[str, ...]:
-    """What to type, the least first; what the next one does as well is left out."""
-    orphans = any(_is_orphan(c) for c in status.containers)
-    volumes = [m for c in status.containers for m, _ in _hiding(c) if m.kind != "bind"]
-    foreign = sorted({m.name for m in volumes if _is_foreign(m, status.project)})
-    binds = [c.container.name for c in status.containers if any(_is_bind(m) for m, _ in _hiding(c))]
-    anew = status.missing or any(
-        isinstance(v, Stale) for c in status.containers for v in (c.image, c.configuration)
-    )
-    is_old = any(isinstance(c.source, Stale) for c in status.containers)
-    cures = ["inv image.build stack.up   (build what is stale first)"] if is_old else []
-    cures += [f"docker restart {name}   (it holds a file that was replaced)" for name in binds]
-    if orphans or volumes:
-        cures.append("inv stack.down stack.up   (its volumes go, and are filled anew)")
-    elif anew:
-        cures.append("inv stack.up   (what is stale is created anew; nothing is built)")
-    others = f"remove the volume {', '.join(foreign)} yourself: unstale did not make it"
-    return (*cures, *([others] if foreign else []))
-
-
-def _is_orphan(status: ContainerStatus) -> bool:
-    verdict = status.configuration
-    return isinstance(verdict, Stale) and any(
-        r.path.startswith("service:") for r in verdict.reasons
-    )
-
-
-def _is_bind(mount: MountFact) -> bool:
-    return mount.kind == "bind"
-
-
-def _is_foreign(mount: MountFact, project: str) -> bool:
-    """Whether a named volume is none of this stack's own."""
-    own = is_anonymous(mount) or mount.name.startswith(f"{project}_")
-    return mount.kind == "volume" and not own
 
 
 # JSON
@@ -175,7 +120,7 @@ def _container(status: ContainerStatus, root: Path) -> dict[str, Any]:
                     "files": [_relative(f, root) for f in found[:_MOST_FILES]],
                     "count": len(found),
                 }
-                for mount, found in _hiding(status)
+                for mount, found in hiding(status)
             ],
         },
         "reasons": _reasons(verdict),

@@ -6,10 +6,11 @@ import ast
 import configparser
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["folders", "heads", "is_migration"]
+__all__ = ["Made", "folders", "heads", "is_migration", "made"]
 
 
 def heads(ini: Path, root: Path) -> tuple[str, ...] | None:
@@ -33,6 +34,63 @@ def folders(ini: Path, root: Path) -> tuple[Path, ...]:
 def is_migration(script: Path) -> bool:
     """Whether *script* is one: it says what it is called."""
     return _links(script)[0] is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What a migration says it makes, read and not run."""
+
+    revision: str
+    lines: Mapping[str, int]
+    """Each table (``users``) and column (``users.age``) to the line that makes it."""
+
+
+def made(text: bytes) -> Made | None:
+    """What the migration *text* makes in ``upgrade``; None if it is none."""
+    body = _parsed(text)
+    name = dict(_constants(body)).get("revision")
+    if not isinstance(name, str):
+        return None
+    up = (one for one in body if isinstance(one, ast.FunctionDef) and one.name == "upgrade")
+    return Made(name, dict(pair for one in up for pair in _makes(one)))
+
+
+def _makes(body: ast.AST) -> Iterator[tuple[str, int]]:
+    for node in ast.walk(body):
+        match node:
+            case ast.Call(
+                func=ast.Attribute(attr="create_table"),
+                args=[ast.Constant(value=str(table)), *columns],
+            ):
+                yield table, node.lineno
+                for one in columns:
+                    if column := _column(one):
+                        yield f"{table}.{column}", one.lineno
+            case ast.Call(
+                func=ast.Attribute(attr="add_column"),
+                args=[ast.Constant(value=str(table)), column_, *_],
+            ):
+                if column := _column(column_):
+                    yield f"{table}.{column}", node.lineno
+            case ast.Call(
+                func=ast.Attribute(attr="rename_table"),
+                args=[_, ast.Constant(value=str(table)), *_],
+            ):
+                yield table, node.lineno
+            case _:
+                continue
+
+
+def _column(node: ast.expr) -> str:
+    """The name of the column that *node* defines; empty if it defines none that can be read."""
+    match node:
+        case ast.Call(
+            func=ast.Attribute(attr="Column") | ast.Name(id="Column"),
+            args=[ast.Constant(value=str(name)), *_],
+        ):
+            return name
+        case _:
+            return ""
 
 
 def _versions(ini: Path, root: Path) -> Iterator[Path]:
@@ -68,15 +126,18 @@ def _folder(text: str, ini: Path, root: Path) -> Path:
 
 def _links(script: Path) -> tuple[str | None, tuple[str, ...]]:
     """A migration's own name and the names of those it follows."""
-    try:
-        body = ast.parse(script.read_bytes()).body
-    # The last two: Python's parser went too deep.
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None, ()
-    values = dict(_constants(body))
+    values = dict(_constants(_parsed(script.read_bytes())))
     name, downs = values.get("revision"), values.get("down_revision")
     followed = downs if isinstance(downs, (tuple, list)) else (downs,)
     return name if isinstance(name, str) else None, tuple(d for d in followed if d is not None)
+
+
+def _parsed(text: bytes) -> list[ast.stmt]:
+    try:
+        return ast.parse(text).body
+    # The last two: Python's parser went too deep.
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return []
 
 
 def _constants(body: list[ast.stmt]) -> Iterator[tuple[str, object]]:

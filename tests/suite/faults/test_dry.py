@@ -48,6 +48,7 @@ ASKING = {
 GIVEN: dict[str, object] = {
     "left": "test",
     "right": "ci",
+    "proof": "stack",
     "envs": "test,ci",
     "write": True,
     "baseline": True,

@@ -82,6 +82,15 @@ def test_heads(tmp_path_factory: pytest.TempPathFactory, ini: bytes, script: byt
     assert found is None or all(isinstance(one, str) for one in found)
 
 
+@given(soup.raw((SCRIPT,), (*_SCRIPT, "op.create_table('a', ", "def upgrade():\n ")))
+@example(b"revision = '1'\ndef upgrade():\n op.create_table('a', sa.Column())\n")
+@example(b"revision = '1'\ndef upgrade():\n op.create_table(*a)\n op.add_column('a')\n")
+def test_made(script: bytes) -> None:
+    found = revisions.made(script)
+
+    assert found is None or all(line > 0 for line in found.lines.values())
+
+
 _OPTIONS = {name: st.just(default) | soup.texts(words=("none", "savepoint", "clone", "a.b:C"))
             for name, _, default, _ in settings.OPTIONS if isinstance(default, str)}  # fmt: skip
 

@@ -33,7 +33,7 @@ from unstale.parity import (
     settings_types,
     sync,
 )
-from unstale.pipeline import local_environment
+from unstale.pipeline import local_environment, why_env
 from unstale.stack import names
 
 ROOT = Path("/p")
@@ -162,6 +162,15 @@ def test_baseline(text: str, key: str, service: str) -> None:
 
         assert baseline.apply(done, (_RULE, rule)) == done
         assert done.startswith(text)
+
+
+@given(soup.texts((TOML, TOOL, "[[tool.unstale.parity.allow]]\nkey = 'A'\nreason = 'r'\n"), WORDS))
+@example("[[tool.unstale.parity.allow]]\na = " + "[" * 3000)
+@example("[[tool.unstale.parity.allow]]\nkey = 5\nreason = []\n")
+def test_lines_of_rules(text: str) -> None:
+    found = why_env.rule_lines(text)
+
+    assert all(0 < line <= text.count("\n") + 1 for line in found.values())
 
 
 # --- env files ----------------------------------------------------------------------
