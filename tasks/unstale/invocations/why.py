@@ -22,7 +22,6 @@ __all__ = ["why"]
     help={
         "proof": "image, stack, schema or env",
         "service": "only this one",
-        "env": "the environment; default-env of [tool.unstale] if not given",
         "json": "print one JSON document",
     },
 )

@@ -39,7 +39,8 @@ def test_what_was_typed_arrives_and_the_rest_is_by_default() -> None:
 
 
 def test_each_option_is_explained_once() -> None:
-    assert set(RUN_HELP) == {one.name.replace("_", "-") for one in fields(RunOptions)}
+    names = {one.name.replace("_", "-") for one in fields(RunOptions)}
+    assert names - {"env"} == set(RUN_HELP)  # that of --env every task has
 
 
 def test_a_run_has_them_all() -> None:
