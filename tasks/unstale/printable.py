@@ -13,13 +13,26 @@ _CONTROL = re.compile(
 )
 
 
+# A CI system takes such lines of a log for its own: GitHub ``::error::text`` at the begin
+# of a line and, as Azure does, ``##[error]text`` anywhere in it.
+_ORDER = re.compile(
+    r"^([^\S\n]*):(?=:[a-z][\w-]*(?: [^\n]*)?::)|#(?=#(?:vso)?\[)", re.IGNORECASE | re.MULTILINE
+)
+
+
 def printable(text: str) -> str:
     r"""*text* with controls as ``\x1b``; colours are left out.
 
     A test's name, a container's log or a file of the image could otherwise rewrite
-    what a person has read above it.
+    what a person has read above it, or give orders to the CI system that keeps the log:
+    ``\::error::`` and ``#\#[error]`` are none.
     """
-    return text if text.isascii() and text.isprintable() else _CONTROL.sub(_shown, text)
+    plain = text if text.isascii() and text.isprintable() else _CONTROL.sub(_shown, text)
+    return _ORDER.sub(_disarmed, plain) if "::" in plain or "##" in plain else plain
+
+
+def _disarmed(found: re.Match[str]) -> str:
+    return "#\\" if found[0] == "#" else f"{found[1]}\\:"
 
 
 def _shown(found: re.Match[str]) -> str:

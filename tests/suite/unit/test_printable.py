@@ -28,6 +28,29 @@ def test_controls_are_shown_and_colours_left_out(text: str, shown: str) -> None:
     assert printable(text) == shown
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("::error file=a.py,line=1::planted", "\\::error file=a.py,line=1::planted"),
+        ("  \t::add-mask::a", "  \t\\::add-mask::a"),
+        ("\u00a0::Stop-Commands::x", "\u00a0\\::Stop-Commands::x"),
+        ("fine\n::group::planted\n::endgroup::", "fine\n\\::group::planted\n\\::endgroup::"),
+        ("\x1b[31m::error::in colour", "\\::error::in colour"),
+        ("ok ##[error]planted", "ok #\\#[error]planted"),
+        ("##vso[task.complete]", "#\\#vso[task.complete]"),
+        ("###[a]", "##\\#[a]"),
+        ("listening on ::1", "listening on ::1"),
+        ("::1 localhost ::2", "::1 localhost ::2"),
+        ("tests/a.py::test_b::c", "tests/a.py::test_b::c"),
+        ("::", "::"),
+        ("## [heading]", "## [heading]"),
+    ],
+)
+def test_no_text_gives_orders_to_a_ci_system(text: str, shown: str) -> None:
+    assert printable(text) == shown
+    assert printable(shown) == shown
+
+
 def test_it_is_idempotent() -> None:
     text = "".join(map(chr, range(0x3000)))
 
