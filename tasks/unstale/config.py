@@ -21,6 +21,7 @@ __all__ = [
     "PLAIN_OVERRIDES",
     "STATE_FOLDER",
     "AllowRule",
+    "CiSystem",
     "Deadlines",
     "Environment",
     "KeepSettings",
@@ -33,6 +34,7 @@ __all__ = [
     "SchemaSettings",
     "Settings",
     "VerifyRule",
+    "ci_system",
     "load",
     "parsed",
     "require_known",
@@ -57,6 +59,9 @@ _SCHEMA_SETUPS: Mapping[str, Setup] = {
     "create-all": "create-all",
     "none": "none",
 }
+
+CiSystem = Literal["github", "gitlab", ""]
+"""Whose commands a log may have; empty: nobody's."""
 
 Pair = tuple[str, str]
 """The names of two environments; which one is first does not matter."""
@@ -351,6 +356,20 @@ def trusts_code(environ: Mapping[str, str]) -> bool:
 def is_untrusted(environ: Mapping[str, str]) -> bool:
     """Whether stacks must not reach out of their containers: ``UNSTALE_UNTRUSTED``."""
     return is_on(environ, "UNSTALE_UNTRUSTED")
+
+
+def ci_system(environ: Mapping[str, str]) -> CiSystem:
+    """Whose log this is; ``UNSTALE_CI`` names one, or says that it is nobody's."""
+    systems: tuple[tuple[str, CiSystem], ...] = (
+        ("GITHUB_ACTIONS", "github"),
+        ("GITLAB_CI", "gitlab"),
+    )
+    if not is_on(environ, "UNSTALE_CI", "1"):
+        return ""
+    said = environ.get("UNSTALE_CI")
+    return next(
+        (name for variable, name in systems if said == name or environ.get(variable) == "true"), ""
+    )
 
 
 def is_on(environ: Mapping[str, str], name: str, unset: str = "") -> bool:

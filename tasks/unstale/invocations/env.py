@@ -256,7 +256,7 @@ def _show(
         case "json":
             document.print_document(as_document())
         case "github":
-            console.print_lines(annotations.commands(found))
+            document.print_text(annotations.commands(found))
         case "sarif":
             from unstale.render.sarif import sarif
 

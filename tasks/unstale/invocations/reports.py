@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unstale.errors import Interrupted, Unavailable, UnstaleError, UsageError
 
 if TYPE_CHECKING:
+    from unstale.mask import Mask
+    from unstale.pipeline.report import Report
     from unstale.pipeline.run import RunReport
+    from unstale.pipeline.site import Progress
     from unstale.project import Project
 
-__all__ = ["leave", "write_page"]
+__all__ = ["NO_CI_HELP", "leave", "watcher", "without_ci", "write_page"]
+
+NO_CI_HELP = "no groups, annotations and summary for a CI system, though it is one"
 
 _PAGE, _JUNIT = "report.html", "report.junit.xml"
 
@@ -47,9 +54,51 @@ def _write(project: Project, folder: Path, receipt: str) -> None:
     from unstale.render.report import report
 
     told, drawn = project.run_report(receipt)
+    _tell_ci(project, told)
     tests, why_not = tests_of(project.files, folder)
     project.files.write_atomic(folder / _JUNIT, merged(told, tests, why_not))
     project.files.write_atomic(folder / _PAGE, report(told, drawn))
+
+
+def _tell_ci(project: Project, told: Report) -> None:
+    """Show the run where GitHub shows it: at its lines, and in the summary of the step."""
+    from unstale.config import ci_system
+
+    if ci_system(project.environ) != "github":
+        return
+    from unstale.render.annotations import of_run
+    from unstale.render.console import print_orders
+    from unstale.render.summary import MOST_BYTES, summary
+
+    root = project.settings.root
+    print_orders(of_run(told, lambda path: project.files.exists(root / path)))
+    if name := project.environ.get("GITHUB_STEP_SUMMARY"):
+        path = Path(name)
+        _, size = project.files.end_of(path, 0) or (b"", 0)
+        project.files.append(path, summary(told, MOST_BYTES - size))
+
+
+def without_ci(*, is_off: bool) -> None:
+    """Let no log be told what a CI system would obey, to the end of the command line."""
+    if is_off:
+        os.environ["UNSTALE_CI"] = "0"
+
+
+def watcher(project: Project, *, verbose: bool) -> Callable[[Mask, Path], Progress]:
+    """What watches a run on the terminal, or in the log of a CI system."""
+    from unstale.config import ci_system
+    from unstale.render.ci import Folded
+    from unstale.render.console import NEVER_STREAMED, ConsoleProgress
+
+    system = ci_system(project.environ)
+
+    def watch(mask: Mask, folder: Path) -> Progress:
+        shown = ConsoleProgress(mask, folder, append=project.files.append, verbose=verbose)
+        if not (system and verbose):
+            return shown
+        return Folded(shown, system, lambda step: step not in NEVER_STREAMED, run=folder.name)
+
+    return watch
 
 
 def write_page(project: Project, name: str, text: str) -> None:

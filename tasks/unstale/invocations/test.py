@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
 from invoke import Collection, Context, task
 
 from unstale.invocations.boundary import QuietTask, distrust, entry, finish, names, remainder
 from unstale.invocations.options import RUN_HELP, RunOptions, with_run_options
-from unstale.invocations.reports import leave
+from unstale.invocations.reports import NO_CI_HELP, leave, watcher, without_ci
 
 if TYPE_CHECKING:
     from unstale.errors import UnstaleError
@@ -24,13 +23,19 @@ __all__ = ["collection"]
     help={
         **RUN_HELP,
         "verbose": "stream what builds and tests print",
+        "no-ci": NO_CI_HELP,
     },
 )
 @with_run_options
 def integration(
-    ctx: Context, options: RunOptions, verbose: bool = False, json: bool = False
+    ctx: Context,
+    options: RunOptions,
+    verbose: bool = False,
+    no_ci: bool = False,
+    json: bool = False,
 ) -> None:
     """Run the integration tests in Docker, and prove what they ran on."""
+    without_ci(is_off=no_ci)
     distrust(untrusted=options.untrusted)
     with entry("run", as_json=json) as project:
         from unstale.render import console
@@ -38,7 +43,7 @@ def integration(
         choices = options.choices(project, ctx)
         for line in project.header(options.env):
             console.note(line)
-        watch = partial(console.ConsoleProgress, append=project.files.append, verbose=verbose)
+        watch = watcher(project, verbose=verbose)
         _tell(project, project.integration(choices, watch, options.env), as_json=json)
 
 
@@ -49,6 +54,7 @@ def integration(
         "build": RUN_HELP["build"],
         "no-cache": RUN_HELP["no-cache"],
         "verbose": "stream what builds and tests print",
+        "no-ci": NO_CI_HELP,
     },
 )
 def matrix(
@@ -57,9 +63,11 @@ def matrix(
     build: bool = False,
     no_cache: bool = False,
     verbose: bool = False,
+    no_ci: bool = False,
     json: bool = False,
 ) -> None:
     """Run the pipeline in several environments, and show their results in one table."""
+    without_ci(is_off=no_ci)
     with entry("test-matrix", as_json=json) as project:
         from unstale.errors import UnstaleError, outcome_of, worst
         from unstale.pipeline.run import Choices
@@ -69,7 +77,7 @@ def matrix(
 
         arguments = project.integration_arguments(remainder(ctx))
         choices = Choices(build=build or no_cache, no_cache=no_cache, arguments=arguments)
-        watch = partial(console.ConsoleProgress, append=project.files.append, verbose=verbose)
+        watch = watcher(project, verbose=verbose)
         found = project.test_matrix(
             names(envs), choices, watch, lambda env: console.note(f"--- {env}")
         )
@@ -115,14 +123,14 @@ def unit(ctx: Context) -> None:
     klass=QuietTask,
     help={
         "env": "whose env files are used; default-env of [tool.unstale] if not given",
+        "no-ci": NO_CI_HELP,
     },
 )
-def local(ctx: Context, env: str | None = None, json: bool = False) -> None:
+def local(ctx: Context, env: str | None = None, no_ci: bool = False, json: bool = False) -> None:
     """Run the integration tests on this machine, on a PostgreSQL without Docker."""
+    without_ci(is_off=no_ci)
     with entry("run", as_json=json) as project:
-        from unstale.render import console
-
-        watch = partial(console.ConsoleProgress, append=project.files.append, verbose=True)
+        watch = watcher(project, verbose=True)
         _tell(project, project.test_local(remainder(ctx), watch, env), as_json=json)
 
 

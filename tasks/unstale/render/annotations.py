@@ -9,21 +9,31 @@ Source: github.com/actions/toolkit, ``packages/core/src/command.ts``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import PurePosixPath
 from typing import Literal
 
 from unstale.parity.model import Difference
 from unstale.parity.places import FALLBACK, Place, place_of
 from unstale.parity.report import PairReport, ParityReport, Remark
+from unstale.pipeline.junit import Case
+from unstale.pipeline.report import Report, Trouble
+from unstale.printable import printable
 from unstale.render.parity import Folded, View, folded, more_of, plain, shown, what
+from unstale.spoken import as_typed
 
-__all__ = ["commands", "masks"]
+__all__ = ["commands", "masks", "of_run"]
 
 Level = Literal["error", "warning", "notice"]
 
 # GitHub replaces a masked value wherever it occurs: one as short as "1" or
 # "true" would garble the log of the whole job.
 _SHORTEST_MASKED = 6
+
+_MOST = 10  # of each level, in one step
+_LONGEST = 4000  # characters of a message
+_LINE = re.compile(r"^(?P<file>[^\s:][^:\n]{0,200}\.py):(?P<line>\d{1,6}):", re.MULTILINE)
 
 
 def commands(report: ParityReport, *, gating: bool = True) -> tuple[str, ...]:
@@ -78,19 +88,65 @@ def _difference(level: Level, found: Folded, pair: PairReport, more: str) -> str
     between = f" ({pair.left} and {pair.right})"
     message = f"{difference.path}: {words}{services}{between}{f': {more}' if more else ''}"
     title = f"{difference.path} {words}"
-    return _command(level, place_of(difference, pair), title, message)
+    return _command(level, place_of(difference, pair), title, plain(message))
 
 
 def _remark(level: Level, remark: Remark, title: str) -> str:
     place = Place(remark.file, remark.line or 1) if remark.file else FALLBACK
     # Of a line that has no name, the key is empty.
     name = f"{remark.key}: " if remark.key else ""
-    return _command(level, place, f"{name}{title}", f"{name}{remark.text or remark.kind}")
+    text = remark.text or remark.kind
+    return _command(level, place, f"{name}{title}", plain(f"{name}{text}"))
 
 
-def _command(level: Level, place: Place, title: str, message: str) -> str:
-    properties = f"file={_property(place.file)},line={place.line},title={_property(title)}"
-    return f"::{level} {properties}::{_data(plain(message))}"
+# A run
+
+
+def of_run(shown: Report, exists: Callable[[str], bool]) -> tuple[str, ...]:
+    """What went wrong in a run, then its failing tests at their lines, then remarks.
+
+    *exists* tells whether a path, relative to the project, is a file of it.
+    """
+    errors = [
+        *(_trouble(one) for one in shown.errors),
+        *(_failure(case, exists) for case in shown.failures),
+    ]
+    remarks = [_command("warning", None, "unstale", printable(one)) for one in shown.remarks]
+    return (*_most(errors), *_most(remarks))
+
+
+def _most(found: Sequence[str]) -> Sequence[str]:
+    """As many as are shown; the last one says so, if there are more."""
+    if len(found) <= _MOST:
+        return found
+    level: Level = "error" if found[0].startswith("::error") else "warning"
+    rest = f"{len(found) - _MOST + 1} more are in the run's report."
+    return (*found[: _MOST - 1], _command(level, None, "unstale", rest))
+
+
+def _trouble(one: Trouble) -> str:
+    hint = f"Next: {as_typed(one.hint)}" if one.hint else ""
+    words = "\n".join(filter(None, (one.what, one.cause, hint)))
+    return _command("error", None, f"unstale: {one.outcome}", printable(words)[:_LONGEST])
+
+
+def _failure(case: Case, exists: Callable[[str], bool]) -> str:
+    said = case.message or case.text.strip().rpartition("\n")[2] or "failed"
+    return _command("error", _raised(case.text, exists), case.name, printable(said)[:_LONGEST])
+
+
+def _raised(text: str, exists: Callable[[str], bool]) -> Place | None:
+    """The last line of the project that a traceback names."""
+    for found in reversed([*_LINE.finditer(text)]):
+        path = PurePosixPath(found["file"])
+        if not path.is_absolute() and ".." not in path.parts and exists(str(path)):
+            return Place(str(path), int(found["line"]))
+    return None
+
+
+def _command(level: Level, place: Place | None, title: str, message: str) -> str:
+    where = f"file={_property(place.file)},line={place.line}," if place else ""
+    return f"::{level} {where}title={_property(title)}::{_data(message)}"
 
 
 def _data(text: str) -> str:

@@ -21,18 +21,20 @@ if TYPE_CHECKING:
     from unstale.pipeline.run import RunReport
 
 __all__ = [
+    "NEVER_STREAMED",
     "ConsoleProgress",
     "confirmed",
     "echo",
     "note",
     "print_lines",
+    "print_orders",
     "relative",
     "report",
     "require_answerable",
 ]
 
 # What Alembic says of a migration that worked is for the log.
-_NEVER_STREAMED = ("migrate",)
+NEVER_STREAMED = ("migrate",)
 _LONGEST_LOG = 64 << 20  # in characters, of one step
 _FLOOD_S = 0.02  # lines that come sooner after each other are written together
 
@@ -54,6 +56,13 @@ def print_lines(lines: Sequence[str]) -> None:
     """Lines of a report, on stdout."""
     sys.stdout.write("".join(f"{printable(line)}\n" for line in lines))
     sys.stdout.flush()
+
+
+def print_orders(lines: Sequence[str]) -> None:
+    """Lines that a CI system obeys: of ours, to stderr, where no document is."""
+    with suppress(OSError):
+        sys.stderr.write("".join(f"{line}\n" for line in lines))
+        sys.stderr.flush()
 
 
 def require_answerable(doing: str, hint: str) -> None:
@@ -160,7 +169,7 @@ class ConsoleProgress:
                     raise
 
     def _is_streamed(self, step: str) -> bool:
-        return self._verbose and step not in _NEVER_STREAMED
+        return self._verbose and step not in NEVER_STREAMED
 
 
 def _one_line(text: str) -> str:

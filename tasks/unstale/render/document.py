@@ -30,6 +30,7 @@ __all__ = [
     "image_timeline",
     "image_verify",
     "print_document",
+    "print_text",
     "run",
     "write",
 ]
@@ -46,8 +47,17 @@ def write(document: str, body: Mapping[str, object]) -> None:
 
 def print_document(document: Mapping[str, object]) -> None:
     """Print a whole document."""
+    # The same value, and no order to a CI system, see `printable`.
+    text = (
+        json.dumps(document, indent=2).replace("##[", "#\\u0023[").replace("##vso[", "#\\u0023vso[")
+    )
+    print_text([text])
+
+
+def print_text(lines: Sequence[str]) -> None:
+    """Print *lines* of a form that has its own rules, as they are."""
     answered.set(True)
-    sys.stdout.write(json.dumps(document, indent=2) + "\n")
+    sys.stdout.write("".join(f"{line}\n" for line in lines))
     sys.stdout.flush()
 
 
