@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from unstale.errors import ConfigError, Fault, MissingFile, UnknownName
-from unstale.ports import Files
+from unstale.ports import Readable
 
 __all__ = [
     "PLAIN_FILES",
@@ -294,7 +294,7 @@ class Settings:
         return found
 
 
-def load(root: Path, files: Files, environ: Mapping[str, str]) -> Settings:
+def load(root: Path, files: Readable, environ: Mapping[str, str]) -> Settings:
     """Read the settings of the project at *root*.
 
     Raises:
@@ -407,7 +407,7 @@ def _require(groups: Iterable[Iterable[str]], known: Iterable[str], where: str) 
             )
 
 
-def _pyproject(root: Path, files: Files) -> str:
+def _pyproject(root: Path, files: Readable) -> str:
     path = root / "pyproject.toml"
     return files.read_text(path) if files.exists(path) else ""
 
@@ -478,7 +478,7 @@ def _words(variable: str, value: str) -> list[str]:
         raise ConfigError(f"{variable} can't be split into words: {error}.") from error
 
 
-def _found_environments(root: Path, files: Files) -> set[str]:
+def _found_environments(root: Path, files: Readable) -> set[str]:
     found: set[str] = set()
     for folder in _COMPOSE_FOLDERS:
         for stem in ("docker-compose", "compose"):
@@ -493,7 +493,7 @@ def _found_environments(root: Path, files: Files) -> set[str]:
 
 
 def _environment(
-    root: Path, files: Files, name: str, table: Table, plain: tuple[Path, ...]
+    root: Path, files: Readable, name: str, table: Table, plain: tuple[Path, ...]
 ) -> Environment:
     where = f"tool.unstale.environments.{name}"
     _known(table, where, ("compose-files", "env-file", "runner", "database", "profiles"))
@@ -523,7 +523,7 @@ def _shown(path: Path, root: Path) -> Path:
     return path.relative_to(root) if path.is_relative_to(root) else path
 
 
-def _conventional_compose(root: Path, files: Files, name: str) -> tuple[Path, ...]:
+def _conventional_compose(root: Path, files: Readable, name: str) -> tuple[Path, ...]:
     for folder in _COMPOSE_FOLDERS:
         for stem in ("docker-compose", "compose"):
             for suffix in (".yml", ".yaml"):
@@ -533,7 +533,7 @@ def _conventional_compose(root: Path, files: Files, name: str) -> tuple[Path, ..
     return ()
 
 
-def _plain_compose(root: Path, files: Files) -> tuple[Path, ...]:
+def _plain_compose(root: Path, files: Readable) -> tuple[Path, ...]:
     """The files that compose itself would take, which name no environment; or ()."""
     for folder in _COMPOSE_FOLDERS:
         base, over = (
@@ -545,7 +545,7 @@ def _plain_compose(root: Path, files: Files) -> tuple[Path, ...]:
     return ()
 
 
-def _conventional_env(root: Path, files: Files, name: str) -> tuple[Path, ...]:
+def _conventional_env(root: Path, files: Readable, name: str) -> tuple[Path, ...]:
     for relative in (f"env/.env.{name}", f"env/{name}.env", f".env.{name}"):
         if files.exists(root / relative):
             return (root / relative,)
@@ -664,7 +664,7 @@ def _deadlines(table: Table) -> Deadlines:
     return replace(Deadlines(), **{key: float(value) for key, value in table.items()})
 
 
-def _suites(root: Path, files: Files, table: Table) -> Mapping[str, tuple[str, ...]]:
+def _suites(root: Path, files: Readable, table: Table) -> Mapping[str, tuple[str, ...]]:
     found = {
         name: (f"tests/{name}",)
         for name in ("unit", "smoke", "regression")

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from unstale.pipeline.forecast import Forecast
     from unstale.pipeline.junit import Counts
     from unstale.pipeline.run import Choices, Run, RunReport
+    from unstale.pipeline.setup import Setup
     from unstale.pipeline.site import Deployment, Progress, Site, StepResult
     from unstale.schema.status import SchemaStatus
     from unstale.stack.lifecycle import Sweep
@@ -348,6 +349,11 @@ class DryProject(Project):
         """Tell that pyproject.toml would be written."""
         count = Project.env_baseline(self, report)
         self._end(f"would add {count} permissions to pyproject.toml")
+
+    def set_up(self, planned: Setup) -> None:
+        """Tell what would be written."""
+        Project.set_up(self, planned)
+        self._end()
 
     def env_sync(self, names: Sequence[str] = (), *, write: bool = False) -> tuple[Synced, ...]:
         """What would be added."""

@@ -27,6 +27,7 @@ __all__ = [
     "Git",
     "Line",
     "Process",
+    "Readable",
     "ResolvedModel",
     "RunOptions",
 ]
@@ -173,8 +174,8 @@ class Git(Protocol):
         ...
 
 
-class Files(Protocol):
-    """The file system, for the layers that only decide."""
+class Readable(Protocol):
+    """As much of the file system as settings are read from."""
 
     def read_text(self, path: Path) -> str:
         """The text of *path* (UTF-8, an optional BOM is dropped).
@@ -186,12 +187,20 @@ class Files(Protocol):
         """
         ...
 
-    def read_bytes(self, path: Path) -> bytes:
-        """What is in *path*, to the byte. Raises what `read_text` does."""
-        ...
-
     def exists(self, path: Path) -> bool:
         """Whether *path* exists."""
+        ...
+
+    def glob(self, root: Path, pattern: str) -> tuple[Path, ...]:
+        """Files under *root* that match *pattern*, sorted."""
+        ...
+
+
+class Files(Readable, Protocol):
+    """The file system, for the layers that only decide."""
+
+    def read_bytes(self, path: Path) -> bytes:
+        """What is in *path*, to the byte. Raises what `read_text` does."""
         ...
 
     def end_of(self, path: Path, most: int) -> tuple[bytes, int] | None:
@@ -208,10 +217,6 @@ class Files(Protocol):
 
     def remove_tree(self, path: Path) -> None:
         """Remove the folder *path* with all that is in it; no link is followed."""
-        ...
-
-    def glob(self, root: Path, pattern: str) -> tuple[Path, ...]:
-        """Files under *root* that match *pattern*, sorted."""
         ...
 
     def write_atomic(self, path: Path, text: str) -> None:

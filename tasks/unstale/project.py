@@ -75,6 +75,7 @@ if TYPE_CHECKING:
     from unstale.pipeline.receipt import Receipt, Sign
     from unstale.pipeline.report import Report
     from unstale.pipeline.run import Choices, RunReport
+    from unstale.pipeline.setup import Setup
     from unstale.pipeline.shelf import Found
     from unstale.pipeline.site import Deployment, Ports, Progress, Site
     from unstale.pipeline.vouch import Keys, Now, Seal, Verification
@@ -1540,18 +1541,59 @@ class Project:
             ConfigError: pyproject.toml leaves no room for them.
 
         """
-        from unstale.parity import baseline
-        from unstale.pipeline import parity
+        from unstale.pipeline import setup
 
         path = self.settings.root / "pyproject.toml"
         # As it is: a text mode would translate line ends.
         old = path.read_bytes().decode() if path.exists() else ""
-        rules = baseline.entries(parity.open_differences(report))
-        new = baseline.apply(old, rules)
+        new, count = setup.allowed(old, report)
         if new != old:
             self.files.write_atomic(path, new)
-        header = "[[tool.unstale.parity.allow]]"
-        return new.count(header) - old.count(header)
+        return count
+
+    def survey(self, ours: Sequence[str] = ()) -> Setup:
+        """What is found here, and what `init` would write of it; nothing is written or run.
+
+        *ours* are the names of tasks and groups of them that a tasks.py would have to have
+        beside its own.
+
+        Raises:
+            ConfigError: a file that is to be added to can't be read, or leaves no room.
+
+        """
+        from unstale.adapters import walk
+        from unstale.pipeline import setup
+
+        root = self.settings.root
+        names, is_cut = walk.names(root)
+        return setup.plan(
+            setup.Site(
+                root,
+                self.files,
+                self.docker,
+                names,
+                self.settings,
+                self._with_baseline,
+                tuple(ours),
+                in_git=self.git.listed("") is not None,
+                is_cut=is_cut,
+            )
+        )
+
+    def _with_baseline(self, text: str) -> tuple[str, int]:
+        """*text* of a pyproject.toml with what differs by it today, and how many rules that is."""
+        from unstale.pipeline import setup
+
+        root = self.settings.root
+        files = setup.Overlay(self.files, root / "pyproject.toml", text)
+        planned = replace(self, settings=config.load(root, files, self.environ))
+        return setup.allowed(text, planned.env_check())
+
+    def set_up(self, planned: Setup) -> None:
+        """Write what `survey` planned."""
+        from unstale.pipeline import setup
+
+        setup.apply(planned, self.files)
 
     def env_matrix(self, names: Sequence[str] = (), *, files_only: bool = False) -> Matrix:
         """All environments, or those in *names*, at once. Raises what `env_diff` raises."""

@@ -7,7 +7,7 @@ from typing import Any
 from invoke import Collection
 from invoke.exceptions import Exit
 
-from unstale.invocations import db, doctor, env, image, plan, receipt, stack, test, why
+from unstale.invocations import db, doctor, env, image, plan, receipt, setup, stack, test, why
 
 __all__ = ["ns"]
 
@@ -34,3 +34,4 @@ ns = _Namespace("unstale", *(m.collection() for m in (test, stack, image, db, en
 ns.add_task(plan.plan)
 ns.add_task(doctor.doctor)
 ns.add_task(why.why)
+ns.add_task(setup.init)

@@ -25,6 +25,7 @@ __all__ = [
     "ConsoleProgress",
     "confirmed",
     "echo",
+    "is_answerable",
     "note",
     "print_lines",
     "print_orders",
@@ -65,6 +66,11 @@ def print_orders(lines: Sequence[str]) -> None:
         sys.stderr.flush()
 
 
+def is_answerable() -> bool:
+    """Whether somebody can be asked: the standard input is a terminal."""
+    return sys.stdin.isatty()
+
+
 def require_answerable(doing: str, hint: str) -> None:
     """Refuse to ask before *doing* something, where nobody can answer.
 
@@ -72,7 +78,7 @@ def require_answerable(doing: str, hint: str) -> None:
         UsageError: the standard input is not a terminal.
 
     """
-    if not sys.stdin.isatty():
+    if not is_answerable():
         raise UsageError(f"{doing} asks first, and there is no terminal to answer on.", hint=hint)
 
 

@@ -1,0 +1,1 @@
+"""What a project has, read without running any of it: the ground for `init`."""

@@ -28,6 +28,7 @@ LOOKS = (
     "stack.logs",
     "env.diff test other",
     "env.check",
+    "init",
 )
 ALL_LOOKS = (
     *LOOKS,

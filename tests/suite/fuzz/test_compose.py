@@ -301,3 +301,20 @@ def test_reaches(model: dict[str, Any]) -> None:
         assert all(str(one) for one in reaches(model, is_inside))
     with soup.only_ours():
         assert all(str(one) for one in env_files(model, is_inside))
+
+
+@given(soup.texts(FILES))
+def test_services_of_a_model(text: str) -> None:
+    """Compose's model is JSON of ours; only its words are anybody's."""
+    from unstale.survey import services
+    from unstale.survey.repository import Repository
+
+    model = {
+        "services": {
+            text: {"image": text, "build": {"context": text, "dockerfile": text}, "command": [text]}
+        }
+    }
+    found = services.of_model(model, "/p")
+    known = Repository(("Dockerfile",), lambda _: text)
+    services.runner(known, found)
+    assert services.database(known, found).value

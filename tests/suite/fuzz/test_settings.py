@@ -475,3 +475,63 @@ def test_names(root: str, name: str) -> None:
         names.standing_run(Path(root), name),
     ):
         assert names.re.fullmatch(r"[a-z0-9][a-z0-9_-]{0,99}", project)
+
+
+# --- what a project has -----------------------------------------------------------------
+
+_FILES = (
+    *("alembic.ini", "migrations/env.py", "pyproject.toml", "requirements.txt", "compose.yml"),
+    *("compose.ci.yml", "local.yml", "Dockerfile", "tests/test_a.py", "manage.py", "tox.ini"),
+)
+_PARTS = (
+    *("[alembic]\n", "script_location = ", "%(here)s/", "a:b", "[tool.alembic]\n", "pytest\n"),
+    *("[project]\ndependencies = ", "[dependency-groups]\n", "target_metadata = ", "x.y", "django"),
+    *("services:\n", "  a:\n", "    build: .\n", "    image: postgres\n", "    depends_on: [a]\n"),
+    *("FROM a AS b\n", "FROM b\n", "COPY requirements.txt .\n", "&a", "*a", "<<: *a\n"),
+)
+
+
+@given(st.lists(soup.texts((TOML,), _PARTS), min_size=1, max_size=len(_FILES)))
+@example(["[alembic]\nscript_location\n  x\n"])
+def test_survey(texts: list[str]) -> None:
+    from unstale.survey import composefiles, python, services
+    from unstale.survey.repository import Repository
+
+    by_name = {name: texts[n % len(texts)] for n, name in enumerate(_FILES)}
+    known = Repository(tuple(sorted(by_name)), by_name.__getitem__)
+    for choice in composefiles.choices(known):
+        for stack in choice.stacks:
+            layers = [
+                services.of_yaml(composefiles.services_of(known, [file]), file)
+                for file in stack.files
+            ]
+            found = services.merged(layers)
+            services.runner(known, found)
+            services.database(known, found)
+    assert python.command(known)[0]
+    python.suites(known)
+    python.migrations(known)
+
+
+@given(soup.texts(("from invoke import task\n@task(name='a')\ndef b(c): ...\nns = 1\n",)))
+@example("(" * 3000)
+def test_tasks_file(text: str) -> None:
+    from unstale.survey import tasksfile
+
+    assert tasksfile.advice(text, ("test",)).state
+
+
+@given(soup.texts((TOML, ""), WORDS), soup.texts(), soup.texts())
+@example('tool = "x"', "", "")
+@example("a = nan\r\n", "\x7f", "\u2028")
+def test_written(text: str, name: str, words: str) -> None:
+    from unstale.survey import written
+
+    entry = written.Entry(name, (words, name), words, name)
+    table = written.Table(("tool", "unstale", "environments", name), (entry,), (words,))
+    with soup.only_ours():
+        done = written.added(text, (table,))
+
+        assert done.startswith(text)
+    once = written.ignoring(text)
+    assert written.ignoring(once) == once
