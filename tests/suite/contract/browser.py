@@ -28,6 +28,7 @@ _FLAGS = (
 )
 # CI installs it while other tests run: .ci/run says so, and when that failed.
 _INSTALLED_S = 300.0
+_NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 # What is measured of each page, in a frame of its own, so that the page stays as it is.
 _SCRIPT = """
@@ -138,7 +139,7 @@ def find(folder: Path) -> Browser:
     failed = Path(__file__).parents[3] / ".unstale" / "chromium.failed"
     deadline = time.monotonic() + (_INSTALLED_S if os.environ.get("CI") else 0)
     while True:
-        binary = shutil.which("chromium") or shutil.which("chromium-browser")
+        binary = next(filter(None, map(shutil.which, _NAMES)), None)
         # While it is being unpacked it is there, and does not start.
         if (
             binary
