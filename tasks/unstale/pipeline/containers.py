@@ -44,7 +44,8 @@ def status(bench: Bench, deployment: Deployment) -> StackStatus:
     found = docker.containers({PROJECT: deployment.target.project})
     # All profiles: a service of one that is off now may have a container.
     model = docker.config(replace(deployment.target, profiles=("*",))).model
-    sources = {status.service: status.verdict for status in statuses(bench)}
+    there = {container.service for container in found}
+    sources = {status.service: status.verdict for status in statuses(bench, sorted(there))}
     # One answer over source, image, container and mounts: an image that is the
     # service's current one may be older than the files.
     judged = [

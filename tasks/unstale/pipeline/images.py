@@ -163,21 +163,37 @@ class Bench:
 
 
 def statuses(bench: Bench, only: Sequence[str] | None = None) -> tuple[ImageStatus, ...]:
-    """The verdict for each built service, or for those called in *only*.
+    """The verdict for each built service in play, or for those called in *only*.
 
+    What is only there for a profile that is not switched on is in nobody's way.
     A service that is built on another service's image is no fresher than that.
     """
-    found = {s.name: _status(bench, s) for s in bench.services}
-    names = {familiar(s.image): s.name for s in bench.services}
-    built_on = {s.name: _built_on(bench, s, names) for s in bench.services}
-    # As often as a chain of services can be long: what is built on what is built on...
-    for _ in bench.services:
-        for service in bench.services:
-            bases = [found[name] for name in built_on[service.name]]
-            found[service.name] = _with_bases(found[service.name], bases)
-    wanted = tuple(s for name, s in found.items() if only is None or name in only)
+    play = bench.site.in_play
+    names = [s.name for s in bench.services if s.name in (play if only is None else only)]
+    found = _judged(bench, names)
+    if only is None:  # what others are built on is in play, too
+        names = list(found)
     bench.contexts.save()
-    return _explained(bench, wanted)
+    return _explained(bench, tuple(found[s.name] for s in bench.services if s.name in names))
+
+
+def _judged(bench: Bench, wanted: Sequence[str]) -> dict[str, ImageStatus]:
+    """The verdicts on *wanted*, and on all that those are built on."""
+    names = {familiar(s.image): s.name for s in bench.services}
+    services = {s.name: s for s in bench.services}
+    built_on: dict[str, tuple[str, ...]] = {}
+    queue = list(wanted)
+    while queue:
+        name = queue.pop()
+        if name not in built_on:
+            built_on[name] = _built_on(bench, services[name], names)
+            queue += built_on[name]
+    found = {name: _status(bench, services[name]) for name in services if name in built_on}
+    # As often as a chain of services can be long: what is built on what is built on...
+    for _ in found:
+        for name, bases in built_on.items():
+            found[name] = _with_bases(found[name], [found[base] for base in bases])
+    return found
 
 
 def _status(bench: Bench, service: Service) -> ImageStatus:
@@ -274,7 +290,7 @@ def placed(inputs: BuildInputs) -> tuple[Placement, ...]:
 def with_bases(bench: Bench, wanted: Sequence[str]) -> tuple[str, ...]:
     """*wanted*, and the services that they are built on and that need a build, too."""
     names = {familiar(s.image): s.name for s in bench.services}
-    needy = {s.service for s in statuses(bench) if needs_build(s) or s.masked}
+    needy = {n for n, s in _judged(bench, wanted).items() if needs_build(s) or s.masked}
     found, queue = dict.fromkeys(wanted), list(wanted)
     while queue:
         service = bench.site.stack.service(queue.pop())
@@ -385,7 +401,7 @@ def require_present(ports: Ports, site: Site) -> None:
     """
     there = ports.docker.images_called([s.image for s in site.stack.built])
     for service in site.stack.built:
-        if service.image not in there:
+        if service.name in site.in_play and service.image not in there:
             raise NotReady(
                 f"{service.name!r} has no image yet.",
                 cause="It was not built here, or was removed.",

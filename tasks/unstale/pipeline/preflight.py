@@ -43,23 +43,11 @@ def require(ports: Ports, site: Site) -> None:
 
     """
     addresses.require(site)
-    services = [s for s in site.stack.services if s.name in _started(site)]
+    services = [s for s in site.stack.services if s.name in site.in_play]
     if ports.docker.is_local():
         _require_mounted(services)
     _require_external(ports, site, services)
     platforms.require(ports.docker, {repr(s.name): p for s in services for p in _platforms(s)})
-
-
-def _started(site: Site) -> frozenset[str]:
-    """The services that have a container in a stack, the runner's too."""
-    found = {*site.started_services, *filter(None, (site.runner, site.database))}
-    queue = list(found)
-    while queue:
-        service = site.stack.service(queue.pop())
-        new = set(service.depends_on) - found if service else set()
-        found |= new
-        queue += new
-    return frozenset(found)
 
 
 def _require_mounted(services: Iterable[Service]) -> None:
@@ -100,7 +88,7 @@ def require_checked_out(bench: Bench) -> None:
 
     """
     for path in bench.ports.git.absent_submodules():
-        for service in bench.services:
+        for service in (s for s in bench.services if s.name in bench.site.in_play):
             build = service.build
             if build and build.is_local and not bench.contexts.leaves_out(build, path):
                 raise ConfigError(

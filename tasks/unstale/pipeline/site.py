@@ -76,13 +76,34 @@ class Site:
 
         Without any that may be the runner, where that is not clear: its tests would run.
         """
-        testers = candidates(self.stack) if self.runner is None else (self.runner,)
+        testers = self._testers
+        switched_on = set(self.environment.profiles)
         return tuple(
             s.name
             for s in self.stack.services
-            if (not s.profiles or set(s.profiles) & set(self.environment.profiles))
+            if (not s.profiles or set(s.profiles) & switched_on or "*" in switched_on)
             and (s.name not in testers or self.settings.runner.mode == "exec")
         )
+
+    @property
+    def _testers(self) -> tuple[str, ...]:
+        return candidates(self.stack) if self.runner is None else (self.runner,)
+
+    @property
+    def in_play(self) -> frozenset[str]:
+        """The services that have a container in a stack, the runner's too.
+
+        All but what waits for a profile that is not switched on.
+        """
+        named = (*self._testers, self.database, self.settings.schema.service)
+        found = {*self.started_services, *(name for name in named if name)}
+        queue = list(found)
+        while queue:
+            service = self.stack.service(queue.pop())
+            new = set(service.depends_on) - found if service else set()
+            found |= new
+            queue += new
+        return frozenset(found)
 
     def require_runner(self) -> str:
         """The runner: a service, or ``host``.

@@ -59,6 +59,51 @@ def test_each_built_service_has_a_status_or_those_that_are_named(shop: Workshop)
 
     assert [s.service for s in statuses(shop.bench)] == ["app", "jobs"]
     assert [s.service for s in statuses(shop.bench, ["jobs"])] == ["jobs"]
+
+
+def asleep(shop: Workshop, name: str = "seed") -> None:
+    """A built service of a profile that is not switched on."""
+    shop.services[name] = {}
+    shop.more[name] = {"profiles": [name]}
+
+
+def test_what_waits_for_a_profile_has_a_status_where_it_is_named(shop: Workshop) -> None:
+    asleep(shop)
+
+    assert [s.service for s in statuses(shop.bench)] == ["app"]
+    assert [s.service for s in statuses(shop.bench, ["seed"])] == ["seed"]
+
+
+def test_what_others_are_built_on_needs_no_profile(shop: Workshop) -> None:
+    asleep(shop)
+    shop.checkout.write({"on-seed": "FROM demo-seed\nCOPY src /app/\n"})
+    shop.services["app"] = {"dockerfile": "on-seed"}
+
+    assert [s.service for s in statuses(shop.bench)] == ["app", "seed"]
+
+
+def test_what_a_service_in_play_waits_for_is_in_play(shop: Workshop) -> None:
+    asleep(shop)
+    shop.more["app"] = {"depends_on": {"seed": {"condition": "service_started"}}}
+
+    assert [s.service for s in statuses(shop.bench)] == ["app", "seed"]
+
+
+def test_all_profiles_can_be_switched_on(shop: Workshop) -> None:
+    asleep(shop)
+    site = shop.bench.site
+
+    switched = replace(site, environment=replace(site.environment, profiles=("*",)))
+
+    assert "seed" in switched.started_services
+    assert switched.in_play == {"app", "seed"}
+
+
+def test_a_stack_can_start_without_the_image_of_what_stays_asleep(shop: Workshop) -> None:
+    asleep(shop)
+    shop.build("app")
+
+    require_present(shop.ports, shop.bench.site)
     assert statuses(shop.bench, []) == ()
 
 
@@ -455,7 +500,7 @@ def test_the_images_of_all_services_are_asked_for_in_one_question(shop: Workshop
 
     statuses(shop.bench)
 
-    assert asked == [("demo-app", "demo-jobs"), ("base",)]
+    assert asked == [("base", "demo-app", "demo-jobs")]
 
 
 def test_without_a_ledger_there_are_no_records(shop: Workshop) -> None:
