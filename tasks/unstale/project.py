@@ -719,6 +719,18 @@ class Project:
             self._record(name).unlink(missing_ok=True)
         return count
 
+    def migration_heads(self) -> dict[str, tuple[str, ...] | None]:
+        """The heads that the files of each ``alembic.ini`` have; None: they are not found."""
+        from unstale.schema import revisions
+
+        root, written = self.settings.root, self.settings.schema.alembic_ini
+        # It may be the path in an image, where the same file has another name.
+        listed = self.git.listed("alembic.ini") or ()
+        found = [root / written] if (root / written).exists() else listed
+        return {
+            os.path.relpath(ini, root): revisions.heads(ini, root) for ini in found if ini.exists()
+        }
+
     def stack_containers(self, env: str | None = None) -> tuple[ContainerFact, ...]:
         """The standing stack's containers; empty if none is up."""
         from unstale.pipeline import steps

@@ -7,7 +7,19 @@ from typing import Any
 from invoke import Collection
 from invoke.exceptions import Exit
 
-from unstale.invocations import db, doctor, env, image, plan, receipt, setup, stack, test, why
+from unstale.invocations import (
+    db,
+    doctor,
+    env,
+    hook,
+    image,
+    plan,
+    receipt,
+    setup,
+    stack,
+    test,
+    why,
+)
 
 __all__ = ["ns"]
 
@@ -35,3 +47,4 @@ ns.add_task(plan.plan)
 ns.add_task(doctor.doctor)
 ns.add_task(why.why)
 ns.add_task(setup.init)
+ns.add_task(hook.hook)

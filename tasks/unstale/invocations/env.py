@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from unstale.parity.report import ParityReport
     from unstale.render.parity import View
 
-__all__ = ["collection"]
+__all__ = ["collection", "outcome", "view"]
 
 _FORMATS = ("text", "json", "github", "sarif")
 _FORMAT_HELP = "text, json, github (annotations) or sarif"
@@ -55,14 +55,14 @@ def diff(
         # Before anything else: after a typo, Invoke takes an option for an
         # environment and would go on to run a task called like the other.
         found = project.env_diff(left, right, files_only=files_only)
-        view = _view(show_values=show_values, identity=identity)
+        seen = view(show_values=show_values, identity=identity)
         _show(
             found,
             form,
-            lambda: parity.diff_document(found, view),
-            lambda: parity.diff_text(found, view),
+            lambda: parity.diff_document(found, seen),
+            lambda: parity.diff_text(found, seen),
         )
-        finish(_outcome(found))
+        finish(outcome(found))
 
 
 @task(
@@ -99,15 +99,15 @@ def check(
             if json:
                 document.write("env-baseline", {"added": count})
             return
-        view = _view(show_values=show_values)
+        seen = view(show_values=show_values)
         gating = project.settings.parity.has_policy
         _show(
             found,
             form,
-            lambda: parity.check_document(found, view, gating=gating),
-            lambda: parity.check_text(found, view, gating=gating),
+            lambda: parity.check_document(found, seen, gating=gating),
+            lambda: parity.check_text(found, seen, gating=gating),
         )
-        finish(_outcome(found))
+        finish(outcome(found))
 
 
 @task(
@@ -202,7 +202,7 @@ def sync(
         finish(Outcome.MISMATCH if refused else Outcome.PROVEN)
 
 
-def _outcome(found: ParityReport) -> Outcome:
+def outcome(found: ParityReport) -> Outcome:
     """What is wrong wins over what could not be told."""
     if found.parity:
         return Outcome.PROVEN
@@ -225,7 +225,8 @@ def _require_format(form: str) -> None:
         raise UsageError(f"There is no format {form!r}.", cause=f"One of: {', '.join(_FORMATS)}.")
 
 
-def _view(*, show_values: bool, identity: bool = False) -> View:
+def view(*, show_values: bool, identity: bool = False) -> View:
+    """How much of a comparison is shown, and how wide."""
     from unstale.parity.servers import is_showable
     from unstale.render.parity import View
 

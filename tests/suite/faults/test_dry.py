@@ -50,6 +50,7 @@ GIVEN: dict[str, object] = {
     "right": "ci",
     "proof": "stack",
     "envs": "test,ci",
+    "question": "env",
     "write": True,
     "baseline": True,
     "yes": True,
