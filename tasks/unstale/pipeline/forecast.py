@@ -61,6 +61,8 @@ class Forecast:
     """What would end the run before its tests."""
     remarks: tuple[str, ...] = ()
     """What is suspicious."""
+    next: str = ""
+    """What to type, that more of it can be told."""
 
     @property
     def expected_s(self) -> float:
@@ -104,6 +106,7 @@ def forecast(
         unknown=unknown,
         error=seen.error,
         remarks=wanted.remarks,
+        next="inv image.status, which looks into the images" if unknown else "",
     )
     return _hidden(wanted, _timed(wanted, plan, _building(wanted, seen), receipts))
 
@@ -125,7 +128,8 @@ def blind(wanted: Run, gone: EngineUnavailable, receipts: Sequence[Receipt]) -> 
         steps=tuple(_without_engine(one) for one in _foreseen(wanted, seen, ())),
         unknown=(f"which images are fresh, and so what would be built: {gone.what}",),
         error=error,
-        remarks=(f"a run would end at once: {gone.what}",),
+        remarks=(f"a run would end at once: {gone.what.removesuffix('.')}",),
+        next=gone.hint,
     )
     return _hidden(wanted, _timed(wanted, plan, Building.CACHED, receipts))
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,25 +28,44 @@ class Migrations:
     """By revision."""
     commits: Mapping[Path, CommitFact]
     uncommitted: frozenset[Path]
+    differing: tuple[tuple[Path, str], ...] = ()
+    """The files that are not as where they ran, and how."""
 
 
 def migrations(bench: Bench, status: SchemaStatus) -> Migrations:
     """Read, and run nothing of, the files of the tree that *status* tells of."""
-    paths = schema.scripts(bench, status.scripts).values()
-    read = {path: found for path in paths if (found := _read(path))}
+    paths = schema.scripts(bench, status.scripts)
+    texts = {path: _content(path) for path in paths.values()}
+    read = {path: found for path, text in texts.items() if (found := made(text))}
+    differing = tuple(_differing(paths, texts, read, status.scripts))
+    asked = tuple({**read, **dict(differing)})
     git: Git = bench.ports.git
     return Migrations(
         files={found.revision: (path, found) for path, found in read.items()},
-        commits=git.last_commits(tuple(read)),
-        uncommitted=git.uncommitted(tuple(read)),
+        commits=git.last_commits(asked),
+        uncommitted=git.uncommitted(asked),
+        differing=differing,
     )
 
 
-def _read(path: Path) -> Made | None:
+def _differing(
+    paths: Mapping[str, Path],
+    texts: Mapping[Path, bytes],
+    read: Collection[Path],
+    ran: Mapping[str, str],
+) -> Iterator[tuple[Path, str]]:
+    for name, path in sorted(paths.items()):
+        if name in ran and hashlib.sha256(texts[path]).hexdigest() != ran[name]:
+            yield path, "is another one where the migrations run"
+        elif name not in ran and path in read:
+            yield path, "is not there where the migrations run"
+
+
+def _content(path: Path) -> bytes:
     try:
-        return made(path.read_bytes())
+        return path.read_bytes()
     except OSError:
-        return None
+        return b""
 
 
 def explain(
@@ -69,6 +89,10 @@ def _causes(status: SchemaStatus, known: Migrations, root: Path) -> Iterator[Cau
         # Two looks at one thing: what is applied, and what this code has.
         if name not in (*status.available, *known.files) and status.available:
             yield Cause(name, "is applied, and no file here has it")
+    for path, how in known.differing:
+        name = _relative(path, root)
+        is_new = path in known.uncommitted
+        yield Cause(name, how, (), known.commits.get(path), is_uncommitted=is_new)
     for name in status.pending:
         yield _migration(name, "is here, and not applied", known, root)
     for table in status.missing_tables:

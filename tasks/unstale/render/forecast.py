@@ -75,7 +75,7 @@ def _after(plan: Forecast) -> Iterator[str]:
         yield f"The run would end with {exit_code(outcome_of(plan.error))}:"
         yield from as_typed(str(plan.error)).splitlines()
     elif plan.unknown:
-        yield as_typed("Next: inv image.status")
+        yield as_typed(f"Next: {plan.next}")
     else:
         yield as_typed("Nothing was started. Next: inv test.integration, with the same options")
 
@@ -100,6 +100,7 @@ def as_document(plan: Forecast) -> dict[str, Any]:
             "next": as_typed(plan.error.hint),
         },
         "remarks": list(plan.remarks),
+        "next": as_typed(plan.next),
     }
 
 

@@ -38,6 +38,10 @@ ALL_LOOKS = (
     "image.list --history",
     "db.status",
     "env.matrix",
+    "plan",
+    "why image",
+    "why stack",
+    "why env",
     "test.integration --help",
 )
 # Proven, a finding, a usage error that the plant itself is, could not tell, not up.

@@ -107,6 +107,10 @@ def test_migrations_that_are_newer_than_the_image_are_told(stack: Checkout) -> N
     assert answer.document()["state"] == "scripts-stale"
     assert "not as in the tree: 0007_revoke_api_keys.py" in answer.text
     assert "Next: inv image.build db.migrate" in answer.err
+    (why,) = stack.inv("why", "schema", "--json").must(0).document()["answers"]
+    (cause,) = why["causes"]
+    assert cause["what"] == f"{versions}/0007_revoke_api_keys.py"
+    assert cause["uncommitted"]
     assert _content(container) == before
 
 
@@ -134,7 +138,17 @@ def test_a_database_can_be_started_over(stack: Checkout) -> None:
     before = stack.containers("postgres")
 
     assert "--yes" in stack.inv("db.reset").must(2).err
-    assert stack.inv("db.status", "--json").must(3).document()["state"] == "dropped"
+    (why,) = stack.inv("why", "schema", "--json").must(0).document()["answers"]
+    assert why["summary"].startswith("dropped: ")
+    outbox = next(one for one in why["causes"] if one["what"] == "outbox")
+    (place,) = outbox["places"]
+    assert place["file"].endswith("versions/0002_create_outbox.py")
+    text = (stack.root / place["file"]).read_text().splitlines()
+    assert text[place["line"] - 1 : place["line"] + 1] == [
+        "    op.create_table(",
+        '        "outbox",',
+    ]
+    assert place["commit"]["subject"]
     assert "current: " in stack.inv("db.reset", "--yes").must(0).out
 
     assert stack.containers("postgres") == before

@@ -168,7 +168,7 @@ def test_what_only_a_container_can_tell_is_unknown(shop: Workshop) -> None:
     assert of(found, "build_if_needed")[0] is Does.UNKNOWN
     assert found.unknown == ("whether app would be built: its bytes were not compared",)
     assert "build_if_needed" in found.untimed
-    assert as_text(found)[-1] == "Next: inv image.status"
+    assert as_text(found)[-1] == "Next: inv image.status, which looks into the images"
     assert plan(shop, reuse=True).steps[4].why == "looks for a receipt, if nothing is built"
 
 
@@ -272,7 +272,8 @@ def test_a_run_that_is_refused_has_no_step(shop: Workshop) -> None:
 
 
 def test_without_an_engine_the_rest_is_told(shop: Workshop) -> None:
-    found = blind(run_of(shop), EngineUnavailable("No engine answers."), PAST)
+    gone = EngineUnavailable("No engine answers.", hint="start it")
+    found = blind(run_of(shop), gone, PAST)
 
     assert of(found, "env_parity") == (Does.RUNS, "not asked: there is no other environment")
     assert of(found, "build_if_needed") == (Does.UNKNOWN, "no engine answers")
@@ -280,7 +281,8 @@ def test_without_an_engine_the_rest_is_told(shop: Workshop) -> None:
     assert found.unknown == (
         "which images are fresh, and so what would be built: No engine answers.",
     )
-    assert found.remarks == ("a run would end at once: No engine answers.",)
+    assert found.remarks == ("a run would end at once: No engine answers",)
+    assert as_text(found)[-1] == "Next: start it"
     assert found.expected_s == sum(GREEN.values())
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -97,6 +99,16 @@ def test_a_migration_that_this_code_lacks_is_named() -> None:
     assert found == (Cause("0007", "is applied, and no file here has it"),)
 
 
+def test_a_file_that_is_not_what_ran_has_its_commit() -> None:
+    known = replace(KNOWN, differing=((FIRST, "is another one"), (SECOND, "is not there")))
+    (found,) = explain("postgres", SchemaStatus("scripts-stale"), known, ROOT)
+
+    assert found.causes == (
+        Cause("versions/0001.py", "is another one", commit=COMMIT),
+        Cause("versions/0002.py", "is not there", is_uncommitted=True),
+    )
+
+
 def test_a_missing_table_has_the_line_that_makes_it() -> None:
     found = why("incomplete", missing_tables=("keys", "ghosts"))
 
@@ -186,7 +198,16 @@ def test_the_migrations_of_the_tree_are_found_by_what_the_image_copies(shop: Wor
         # Not in the image that was asked: it is pending.
         "/app/versions/0002.py": root / "src/versions/0002.py",
     }
+    same = {"/app/versions/0001.py": hashlib.sha256(SCRIPT).hexdigest()}
+    known = migrations(bench, SchemaStatus("behind", scripts={**ran, **same}))
+    assert known.differing == (
+        (root / "src/versions/0002.py", "is not there where the migrations run"),
+    )
     known = migrations(bench, SchemaStatus("behind", scripts=ran))
+    assert known.differing[0] == (
+        root / "src/versions/0001.py",
+        "is another one where the migrations run",
+    )
     assert {name: path for name, (path, _) in known.files.items()} == {
         "0001": root / "src/versions/0001.py",
         "0002": root / "src/versions/0002.py",
