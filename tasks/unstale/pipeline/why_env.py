@@ -7,6 +7,7 @@ import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
+from unstale.errors import UnknownName
 from unstale.parity.model import Difference, Source
 from unstale.parity.report import AllowedDifference, PairReport, ParityReport, effect
 from unstale.pipeline.explanation import Answer, Cause, Place
@@ -30,7 +31,15 @@ _EFFECTS = {
 
 
 def explain(report: ParityReport, rules: Rules, service: str | None = None) -> tuple[Answer, ...]:
-    """An answer for each pair of *report*."""
+    """An answer for each pair of *report*.
+
+    Raises:
+        UnknownName: no environment has such a *service*.
+
+    """
+    known = {name for pair in report.pairs for name in pair.services}
+    if service is not None and service not in known:
+        raise UnknownName("service", service, known, hint="inv why env --service NAME")
     return tuple(_answer(pair, rules, service) for pair in report.pairs)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from unstale.config import AllowRule, Environment, Settings
-from unstale.errors import UsageError
+from unstale.errors import UnknownName, UsageError
 from unstale.parity.model import Difference, Source
 from unstale.parity.report import AllowedDifference, PairReport, ParityReport
 from unstale.pipeline.explanation import Answer, Place
@@ -132,10 +132,15 @@ def test_without_a_difference_that_is_the_answer() -> None:
 
 
 def test_one_service_may_be_asked_for_and_the_verdict_is_that_of_the_pair() -> None:
-    found = why(service="app", open=(LEVEL, IN_APP))
+    found = why(service="app", open=(LEVEL, IN_APP), services=("app", "db"))
 
     assert [cause.notes[-1] for cause in found.causes] == ["in app"]
     assert found.verdict == "stale"
+
+
+def test_a_service_that_no_environment_has_is_refused() -> None:
+    with pytest.raises(UnknownName, match="no service called 'ap'"):
+        why(service="ap", services=("app",))
 
 
 def test_rules_are_found_by_key_and_reason() -> None:
