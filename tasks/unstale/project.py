@@ -352,6 +352,23 @@ class Project:
             steps.require_service(site, service, built=True)
         return images.statuses(self._looked_over(site), [service] if service else None)
 
+    def reread(self) -> Project:
+        """The same project with its settings as they are written now.
+
+        Raises:
+            ConfigError: they are wrong.
+
+        """
+        settings = config.load(self.settings.root, self.files, self.environ)
+        return replace(self, settings=settings)
+
+    def footing(self, env: str | None = None) -> tuple[Site, tuple[ImageStatus, ...]]:
+        """What an environment is, and the verdict for each built service."""
+        site = self.site(env, is_look=True)
+        from unstale.pipeline import images
+
+        return site, images.statuses(self._looked_over(site))
+
     def _looked_over(self, site: Site) -> Bench:
         """The bench of *site*, unless its builds lack what git did not check out."""
         bench = self._bench(site)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -191,10 +191,10 @@ def migrations(asked: Asked) -> Finding:
     schema = asked.settings.schema
     if schema.setup != "migrate":
         return not_asked("migrations", f'schema.setup = "{schema.setup}"')
-    ini = next(_inis(asked), None)
+    ini = revisions.configuration(asked.root, schema.alembic_ini, asked.settings.local.directory)
     if ini is None:
         return not_asked("migrations", f"no {schema.alembic_ini} is here")
-    heads = next((h for root in (ini.parent, asked.root) if (h := revisions.heads(ini, root))), ())
+    heads = revisions.heads(ini, revisions.base(ini, asked.root)) or ()
     name = _shown(ini, asked.root)
     if not heads:
         fix = f"look at script_location in {name}"
@@ -207,17 +207,6 @@ def migrations(asked: Asked) -> Finding:
             outcome=Outcome.MISMATCH,
         )
     return ok("migrations", f"one head, {heads[0]}")
-
-
-def _inis(asked: Asked) -> Iterator[Path]:
-    """Where the file may be that in the image is in the working directory."""
-    name = asked.settings.schema.alembic_ini
-    folders = [asked.root, *([asked.root / d] if (d := asked.settings.local.directory) else [])]
-    yield from (path for folder in folders if (path := folder / name).is_file())
-    for pattern in ("*", "*/*"):
-        for folder in sorted(asked.root.glob(pattern)):
-            if not folder.name.startswith((".", "node_modules")) and (folder / name).is_file():
-                yield folder / name
 
 
 def shadowing(root: Path) -> Finding:

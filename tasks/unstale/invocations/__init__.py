@@ -18,6 +18,7 @@ from unstale.invocations import (
     setup,
     stack,
     test,
+    watch,
     why,
 )
 
@@ -48,3 +49,4 @@ ns.add_task(doctor.doctor)
 ns.add_task(why.why)
 ns.add_task(setup.init)
 ns.add_task(hook.hook)
+ns.add_task(watch.watch)

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Made", "folders", "heads", "is_migration", "made"]
+__all__ = ["Made", "base", "configuration", "folders", "heads", "is_migration", "made"]
 
 
 def heads(ini: Path, root: Path) -> tuple[str, ...] | None:
@@ -29,6 +29,26 @@ def heads(ini: Path, root: Path) -> tuple[str, ...] | None:
 def folders(ini: Path, root: Path) -> tuple[Path, ...]:
     """The folders of migrations that *ini* names and that are there."""
     return tuple(f for f in _versions(ini, root) if os.path.isdir(f))  # noqa: PTH112 - a name too long
+
+
+def configuration(root: Path, name: str, directory: str | None = None) -> Path | None:
+    """The file *name* that in the image is in the working directory, wherever it is in *root*.
+
+    There, in its folder *directory*, or in two levels of folders; None: it is nowhere.
+    """
+    named = [root, *([root / directory] if directory else [])]
+    deeper = (f for pattern in ("*", "*/*") for f in sorted(root.glob(pattern)))
+    for folder in (*named, *deeper):
+        if not folder.name.startswith((".", "node_modules")) or folder == root:
+            path = folder / name
+            if os.path.isfile(path):  # noqa: PTH113 - a name too long is none, and no error
+                return path
+    return None
+
+
+def base(ini: Path, root: Path) -> Path:
+    """From where Alembic resolves what *ini* names: its folder, unless nothing is there."""
+    return ini.parent if folders(ini, ini.parent) else root
 
 
 def is_migration(script: Path) -> bool:

@@ -1,0 +1,1 @@
+"""On a change, do again only what it made stale."""
