@@ -362,6 +362,17 @@ class Project:
         settings = config.load(self.settings.root, self.files, self.environ)
         return replace(self, settings=settings)
 
+    def changes(self) -> Iterator[frozenset[str]]:
+        """What changes below the project's folder, as paths relative to it; the first is empty.
+
+        Raises:
+            UsageError: watchfiles, of the extra ``watch``, is not installed.
+
+        """
+        from unstale.adapters.watcher import changes
+
+        return changes(self.settings.root, self.signals)
+
     def footing(self, env: str | None = None) -> tuple[Site, tuple[ImageStatus, ...]]:
         """What an environment is, and the verdict for each built service."""
         site = self.site(env, is_look=True)

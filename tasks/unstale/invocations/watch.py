@@ -32,7 +32,6 @@ def watch(
     with entry("watch", as_json=json) as project:
         from collections import deque
 
-        from unstale.adapters.watcher import changes
         from unstale.errors import exit_code, outcome_of
         from unstale.render import console, document
         from unstale.watch.rounds import Wish, rounds
@@ -40,9 +39,8 @@ def watch(
         done: deque[Round] = deque(maxlen=_REMEMBERED)
         wish = Wish(env, suite, remainder(ctx))
         tell = console.note if json else lambda text: console.print_lines([text])
-        root = project.settings.root
         try:
-            for one in rounds(project, changes(root, project.signals), wish, tell, console.note):
+            for one in rounds(project, project.changes(), wish, tell, console.note):
                 done.append(one)
                 console.note("watching; Ctrl-C ends it, and leaves the stack up")
         except Interrupted as error:
