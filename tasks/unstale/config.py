@@ -34,6 +34,7 @@ __all__ = [
     "SchemaSettings",
     "Settings",
     "VerifyRule",
+    "asks_plain",
     "ci_system",
     "load",
     "parsed",
@@ -351,6 +352,11 @@ def trusts_code(environ: Mapping[str, str]) -> bool:
     is code itself; the ``unstale`` command says no unless the user says yes.
     """
     return is_on(environ, "UNSTALE_TRUST", "1") and not is_untrusted(environ)
+
+
+def asks_plain(environ: Mapping[str, str]) -> bool:
+    """Whether nothing is to be drawn or coloured: ``UNSTALE_PLAIN``."""
+    return is_on(environ, "UNSTALE_PLAIN")
 
 
 def is_untrusted(environ: Mapping[str, str]) -> bool:

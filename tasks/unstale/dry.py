@@ -115,11 +115,12 @@ class DryProject(Project):
         no_cache: bool = False,
         pull: bool = False,
         arguments: Sequence[str] = (),
+        note: Line | None = None,
     ) -> tuple[ImageStatus, ...]:
         """Tell which images would be built."""
         from unstale.pipeline import images, rehearsal, steps
 
-        del line
+        del line, note
         site = self._site_to_start(env)
         for service in services:
             steps.require_service(site, service, built=True)

@@ -49,6 +49,7 @@ __all__ = [
     "UnknownName",
     "UnstaleError",
     "UsageError",
+    "decisive",
     "exit_code",
     "fault_of",
     "outcome_of",
@@ -345,10 +346,15 @@ def outcome_of(error: UnstaleError) -> Outcome:
     return error.signal_outcome if isinstance(error, Interrupted) else error.outcome
 
 
-def fault_of(errors: Iterable[UnstaleError]) -> Fault:
-    """The fault that decides, of *errors*: the first of those that are worst."""
+def decisive(errors: Iterable[UnstaleError]) -> UnstaleError | None:
+    """The error that decides, of *errors*: the first of those that are worst."""
     order = list(Outcome)
-    first = min(errors, key=lambda one: order.index(outcome_of(one)), default=None)
+    return min(errors, key=lambda one: order.index(outcome_of(one)), default=None)
+
+
+def fault_of(errors: Iterable[UnstaleError]) -> Fault:
+    """The fault that decides, of *errors*."""
+    first = decisive(errors)
     if first is None:
         return Fault.PROVEN
     return Fault(outcome_of(first).value) if isinstance(first, Interrupted) else first.fault

@@ -70,6 +70,7 @@ if TYPE_CHECKING:
     from unstale.pipeline.envsync import Synced
     from unstale.pipeline.explanation import Answer, Explanation, Kind
     from unstale.pipeline.forecast import Forecast
+    from unstale.pipeline.history import Past, RunKind
     from unstale.pipeline.images import Bench
     from unstale.pipeline.junit import Counts
     from unstale.pipeline.receipt import Receipt, Sign
@@ -336,6 +337,13 @@ class Project:
 
         return tests.arguments_for(self.settings.suites.get("integration", ()), given)
 
+    def local_arguments(self, given: Sequence[str]) -> tuple[str, ...]:
+        """The test command's arguments without Docker: the suite's if configured, then *given*."""
+        from unstale.pipeline import tests
+
+        suites = self.settings.suites
+        return tests.arguments_for(suites.get("local", suites.get("integration", ())), given)
+
     # --- images ------------------------------------------------------------
 
     def image_status(
@@ -405,10 +413,12 @@ class Project:
         no_cache: bool = False,
         pull: bool = False,
         arguments: Sequence[str] = (),
+        note: Line | None = None,
     ) -> tuple[ImageStatus, ...]:
         """Build what is stale, stamp it, and return what is proven then.
 
-        With *no_cache*, the chosen services are built fresh or not.
+        With *no_cache*, the chosen services are built fresh or not. *note* hears what is
+        remarkable; by default *line* does, which hears what builds print.
 
         Raises:
             BuildFailed: a build failed.
@@ -420,7 +430,7 @@ class Project:
 
         site = self._site_to_start(env)
         for remark in preflight.blanks(self.ports, self.files, site):
-            line(f"Note: {remark}.")
+            (note or line)(f"Note: {remark}.")
         for service in services:
             steps.require_service(site, service, built=True)
         chosen = images.statuses(self._looked_over(site), services or None)
@@ -434,8 +444,8 @@ class Project:
         new = mask_for((key, value) for key, _, value in typed)
         hide = joined(site.mask, new)
         with _hidden(hide), self._weighing():
-            for note in builds.build(bench, wanted, choice, lambda text: line(hide(text))):
-                line(note)
+            for told in builds.build(bench, wanted, choice, lambda text: line(hide(text))):
+                (note or line)(told)
         after = images.statuses(self._bench(site), services or None)
         if not arguments:
             images.require_fresh([s for s in after if images.needs_build(s)])
@@ -1155,10 +1165,9 @@ class Project:
 
         """
         from unstale.adapters.local_postgres import LocalPostgres
-        from unstale.pipeline import local, tests
+        from unstale.pipeline import local
 
-        settings, suites = self.settings, self.settings.suites
-        paths = suites.get("local", suites.get("integration", ()))
+        settings = self.settings
         run = os.urandom(4).hex()
         seen: list[Progress] = []
 
@@ -1175,7 +1184,7 @@ class Project:
             environment=settings.environments.get(env or settings.default_env)
             or settings.environment(env),
             environ=self.environ,
-            arguments=tests.arguments_for(paths, arguments),
+            arguments=self.local_arguments(arguments),
             watch=watched,
             machine_folder=self.leases.folder,
             sign=self._sign(),
@@ -1337,6 +1346,12 @@ class Project:
         return report
 
     # --- receipts ----------------------------------------------------------------
+
+    def past(self, kind: RunKind) -> Past:
+        """What earlier runs tell of the seconds that one of *kind* takes."""
+        from unstale.pipeline import history
+
+        return history.Past(history.past(self.files, self.settings.state_folder / "receipts"), kind)
 
     def _sign(self) -> Sign | None:
         from unstale.adapters.ssh_keys import SshKeys

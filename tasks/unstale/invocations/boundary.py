@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from invoke import Argument, Context, Task
 from invoke.exceptions import Exit
@@ -31,6 +31,7 @@ from unstale.errors import (
     exit_code,
     outcome_of,
 )
+from unstale.invocations.hints import usual_hint
 from unstale.invocations.streams import guard
 from unstale.invocations.strict import strict
 from unstale.printable import printable
@@ -59,8 +60,11 @@ _USUAL = {
 class QuietTask(Task[Any]):
     """A task without automatic short flags: those would shadow Invoke's own.
 
-    ``--health`` would take ``-h``, and ``inv task -h`` would then run the task.
+    ``--health`` would take ``-h``, and ``inv task -h`` would then run the task. The few
+    that are free are given by name.
     """
+
+    shorts: ClassVar = {"verbose": "v", "quiet": "q"}
 
     # Invoke drops what it has already seen in a chain, and so the last of
     # `stack.down stack.up test.run stack.down`: each task is like no other.
@@ -87,6 +91,13 @@ class QuietTask(Task[Any]):
             return strict(self, super().get_arguments(ignore_unknown_help))
         finally:
             self.help = kept
+
+    def arg_opts(self, name: str, default: Any, taken_names: set[str]) -> dict[str, Any]:
+        """What Invoke's parser is to know of an option, with its short form."""
+        found: dict[str, Any] = super().arg_opts(name, default, taken_names)
+        if name in self.shorts:
+            found["names"] = (*found["names"], self.shorts[name])
+        return found
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the body; a signal between two lines of `entry` is no traceback either."""
@@ -151,12 +162,14 @@ def edge(document: str, *, as_json: bool = False) -> Iterator[Edge]:
     guard()
     from unstale.adapters.signals import Signals, end_plainly
     from unstale.mask import Mask
+    from unstale.render.terminal import screen
 
     signals = Signals()
     is_dry, is_echoed = _core.get()
     shared = Edge(signals, Mask(), is_dry, _note if is_echoed else None)
 
     def last_words(error: Interrupted) -> None:
+        screen.mute()
         error.cause = "It was told to three times, and did not wait for its own clean-up."
         error.hint = as_typed("nothing, if its watchdog lives; inv stack.reap, if not")
         os.write(2, f"{error}\n".encode())
@@ -178,6 +191,8 @@ def edge(document: str, *, as_json: bool = False) -> Iterator[Edge]:
                 stopped.cause, stopped.hint = known.what, known.hint
                 known = stopped
             with signals.held():
+                screen.settle()  # whatever came between
+                known.hint = known.hint or usual_hint(known)
                 known.hide(shared.mask)
                 known.cause, known.hint = as_typed(known.cause), as_typed(known.hint)
                 if as_json:
@@ -209,8 +224,9 @@ def _opened(shared: Edge, document: str, *, as_json: bool, is_look: bool) -> Ite
 
 
 def _note(text: str) -> None:
-    sys.stderr.write(f"{printable(text)}\n")
-    sys.stderr.flush()
+    from unstale.render.terminal import say
+
+    say(text)
 
 
 def _bug(error: Exception) -> UnstaleError:

@@ -11,6 +11,7 @@ from invoke.exceptions import Exit
 
 from unstale.errors import Outcome, outcome_of
 from unstale.invocations.boundary import QuietTask, entry, finish, remainder
+from unstale.invocations.options import VIEW_HELP
 
 if TYPE_CHECKING:
     from unstale.project import Project
@@ -24,6 +25,7 @@ __all__ = ["collection"]
     help={
         "sql": "print what would run as SQL, and run nothing",
         "timeout": "seconds to wait for the server and for other migrations",
+        **VIEW_HELP,
     },
 )
 def migrate(
@@ -31,21 +33,28 @@ def migrate(
     env: str | None = None,
     sql: bool = False,
     timeout: int = 60,
+    verbose: bool = False,
+    quiet: bool = False,
+    plain: bool = False,
     json: bool = False,
 ) -> None:
     """Wait for the real server, upgrade it, and prove the result."""
     with entry("db-status", as_json=json) as project:
         from unstale.render import console, document
+        from unstale.render.progress import View, alone
 
-        line = console.echo(project.mask, verbose=False)
         if sql:
+            line = console.echo(project.mask, verbose=False)
             shown = project.mask(project.db_preview(line, env))
             if json:
                 document.write("db-migrate-sql", {"sql": shown})
             else:
                 console.print_lines(shown.splitlines())
             return
-        _tell(project, project.db_migrate(line, env, deadline_s=float(timeout)), as_json=json)
+        view = View(verbose=verbose, quiet=quiet, plain=plain, json=json)
+        with alone(project, view, "db.migrate", streams=False) as line:
+            found = project.db_migrate(line, env, deadline_s=float(timeout))
+        _tell(project, found, as_json=json)
 
 
 @task(klass=QuietTask)

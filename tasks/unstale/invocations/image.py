@@ -10,6 +10,7 @@ from invoke import Collection, Context, task
 
 from unstale.errors import Mismatch, Outcome, UsageError
 from unstale.invocations.boundary import QuietTask, distrust, entry, finish
+from unstale.invocations.options import VIEW_HELP
 from unstale.invocations.reports import write_page
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ def status(
         "service": "only this one; may be repeated",
         "build-arg": "KEY=VALUE; may be repeated",
         "untrusted": "refuse a stack that reaches out of its containers",
+        **VIEW_HELP,
     },
 )
 def build(
@@ -80,11 +82,15 @@ def build(
     pull: bool = False,
     untrusted: bool = False,
     env: str | None = None,
+    verbose: bool = False,
+    quiet: bool = False,
+    plain: bool = False,
 ) -> None:
     """Build what is stale, and stamp the proof on it."""
     distrust(untrusted=untrusted)
     with entry("image-build") as project:
         from unstale.render import console, text
+        from unstale.render.progress import View, alone
 
         for argument in build_arg or ():
             if not _ARGUMENT.match(argument):
@@ -93,15 +99,18 @@ def build(
                     cause="A name is of letters, digits and '_', and does not begin with a digit.",
                     hint="--build-arg KEY=VALUE",
                 )
-        found = project.image_build(
-            console.echo(project.mask),
-            env=env,
-            services=service or (),
-            everything=all,
-            no_cache=no_cache,
-            pull=pull,
-            arguments=build_arg or (),
-        )
+        view = View(verbose=verbose, quiet=quiet, plain=plain)
+        with alone(project, view, "image.build", streams=True) as line:
+            found = project.image_build(
+                line,
+                env=env,
+                services=service or (),
+                everything=all,
+                no_cache=no_cache,
+                pull=pull,
+                arguments=build_arg or (),
+                note=console.echo(project.mask),
+            )
         known = project.image_background(found, env)
         console.print_lines(text.image_status(found, known, env))
 

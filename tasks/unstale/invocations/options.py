@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from unstale.pipeline.run import Choices
     from unstale.project import Project
 
-__all__ = ["RUN_HELP", "RunOptions", "with_run_options"]
+__all__ = ["RUN_HELP", "VIEW_HELP", "RunOptions", "with_run_options"]
 
 RUN_HELP = {
     "build": "build every image first, fresh or not",
@@ -26,6 +26,12 @@ RUN_HELP = {
     "reuse": "run nothing if a receipt proves the same, and name it",
     "services": "start and migrate the stack, print its ports, and stop there",
     "untrusted": "refuse a stack that reaches out of its containers",
+}
+
+VIEW_HELP = {
+    "verbose": "stream what builds and tests print",
+    "quiet": "show nothing but the end",
+    "plain": "plain lines: no colours, nothing is drawn; also UNSTALE_PLAIN=1",
 }
 
 

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unstale.errors import Interrupted, Unavailable, UnstaleError, UsageError
 
 if TYPE_CHECKING:
-    from unstale.mask import Mask
     from unstale.pipeline.report import Report
     from unstale.pipeline.run import RunReport
-    from unstale.pipeline.site import Progress
     from unstale.project import Project
 
-__all__ = ["NO_CI_HELP", "leave", "watcher", "without_ci", "write_page"]
+__all__ = ["NO_CI_HELP", "leave", "without_ci", "write_page"]
 
 NO_CI_HELP = "no groups, annotations and summary for a CI system, though it is one"
 
@@ -82,23 +79,6 @@ def without_ci(*, is_off: bool) -> None:
     """Let no log be told what a CI system would obey, to the end of the command line."""
     if is_off:
         os.environ["UNSTALE_CI"] = "0"
-
-
-def watcher(project: Project, *, verbose: bool) -> Callable[[Mask, Path], Progress]:
-    """What watches a run on the terminal, or in the log of a CI system."""
-    from unstale.config import ci_system
-    from unstale.render.ci import Folded
-    from unstale.render.console import NEVER_STREAMED, ConsoleProgress
-
-    system = ci_system(project.environ)
-
-    def watch(mask: Mask, folder: Path) -> Progress:
-        shown = ConsoleProgress(mask, folder, append=project.files.append, verbose=verbose)
-        if not (system and verbose):
-            return shown
-        return Folded(shown, system, lambda step: step not in NEVER_STREAMED, run=folder.name)
-
-    return watch
 
 
 def write_page(project: Project, name: str, text: str) -> None:

@@ -6,20 +6,34 @@ from invoke import Collection, Context, task
 
 from unstale.errors import Outcome
 from unstale.invocations.boundary import QuietTask, distrust, entry, finish
+from unstale.invocations.options import VIEW_HELP
 
 __all__ = ["collection"]
 
 
-@task(klass=QuietTask, help={"untrusted": "refuse a stack that reaches out of its containers"})
-def up(_ctx: Context, env: str | None = None, untrusted: bool = False) -> None:
+@task(
+    klass=QuietTask,
+    help={"untrusted": "refuse a stack that reaches out of its containers", **VIEW_HELP},
+)
+def up(
+    _ctx: Context,
+    env: str | None = None,
+    untrusted: bool = False,
+    verbose: bool = False,
+    quiet: bool = False,
+    plain: bool = False,
+) -> None:
     """Start every service but the test runner, and wait until each is ready."""
     distrust(untrusted=untrusted)
     with entry("stack") as project:
         from unstale.render import console
+        from unstale.render.progress import View, alone
 
         for reach in project.reaches(env):
             console.note(project.mask(f"reach  {reach}"))
-        deployment = project.stack_up(console.echo(project.mask, verbose=False), env)
+        view = View(verbose=verbose, quiet=quiet, plain=plain)
+        with alone(project, view, "stack.up", streams=False) as line:
+            deployment = project.stack_up(line, env)
         console.print_lines([f"{deployment.target.project} is up."])
 
 

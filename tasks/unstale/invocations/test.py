@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from invoke import Collection, Context, task
 
 from unstale.invocations.boundary import QuietTask, distrust, entry, finish, names, remainder
-from unstale.invocations.options import RUN_HELP, RunOptions, with_run_options
-from unstale.invocations.reports import NO_CI_HELP, leave, watcher, without_ci
+from unstale.invocations.hints import hinted
+from unstale.invocations.options import RUN_HELP, VIEW_HELP, RunOptions, with_run_options
+from unstale.invocations.reports import NO_CI_HELP, leave, without_ci
+from unstale.spoken import as_typed
 
 if TYPE_CHECKING:
     from unstale.errors import UnstaleError
     from unstale.pipeline.run import RunReport
-    from unstale.project import Project
+    from unstale.render.progress import Showing
 
 __all__ = ["collection"]
 
@@ -22,7 +25,7 @@ __all__ = ["collection"]
     klass=QuietTask,
     help={
         **RUN_HELP,
-        "verbose": "stream what builds and tests print",
+        **VIEW_HELP,
         "no-ci": NO_CI_HELP,
     },
 )
@@ -32,19 +35,27 @@ def integration(
     options: RunOptions,
     verbose: bool = False,
     no_ci: bool = False,
+    quiet: bool = False,
+    plain: bool = False,
     json: bool = False,
 ) -> None:
     """Run the integration tests in Docker, and prove what they ran on."""
     without_ci(is_off=no_ci)
     distrust(untrusted=options.untrusted)
     with entry("run", as_json=json) as project:
-        from unstale.render import console
+        from unstale.pipeline import history
+        from unstale.pipeline.run import planned
+        from unstale.render.progress import Showing, View
 
+        view = View(verbose=verbose, quiet=quiet, plain=plain, json=json)
         choices = options.choices(project, ctx)
-        for line in project.header(options.env):
-            console.note(line)
-        watch = watcher(project, verbose=verbose)
-        _tell(project, project.integration(choices, watch, options.env), as_json=json)
+        name = project.settings.environment(options.env).name
+        showing = Showing(project, view, planned(choices), history.kind(name, choices))
+        if not quiet:
+            showing.say(project.header(options.env))
+        with showing.drawn() as watch:
+            found = project.integration(choices, watch, options.env)
+        _tell(found, showing)
 
 
 @task(
@@ -53,7 +64,7 @@ def integration(
         "envs": "the environments, in their order: dev,test,ci",
         "build": RUN_HELP["build"],
         "no-cache": RUN_HELP["no-cache"],
-        "verbose": "stream what builds and tests print",
+        **VIEW_HELP,
         "no-ci": NO_CI_HELP,
     },
 )
@@ -64,50 +75,45 @@ def matrix(
     no_cache: bool = False,
     verbose: bool = False,
     no_ci: bool = False,
+    quiet: bool = False,
+    plain: bool = False,
     json: bool = False,
 ) -> None:
     """Run the pipeline in several environments, and show their results in one table."""
     without_ci(is_off=no_ci)
     with entry("test-matrix", as_json=json) as project:
         from unstale.errors import UnstaleError, outcome_of, worst
-        from unstale.pipeline.run import Choices
+        from unstale.pipeline import history
+        from unstale.pipeline.run import Choices, planned
         from unstale.render import console, document
         from unstale.render.matrix import runs_document, runs_table
+        from unstale.render.progress import Showing, View
         from unstale.render.runs import run_row
 
         arguments = project.integration_arguments(remainder(ctx))
         choices = Choices(build=build or no_cache, no_cache=no_cache, arguments=arguments)
-        watch = watcher(project, verbose=verbose)
-        found = project.test_matrix(
-            names(envs), choices, watch, lambda env: console.note(f"--- {env}")
-        )
+        view = View(verbose=verbose, quiet=quiet, plain=plain, json=json)
+        showing = Showing(project, view, planned(choices), history.kind("", choices))
+
+        def begin(env: str) -> None:
+            showing.kind = replace(showing.kind, environment=env)
+            showing.say([f"--- {env}"])
+
+        with showing.drawn(has_report=False) as watch:
+            found = project.test_matrix(names(envs), choices, watch, begin)
         rows = [run_row(env, one, _receipt(one)) for env, one in found]
         for env, one in found:
             if not isinstance(one, UnstaleError):
                 leave(project, one)
             errors = [one] if isinstance(one, UnstaleError) else one.errors
+            hinted(errors)
             for error in errors:
-                console.note(project.mask(f"{env}: {error}"))
+                console.note(as_typed(project.mask(f"{env}: {error}")))
         if json:
             document.print_document(runs_document(rows))
         else:
             console.print_lines([project.mask(line) for line in runs_table(rows)])
         finish(worst(outcome_of(o) if isinstance(o, UnstaleError) else o.outcome for _, o in found))
-
-
-def _tell(project: Project, found: RunReport, *, as_json: bool) -> None:
-    """Write the run's reports, print how it went, and end with its exit code."""
-    from unstale.render import console, document
-
-    page = leave(project, found)
-    if as_json:
-        body = document.run(found, project.mask)
-        document.write("run", {**body, "report": str(page) if page else None})
-    else:
-        console.report(found, project.mask)
-        if page:
-            console.print_lines([f"Report: {console.relative(page)}"])
-    finish(found.outcome)
 
 
 @task(klass=QuietTask)
@@ -123,15 +129,47 @@ def unit(ctx: Context) -> None:
     klass=QuietTask,
     help={
         "env": "whose env files are used; default-env of [tool.unstale] if not given",
+        **VIEW_HELP,
         "no-ci": NO_CI_HELP,
     },
 )
-def local(ctx: Context, env: str | None = None, no_ci: bool = False, json: bool = False) -> None:
+def local(
+    ctx: Context,
+    env: str | None = None,
+    verbose: bool = False,
+    quiet: bool = False,
+    plain: bool = False,
+    no_ci: bool = False,
+    json: bool = False,
+) -> None:
     """Run the integration tests on this machine, on a PostgreSQL without Docker."""
     without_ci(is_off=no_ci)
     with entry("run", as_json=json) as project:
-        watch = watcher(project, verbose=True)
-        _tell(project, project.test_local(remainder(ctx), watch, env), as_json=json)
+        from unstale.pipeline.history import RunKind
+        from unstale.pipeline.local import NAME, STEPS
+        from unstale.render.progress import Showing, View
+
+        view = View(verbose=verbose, quiet=quiet, plain=plain, json=json)
+        arguments = remainder(ctx)
+        kind = RunKind(NAME, arguments=project.local_arguments(arguments))
+        showing = Showing(project, view, STEPS, kind, streams=True)
+        with showing.drawn() as watch:
+            found = project.test_local(arguments, watch, env)
+        _tell(found, showing)
+
+
+def _tell(found: RunReport, showing: Showing) -> None:
+    """Write the run's reports, print how it went, and end with its exit code."""
+    from unstale.render import document
+
+    hinted(found.errors)
+    page = leave(showing.project, found)
+    if showing.view.json:
+        body = document.run(found, showing.project.mask)
+        document.write("run", {**body, "report": str(page) if page else None})
+    else:
+        showing.report(found, page)
+    finish(found.outcome)
 
 
 def _receipt(found: RunReport | UnstaleError) -> str:
@@ -143,32 +181,55 @@ def _receipt(found: RunReport | UnstaleError) -> str:
     return relative(found.receipt)
 
 
-def _suite(ctx: Context, name: str | None, env: str | None) -> None:
+def _suite(ctx: Context, task: str, env: str | None, seen: tuple[bool, bool, bool]) -> None:
     with entry("test") as project:
         from unstale.render import console
+        from unstale.render.progress import View, alone
 
-        counts = project.test_run(console.echo(project.mask), remainder(ctx), env=env, suite=name)
+        suite = task.removeprefix("test.")
+        with alone(project, View(*seen), task, streams=True) as line:
+            counts = project.test_run(
+                line, remainder(ctx), env=env, suite=None if suite == "run" else suite
+            )
         console.print_lines(
             [f"{counts.passed} passed, {counts.failed} failed, {counts.skipped} skipped"]
         )
 
 
-@task(klass=QuietTask)
-def run(ctx: Context, env: str | None = None) -> None:
+@task(klass=QuietTask, help=VIEW_HELP)
+def run(
+    ctx: Context,
+    env: str | None = None,
+    verbose: bool = False,
+    quiet: bool = False,
+    plain: bool = False,
+) -> None:
     """Run tests in the stack that is up, or is brought up."""
-    _suite(ctx, None, env)
+    _suite(ctx, "test.run", env, (verbose, quiet, plain))
 
 
-@task(klass=QuietTask)
-def smoke(ctx: Context, env: str | None = None) -> None:
+@task(klass=QuietTask, help=VIEW_HELP)
+def smoke(
+    ctx: Context,
+    env: str | None = None,
+    verbose: bool = False,
+    quiet: bool = False,
+    plain: bool = False,
+) -> None:
     """Run the smoke suite in the stack that is up, or is brought up."""
-    _suite(ctx, "smoke", env)
+    _suite(ctx, "test.smoke", env, (verbose, quiet, plain))
 
 
-@task(klass=QuietTask)
-def regression(ctx: Context, env: str | None = None) -> None:
+@task(klass=QuietTask, help=VIEW_HELP)
+def regression(
+    ctx: Context,
+    env: str | None = None,
+    verbose: bool = False,
+    quiet: bool = False,
+    plain: bool = False,
+) -> None:
     """Run the regression suite in the stack that is up, or is brought up."""
-    _suite(ctx, "regression", env)
+    _suite(ctx, "test.regression", env, (verbose, quiet, plain))
 
 
 def collection() -> Collection:

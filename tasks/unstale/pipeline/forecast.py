@@ -13,7 +13,7 @@ from enum import Enum
 from unstale.errors import EngineUnavailable, Interrupted, UnstaleError
 from unstale.image.check import ImageStatus
 from unstale.pipeline import history, images, rehearsal, run, schema, steps
-from unstale.pipeline.history import Building, Kind, Timing
+from unstale.pipeline.history import Building, RunKind, Timing
 from unstale.pipeline.receipt import Receipt
 from unstale.pipeline.rehearsal import Seen
 from unstale.pipeline.run import Run, RunState, StepFailed
@@ -287,7 +287,7 @@ _PURPOSES: Mapping[str, Callable[[Run], str]] = {
 def _timed(
     wanted: Run, plan: Forecast, building: Building, receipts: Sequence[Receipt]
 ) -> Forecast:
-    kind = Kind(plan.environment, building, wanted.choices.arguments)
+    kind = RunKind(plan.environment, building, wanted.choices.arguments)
     known = history.timings(receipts, kind)
     built = history.timings(receipts, replace(kind, building=Building.CACHED))
     runs = [one.name for one in plan.steps if one.does is not Does.SKIPPED]

@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from itertools import islice
 from pathlib import Path
 from statistics import median
+from typing import TYPE_CHECKING
 
 from unstale.errors import Outcome
 from unstale.pipeline import shelf
 from unstale.pipeline.receipt import Receipt
 from unstale.ports import Files
 
+if TYPE_CHECKING:
+    from unstale.pipeline.run import Choices
+
 __all__ = [
     "BUILD",
     "TESTS",
     "Building",
-    "Kind",
+    "Past",
+    "RunKind",
     "Timing",
     "built",
+    "kind",
     "of",
     "past",
     "timings",
@@ -43,7 +49,7 @@ class Building(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class RunKind:
     """What must be the same for two runs to be compared."""
 
     environment: str
@@ -62,12 +68,18 @@ class Timing:
     runs: int
 
 
+def kind(environment: str, choices: Choices) -> RunKind:
+    """The kind of a run that begins; what it builds is known only if it was told to."""
+    asked = Building.CACHED if choices.build else Building.NONE
+    return RunKind(environment, Building.WHOLE if choices.no_cache else asked, choices.arguments)
+
+
 def past(files: Files, folder: Path) -> tuple[Receipt, ...]:
     """The receipts in *folder* that a look back reads, the newest first."""
     return tuple(found.receipt for found in islice(shelf.newest(files, folder), _MOST_READ))
 
 
-def timings(receipts: Iterable[Receipt], kind: Kind) -> Mapping[str, Timing]:
+def timings(receipts: Iterable[Receipt], kind: RunKind) -> Mapping[str, Timing]:
     """Each step's timing, of *receipts* with the newest first.
 
     Steps that failed or had nothing to do with *kind* say nothing: only a build is compared by
@@ -84,7 +96,7 @@ def timings(receipts: Iterable[Receipt], kind: Kind) -> Mapping[str, Timing]:
     return {name: _timing(seconds) for name, seconds in found.items()}
 
 
-def total(receipts: Iterable[Receipt], kind: Kind, steps: Iterable[str]) -> Timing | None:
+def total(receipts: Iterable[Receipt], kind: RunKind, steps: Iterable[str]) -> Timing | None:
     """The timing of whole runs of *kind* that were green and had just these *steps*."""
     wanted = set(steps)
     seconds = [
@@ -97,9 +109,9 @@ def total(receipts: Iterable[Receipt], kind: Kind, steps: Iterable[str]) -> Timi
     return _timing(seconds) if seconds else None
 
 
-def of(receipt: Receipt) -> Kind:
+def of(receipt: Receipt) -> RunKind:
     """The kind of run that *receipt* tells of."""
-    return Kind(receipt.environment, built(receipt), receipt.arguments)
+    return RunKind(receipt.environment, built(receipt), receipt.arguments)
 
 
 def built(receipt: Receipt) -> Building:
@@ -112,3 +124,24 @@ def built(receipt: Receipt) -> Building:
 def _timing(newest_first: list[float]) -> Timing:
     few = newest_first[:_LAST_FEW]
     return Timing(median(few), few[0], len(few))
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What earlier runs tell of one of *kind*."""
+
+    receipts: tuple[Receipt, ...] = ()
+    kind: RunKind = RunKind("")
+
+    @property
+    def timings(self) -> Mapping[str, Timing]:
+        """Each step's timing."""
+        return timings(self.receipts, self.kind)
+
+    def total(self, steps: Iterable[str]) -> Timing | None:
+        """The timing of runs that had just these *steps*."""
+        return total(self.receipts, self.kind, steps)
+
+    def building(self, what: Building) -> Past:
+        """The same, of runs that build *what*."""
+        return replace(self, kind=replace(self.kind, building=what))

@@ -57,7 +57,9 @@ from unstale.schema.status import SchemaStatus, require_current
 
 __all__ = ["LocalRun", "Servers", "walk"]
 
-_NAME = "local"
+NAME = "local"
+STEPS = ("database", "migrate", "schema_status", "run_tests", "down")
+"""What a run goes through if nothing goes wrong."""
 
 
 class Servers(Protocol):
@@ -155,10 +157,10 @@ class _Beside:
         code = self._server.exit_code
         return (
             ContainerFact(
-                id=_NAME,
-                name=_NAME,
-                service=_NAME,
-                project=_NAME,
+                id=NAME,
+                name=NAME,
+                service=NAME,
+                project=NAME,
                 image_id="",
                 status="running" if code is None else "exited",
                 exit_code=code or 0,
@@ -343,10 +345,10 @@ def _site(plan: _Plan, run: LocalRun, env: Mapping[str, str]) -> Site:
     return Site(
         settings=settings,
         environment=run.environment,
-        stack=compose.Stack(_NAME, (), (), ()),
-        target=ComposeTarget(_NAME, ()),
+        stack=compose.Stack(NAME, (), (), ()),
+        target=ComposeTarget(NAME, ()),
         runner="host",
-        database=_NAME,
+        database=NAME,
         values=tuple(env.items()),
         mask=plan.mask,
         owner="",
@@ -452,7 +454,7 @@ def _document(
         inputs={},
         head=git.head(),
         dirty=git.is_dirty(),
-        environment=_NAME,
+        environment=NAME,
         schema=diary.schema.to_json() if diary.schema else None,
         counts=diary.counts,
         steps=diary.results,

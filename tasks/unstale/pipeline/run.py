@@ -438,6 +438,14 @@ def names(choices: Choices) -> tuple[str, ...]:
     return (*found, *(() if choices.keep else ("down",)))
 
 
+def planned(choices: Choices) -> tuple[str, ...]:
+    """The steps that a run goes through if nothing goes wrong."""
+    names = [name for name, _ in _STEPS]
+    if choices.services:
+        return tuple(names[: names.index("run_tests")])
+    return (*names, *([] if choices.keep else ["down"]))
+
+
 def walk(run: Run) -> RunReport:
     """Walk the steps, tear down whatever happens, and write the receipt."""
     started = run.ports.clock.now()

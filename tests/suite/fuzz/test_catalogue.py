@@ -113,6 +113,7 @@ NOT_FED = {
     "image/local.py": "takes names out of facts",
     "image/timeline.py": "takes an environment's name",
     "parity/report.py": "takes an environment's name, and a plan of sync",
+    "pipeline/history.py": "takes an environment's name",
     "pipeline/images.py": "reads the Config that program.py wrote",
     "pipeline/absent.py": "takes what a runner printed, and looks for words",
     "pipeline/setup.py": "hands texts to baseline.py and config.py",

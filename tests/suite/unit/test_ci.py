@@ -23,7 +23,7 @@ from unstale.printable import printable
 from unstale.render import document
 from unstale.render.annotations import of_run
 from unstale.render.ci import Folded
-from unstale.render.console import NEVER_STREAMED, ConsoleProgress
+from unstale.render.progress import NEVER_STREAMED, ConsoleProgress, View
 from unstale.render.summary import MOST_BYTES, summary
 
 
@@ -75,7 +75,9 @@ def test_a_system_says_who_it_is_and_a_user_says_no(
 @pytest.fixture
 def folded(tmp_path: Path) -> Callable[..., Folded]:
     def make(system: CiSystem, *, verbose: bool = True) -> Folded:
-        inner = ConsoleProgress(Mask(), tmp_path, append=lambda *_: None, verbose=verbose)
+        inner = ConsoleProgress(
+            Mask(), tmp_path, append=lambda *_: None, view=View(verbose=verbose)
+        )
         return Folded(
             inner, system, lambda step: step not in NEVER_STREAMED, run="r1", now=lambda: 12.9
         )

@@ -15,7 +15,8 @@ from unstale.adapters.files import DiskFiles
 from unstale.errors import Outcome, UsageError
 from unstale.mask import Mask
 from unstale.pipeline.site import StepResult
-from unstale.render.console import ConsoleProgress, confirmed, require_answerable
+from unstale.render.console import confirmed, require_answerable
+from unstale.render.progress import ConsoleProgress, View
 
 INFO = "INFO  [alembic.runtime.migration] Context impl PostgresqlImpl."
 
@@ -27,7 +28,7 @@ def end(progress: ConsoleProgress, step: str, outcome: Outcome = Outcome.PROVEN)
 def test_what_a_green_migration_says_is_for_the_log_alone(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    progress = ConsoleProgress(Mask(), tmp_path, append=DiskFiles().append, verbose=True)
+    progress = ConsoleProgress(Mask(), tmp_path, append=DiskFiles().append, view=View(verbose=True))
     progress.begin("migrate")
     progress.log("migrate")(INFO)
 
@@ -44,7 +45,9 @@ def test_what_a_green_migration_says_is_for_the_log_alone(
 def test_what_a_red_migration_says_is_shown_once(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], verbose: bool
 ) -> None:
-    progress = ConsoleProgress(Mask(), tmp_path, append=DiskFiles().append, verbose=verbose)
+    progress = ConsoleProgress(
+        Mask(), tmp_path, append=DiskFiles().append, view=View(verbose=verbose)
+    )
     progress.log("migrate")(INFO)
 
     end(progress, "migrate", Outcome.UNAVAILABLE)
@@ -56,7 +59,7 @@ def test_what_a_red_migration_says_is_shown_once(
 def test_what_tests_say_is_streamed_and_not_shown_again(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], outcome: Outcome
 ) -> None:
-    progress = ConsoleProgress(Mask(), tmp_path, append=DiskFiles().append, verbose=True)
+    progress = ConsoleProgress(Mask(), tmp_path, append=DiskFiles().append, view=View(verbose=True))
     progress.log("run_tests")("1 passed")
     assert "1 passed" in capsys.readouterr().err
 
@@ -105,7 +108,7 @@ def test_nobody_is_asked_without_a_terminal(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_each_step_leaves_a_log_with_its_commands(tmp_path: Path) -> None:
     progress = ConsoleProgress(
-        Mask(("heron-72",)), tmp_path, append=DiskFiles().append, verbose=False
+        Mask(("heron-72",)), tmp_path, append=DiskFiles().append, view=View()
     )
     progress.command("$ between two steps")
     for step in ("sweep", "up"):
@@ -123,8 +126,8 @@ def test_each_step_leaves_a_log_with_its_commands(tmp_path: Path) -> None:
 def test_the_log_of_a_flood_has_its_beginning_and_its_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("unstale.render.console._LONGEST_LOG", 10_000)
-    progress = ConsoleProgress(Mask(), tmp_path, append=DiskFiles().append, verbose=False)
+    monkeypatch.setattr("unstale.render.progress._LONGEST_LOG", 10_000)
+    progress = ConsoleProgress(Mask(), tmp_path, append=DiskFiles().append, view=View())
     progress.begin("run_tests")
     line = progress.log("run_tests")
     for number in range(5000):
@@ -144,7 +147,7 @@ def test_output_is_masked_and_logged_in_linear_time(tmp_path: Path) -> None:
 
     def seconds(lines: int) -> float:
         progress = ConsoleProgress(
-            Mask(secrets), tmp_path / str(lines), append=DiskFiles().append, verbose=False
+            Mask(secrets), tmp_path / str(lines), append=DiskFiles().append, view=View()
         )
         line = progress.log("run_tests")
         began = time.process_time()

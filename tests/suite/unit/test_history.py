@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unstale.errors import Fault, Outcome
-from unstale.pipeline.history import Building, Kind, Timing, past, timings, total
+from unstale.pipeline.history import Building, RunKind, Timing, past, timings, total
 from unstale.pipeline.receipt import Receipt, Step, read, statement
 from unstale.pipeline.site import StepResult
 
@@ -49,13 +49,13 @@ def red(receipt: Receipt) -> Receipt:
 def test_the_median_of_the_last_five_is_expected() -> None:
     newest_first = [ran(("up", s)) for s in (9.0, 1.0, 2.0, 3.0, 4.0, 100.0)]
 
-    assert timings(newest_first, Kind("test")) == {"up": Timing(3.0, 9.0, 5)}
+    assert timings(newest_first, RunKind("test")) == {"up": Timing(3.0, 9.0, 5)}
 
 
 def test_another_environment_and_a_step_that_failed_say_nothing() -> None:
     other = ran(("up", 5.0), environment="ci")
 
-    assert timings([other, red(ran(("up", 7.0)))], Kind("test")) == {}
+    assert timings([other, red(ran(("up", 7.0)))], RunKind("test")) == {}
 
 
 def test_builds_are_compared_with_their_like() -> None:
@@ -66,7 +66,7 @@ def test_builds_are_compared_with_their_like() -> None:
     ]
 
     def expected(building: Building) -> tuple[float, float]:
-        found = timings(receipts, Kind("test", building))
+        found = timings(receipts, RunKind("test", building))
         return found["build_if_needed"].expected_s, found["up"].expected_s
 
     assert expected(Building.NONE) == (0.1, 3.0)
@@ -77,14 +77,14 @@ def test_builds_are_compared_with_their_like() -> None:
 def test_no_cache_without_a_build_built_nothing() -> None:
     receipts = [ran(("build_if_needed", 0.1), no_cache=True)]
 
-    assert timings(receipts, Kind("test", Building.WHOLE)) == {}
+    assert timings(receipts, RunKind("test", Building.WHOLE)) == {}
 
 
 def test_tests_are_compared_by_their_arguments() -> None:
     receipts = [ran(("run_tests", 1.0), arguments=["-k", "login"]), ran(("run_tests", 60.0))]
 
-    assert timings(receipts, Kind("test"))["run_tests"].expected_s == 60.0
-    chosen = timings(receipts, Kind("test", arguments=("-k", "login")))
+    assert timings(receipts, RunKind("test"))["run_tests"].expected_s == 60.0
+    chosen = timings(receipts, RunKind("test", arguments=("-k", "login")))
     assert chosen["run_tests"].expected_s == 1.0
 
 
@@ -96,8 +96,8 @@ def test_a_total_is_of_green_runs_with_the_same_steps() -> None:
         ran(("up", 2.0), ("run_tests", 9.0), built=["app"]),
     ]
 
-    assert total(receipts, Kind("test"), ["run_tests", "up"]) == Timing(10.0, 10.0, 1)
-    assert total(receipts, Kind("ci"), ["run_tests", "up"]) is None
+    assert total(receipts, RunKind("test"), ["run_tests", "up"]) == Timing(10.0, 10.0, 1)
+    assert total(receipts, RunKind("ci"), ["run_tests", "up"]) is None
 
 
 def test_receipts_are_read_from_the_shelf_the_newest_first(files: type[FakeFiles]) -> None:

@@ -13,12 +13,13 @@ import pytest
 from told import JUNIT, red
 
 from unstale.errors import Interrupted, Outcome, Unavailable
-from unstale.invocations.reports import leave, watcher, without_ci
+from unstale.invocations.reports import leave, without_ci
 from unstale.mask import Mask
+from unstale.pipeline.history import RunKind
 from unstale.pipeline.run import RunReport, RunState
 from unstale.project import Project
 from unstale.render.ci import Folded
-from unstale.render.console import ConsoleProgress
+from unstale.render.progress import ConsoleProgress, Showing, View
 
 
 @pytest.fixture
@@ -149,6 +150,6 @@ def test_lines_are_folded_where_a_system_shows_them(
     for name, value in environ.items():
         monkeypatch.setenv(name, value)
 
-    watch = watcher(Project.open(tmp_path), verbose=verbose)
-
-    assert type(watch(Mask(), ended.folder)) is kind
+    showing = Showing(Project.open(tmp_path), View(verbose=verbose), (), RunKind("test"))
+    with showing.drawn() as watch:
+        assert type(watch(Mask(), ended.folder)) is kind

@@ -26,7 +26,7 @@ from unstale.pipeline.resources import (
     warnings,
 )
 from unstale.pipeline.site import StepResult
-from unstale.render.console import ConsoleProgress
+from unstale.render.progress import ConsoleProgress, View
 
 GIB, MIB = 1 << 30, 1 << 20
 # Engine 26.1.5's words, through compose 2.26.1.
@@ -253,7 +253,7 @@ def test_a_log_that_has_no_room_stops_nothing(
     def append(path: Path, text: str) -> None:
         raise Unavailable(f"{path} can't be written: {text}.", fault=fault)
 
-    progress = ConsoleProgress(Mask(), tmp_path, verbose=False, append=append)
+    progress = ConsoleProgress(Mask(), tmp_path, view=View(), append=append)
     progress.begin("down")
 
     with pytest.raises(Unavailable) if stops else nullcontext():
