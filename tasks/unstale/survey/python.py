@@ -97,7 +97,8 @@ def _mapping(value: object) -> Mapping[str, Any]:
 
 def test_folders(repository: Repository) -> tuple[str, ...]:
     """The folders that tests are in, the least deep first, and none in another."""
-    tests = repository.called("test_*.py", "*_test.py", "tests.py")
+    django = ("tests.py",) if repository.called("manage.py") else ()
+    tests = repository.called("test_*.py", "*_test.py", *django)
     folders = sorted({_tests_root(name) for name in tests}, key=lambda f: (f.count("/"), f))
     found: list[str] = []
     for folder in folders:

@@ -364,6 +364,32 @@ def test_yes_writes_and_twice_is_once(project: Path) -> None:
     assert "no docker command" in first.stdout
 
 
+@pytest.mark.parametrize(("answer", "is_written"), [("y", True), ("n", False), ("", False)])
+def test_on_a_terminal_it_asks_and_only_a_yes_is_one(
+    project: Path, answer: str, *, is_written: bool
+) -> None:
+    import pexpect
+
+    environ = {k: v for k, v in os.environ.items() if not k.startswith("UNSTALE_")}
+    environ |= {"PATH": str(project), "XDG_STATE_HOME": str(project.parent / "state")}
+    child = pexpect.spawn(
+        sys.executable,
+        ["-m", "unstale", "init"],
+        cwd=str(project),
+        env=environ,
+        encoding="utf-8",
+        timeout=60,
+    )
+    child.expect_exact("Write 2 files? [y/N]")
+    child.sendline(answer)
+    child.expect(pexpect.EOF)
+    child.close()
+
+    assert child.exitstatus == 0
+    assert (project / "tasks.py").exists() is is_written
+    assert ("Nothing was written." in (child.before or "")) is not is_written
+
+
 def test_a_dry_run_writes_nothing_whatever_is_answered(project: Path) -> None:
     before = tree(project)
 

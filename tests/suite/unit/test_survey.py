@@ -282,7 +282,10 @@ def test_without_a_sign_of_pytest_it_is_guessed_and_said_to_be() -> None:
 
 
 def test_suites_are_folders_that_say_what_they_are() -> None:
-    files = ("tests/unit/test_a.py", "tests/e2e/test_b.py", "back/tests/unit/x/test_c.py")
+    files = (
+        *("tests/unit/test_a.py", "tests/e2e/test_b.py", "back/tests/unit/x/test_c.py"),
+        "package/tests.py",
+    )
 
     found = python.suites(repository(dict.fromkeys(files, "")))
 
