@@ -356,6 +356,11 @@ class DryProject(Project):
         Project.set_up(self, planned)
         self._end()
 
+    def write_workflow(self, place: Path, text: str) -> None:
+        """Tell what would be written."""
+        del text
+        self._end(f"would write {place}")
+
     def env_sync(self, names: Sequence[str] = (), *, write: bool = False) -> tuple[Synced, ...]:
         """What would be added."""
         del write

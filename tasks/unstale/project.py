@@ -1650,6 +1650,11 @@ class Project:
 
         setup.apply(planned, self.files)
 
+    def write_workflow(self, place: Path, text: str) -> None:
+        """Write a workflow, and the folders that it needs."""
+        place.parent.mkdir(parents=True, exist_ok=True)
+        self.files.write_atomic(place, text)
+
     def env_matrix(self, names: Sequence[str] = (), *, files_only: bool = False) -> Matrix:
         """All environments, or those in *names*, at once. Raises what `env_diff` raises."""
         from unstale.pipeline import parity

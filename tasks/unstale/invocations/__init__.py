@@ -8,6 +8,7 @@ from invoke import Collection
 from invoke.exceptions import Exit
 
 from unstale.invocations import (
+    ci,
     db,
     doctor,
     env,
@@ -43,7 +44,7 @@ class _Namespace(Collection):
 
 
 # Named, so that a project can mount it: ``Collection(mine, ns)``.
-ns = _Namespace("unstale", *(m.collection() for m in (test, stack, image, db, env, receipt)))
+ns = _Namespace("unstale", *(m.collection() for m in (test, stack, image, db, env, receipt, ci)))
 ns.add_task(plan.plan)
 ns.add_task(doctor.doctor)
 ns.add_task(why.why)

@@ -1,0 +1,126 @@
+"""The templates of ``ci.workflow``, and that this repository's own workflow is true to them."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from unstale import ns
+from unstale.errors import UsageError
+from unstale.render.workflow import PLACES, PROVIDERS, Job, Provider, provider_of, text
+
+ROOT = Path(__file__).resolve().parents[3]
+JOBS = [Job("", "main", has_lock=True), Job("ci", "trunk/next", has_lock=False)]
+# Of https://docs.gitlab.com/ci/yaml: a key that it does not know fails the pipeline.
+GITLAB_JOB = {
+    *("stage", "image", "services", "variables", "timeout", "interruptible", "rules", "cache"),
+    *("before_script", "script", "after_script", "artifacts", "needs", "tags", "retry"),
+}
+GITHUB_STEP = {"name", "uses", "with", "run", "if", "env", "id", "shell", "timeout-minutes"}
+
+
+def _yaml(provider: Provider, job: Job) -> dict[Any, Any]:
+    found = yaml.safe_load(text(provider, job))
+    assert isinstance(found, dict)
+    return found
+
+
+def _steps(document: dict[Any, Any]) -> list[dict[str, Any]]:
+    (job,) = document["jobs"].values()
+    steps: list[dict[str, Any]] = job["steps"]
+    return steps
+
+
+@pytest.mark.parametrize("job", JOBS)
+def test_github_gets_what_a_job_needs(job: Job) -> None:
+    document = _yaml("github", job)
+    (found,) = document["jobs"].values()
+    checkout = _steps(document)[0]["with"]
+
+    # YAML 1.1 reads `on` as true.
+    assert document[True] == {"push": {"branches": [job.branch]}, "pull_request": None}
+    assert document["permissions"] == {"contents": "read"}
+    assert document["concurrency"]["cancel-in-progress"] is True
+    assert found["timeout-minutes"] == 30
+    assert found["env"] == {"UV_COMPILE_BYTECODE": "1"}
+    assert checkout == {"fetch-depth": 0, "persist-credentials": False}
+    assert all(step.keys() <= GITHUB_STEP for step in _steps(document))
+
+
+@pytest.mark.parametrize("document", ["template", "own"])
+def test_actions_have_a_version_and_evidence_is_kept_of_red_runs(document: str) -> None:
+    own = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8"))
+    steps = _steps(_yaml("github", JOBS[0]) if document == "template" else own)
+    used = [step["uses"] for step in steps if "uses" in step]
+
+    assert all(re.fullmatch(r"[a-z-]+/[a-z/-]+@v\d+", one) for one in used)
+    (upload,) = [s for s in steps if s.get("uses", "").startswith("actions/upload-artifact@")]
+    assert upload["if"] in {"always()", "failure()"}
+    assert upload["with"]["include-hidden-files"] is True
+    assert ".unstale/runs/" in upload["with"]["path"]
+
+
+def test_this_repositorys_own_workflow_is_true_to_the_template() -> None:
+    own = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8"))
+    template = _yaml("github", JOBS[0])
+    (job,) = own["jobs"].values()
+
+    assert own["permissions"] == template["permissions"]
+    assert own["concurrency"]["cancel-in-progress"] is True
+    assert job["timeout-minutes"]
+    assert _steps(own)[0] == _steps(template)[0]
+
+
+@pytest.mark.parametrize("job", JOBS)
+def test_gitlab_gets_what_a_job_needs(job: Job) -> None:
+    ((_, found),) = _yaml("gitlab", job).items()
+
+    assert found.keys() <= GITLAB_JOB
+    assert found["variables"]["DOCKER_HOST"] == "tcp://docker:2375"
+    assert found["variables"]["DOCKER_TLS_CERTDIR"] == ""
+    assert found["variables"]["GIT_DEPTH"] == "0"
+    assert found["services"] == [{"name": "docker:28-dind", "alias": "docker"}]
+    assert found["artifacts"]["when"] == "always"
+    assert found["artifacts"]["reports"] == {"junit": ".unstale/runs/*/junit.xml"}
+    assert found["timeout"]
+    assert found["interruptible"] is True
+
+
+@pytest.mark.parametrize("job", JOBS)
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_every_command_is_good_shell_and_names_tasks_and_options_that_are(
+    provider: Provider, job: Job
+) -> None:
+    document = _yaml(provider, job)
+    commands = (
+        [step["run"] for step in _steps(document) if "run" in step]
+        if provider == "github"
+        else [c for part in ("before_script", "script") for c in document["integration"][part]]
+    )
+    script = "\n".join(commands)
+    subprocess.run(["sh", "-n"], input=script.encode(), check=True)
+
+    runs = [shlex.split(found) for found in re.findall(r"unstale ([a-z]+\.[^>|]+)", script)]
+    assert {run[0] for run in runs} == {"test.integration", "image.status"}
+    for name, *words in runs:
+        known = {f for one in ns[name].get_arguments() for f in one.names}
+        assert {w.removeprefix("--") for w in words if w.startswith("--")} <= known
+        assert ("ci" in words) == (job.environment == "ci")
+
+
+def test_both_providers_have_a_place() -> None:
+    assert PLACES.keys() == set(PROVIDERS)
+
+
+def test_gitlab_is_taken_where_its_file_is() -> None:
+    assert provider_of("", has_gitlab=True) == "gitlab"
+    assert provider_of("", has_gitlab=False) == "github"
+    assert provider_of("github", has_gitlab=True) == "github"
+    with pytest.raises(UsageError, match="no template for 'jenkins'"):
+        provider_of("jenkins", has_gitlab=False)
