@@ -152,8 +152,9 @@ def engine_gone(words: str) -> EngineUnavailable:
             hint="unset DOCKER_HOST, or docker context ls",
             fault=Fault.CONFIGURATION,
         )
+    is_off = "Is the docker daemon running" in words
     return EngineUnavailable(
-        "The Docker engine does not answer.",
+        f"The Docker engine {'is not running' if is_off else 'does not answer'}.",
         cause=last_words(words, 1),
         hint="start it (systemctl start docker, Docker Desktop or ./bootstrap --with-docker)",
     )

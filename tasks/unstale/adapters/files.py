@@ -138,9 +138,10 @@ class DiskFiles:
 
         with _told(path):
             with opened(path):  # no link leads out of the folder, which is there then
-                lock = FileLock(path, timeout=deadline_s, poll_interval=_LOOK_S, mode=0o600)
+                lock = FileLock(path, timeout=deadline_s, mode=0o600)
             try:
-                lock.acquire()
+                # Not when it is made: filelock takes that from 3.2x on only.
+                lock.acquire(poll_interval=_LOOK_S)
             except Timeout:
                 raise TimedOut(
                     f"Another command holds {path} for more than {deadline_s:g} s.",

@@ -100,9 +100,10 @@ def reap(_ctx: Context) -> None:
         from unstale.render import console
 
         found = project.stack_reap()
-        console.print_lines(
-            [f"{one.engine}: {one.words or 'nothing was left over'}." for one in found]
-        )
+        for one in found:
+            words = one.words or "nothing was left over"
+            named = words if words.startswith(one.engine) else f"{one.engine}: {words}"
+            console.print_lines([f"{named}."])
         console.print_lines([f"removed: {name}" for name in project.image_reap()])
         for error in [one.error for one in found if one.error]:
             raise error

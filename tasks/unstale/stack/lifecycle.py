@@ -408,7 +408,9 @@ class Sweep:
         count = sum(self.removed.values())
         runs = sum(bool(number) for number in self.removed.values())
         done = f"{count} objects of {runs} dead runs removed" if count else ""
-        wrong = f"{self.engine} could not be swept: {self.error.what}" if self.error else ""
+        wrong = (
+            f"{self.engine} could not be swept: {self.error.what.rstrip('.')}" if self.error else ""
+        )
         return "; ".join(part for part in (done, wrong) if part)
 
 

@@ -37,7 +37,7 @@ def test_an_engine_that_is_gone_is_told_and_its_lease_stays(light: Checkout, sta
 
     answer = light.inv("stack.reap").must(5)
 
-    assert f"{NOWHERE} could not be swept" in answer.out
+    assert f"\n{NOWHERE} could not be swept: The Docker engine is not running.\n" in answer.out
     assert f"if it is gone for good: rm {lost}" in answer.err
     assert "nothing was left over" in answer.out
     assert (lost.exists(), damaged.exists()) == (True, False)
