@@ -136,7 +136,8 @@ def _no_permission(where: str) -> EngineUnavailable:
     return EngineUnavailable(
         "The Docker engine may not be used by this user.",
         cause=f"No permission on {where}.",
-        hint="join the group of the socket (usermod -aG docker USER), then log in again",
+        hint="use a rootless engine; or join the group of the socket, which equals root on this "
+        "machine (usermod -aG docker USER), then log in again",
         fault=Fault.PERMISSION,
     )
 

@@ -61,7 +61,7 @@ def _print_needs() -> int:
     """``package NAME`` for what is to be installed, ``start`` for an engine that is down."""
     import os
 
-    from unstale.doctor.examine import needs
+    from unstale.doctor.patient import needs
     from unstale.doctor.script import packages, system
 
     found = needs(dict(os.environ))

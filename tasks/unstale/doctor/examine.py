@@ -3,58 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
-from unstale import config
-from unstale.adapters import watchdog
-from unstale.adapters.docker import REMOTES, DockerCli
-from unstale.adapters.files import DiskFiles
-from unstale.adapters.leases import Leases
-from unstale.adapters.process import SystemProcess
 from unstale.compose import Stack
 from unstale.doctor import checkout, engine, machine
 from unstale.doctor.checkout import Asked
 from unstale.doctor.engine import Engine
-from unstale.doctor.finding import CHECKS, Diagnosis, Finding, Need, State, blocked, not_asked
+from unstale.doctor.finding import CHECKS, Diagnosis, Finding, State, blocked, not_asked
+from unstale.doctor.patient import Patient
 from unstale.errors import Outcome
 from unstale.ports import Line
 
-__all__ = ["diagnose", "needs"]
-
-_ANSWER_S = 10.0
-# For who would start another engine, where a busy one gives no answer.
-_PATIENCE_S = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class _Patient:
-    """What is looked at, and with what."""
-
-    root: Path
-    environ: Mapping[str, str]
-    process: SystemProcess
-    docker: DockerCli
-    files: DiskFiles
-    leases: Leases
-
-
-def _patient(root: Path, environ: Mapping[str, str], echo: Line | None = None) -> _Patient:
-    """A look at *root*: what would change something is refused at the gateway."""
-    own = dict(environ)
-    own.pop(watchdog.TAG, None)
-    if not config.trusts_code(own):
-        own |= dict.fromkeys(REMOTES, "false")
-    process, leases = SystemProcess(dry=True, echo=echo), Leases(own)
-    docker = DockerCli(process, own, _ANSWER_S, leases)
-    return _Patient(root, own, process, docker, DiskFiles(), leases)
-
-
-def needs(environ: Mapping[str, str]) -> tuple[Need, ...]:
-    """What root has to install and start, all of it; the checkout is not looked at."""
-    patient = _patient(Path(), environ)
-    look = engine.look(patient.process, patient.docker, patient.environ, answer_s=_PATIENCE_S)
-    return engine.needs(look)
+__all__ = ["diagnose"]
 
 
 def diagnose(
@@ -65,7 +25,7 @@ def diagnose(
     echo: Line | None = None,
 ) -> Diagnosis:
     """Look at the machine, and at the project in the folder *root*; nothing is changed."""
-    patient = _patient(root, environ, echo)
+    patient = Patient.at(root, environ, echo)
     found: dict[str, Finding] = {}
     stacks: list[Stack | None] = []
     asked_for: list[Asked | None] = []
@@ -104,7 +64,7 @@ _ASKED_OF_DOCKER = ("clock", "ports", "compose files", "images")
 
 
 def _project(
-    patient: _Patient, env: str | None, found: dict[str, Finding]
+    patient: Patient, env: str | None, found: dict[str, Finding]
 ) -> tuple[Asked | None, Stack | None]:
     """What takes no engine."""
     settings, asked = checkout.settings(patient.root, patient.files, patient.environ, env)
@@ -127,7 +87,7 @@ def _project(
 
 
 def _stack(
-    patient: _Patient,
+    patient: Patient,
     seen: Engine,
     asked: Asked | None,
     stack: Stack | None,

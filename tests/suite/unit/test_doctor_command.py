@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 import unstale
+from unstale.adapters import docker_words
 from unstale.doctor import command, script, words
 from unstale.doctor.command import Options
 from unstale.doctor.finding import (
@@ -363,6 +364,9 @@ def test_the_group_is_never_joined_without_the_sentence() -> None:
     commands = [line for line in text.splitlines() if line and not line.startswith("#")]
     assert commands == ["set -eu"]
     assert "usermod" not in script.script(ALL, System("debian", "13"))
+    advice = docker_words.engine_gone("permission denied").hint
+    assert "usermod" in advice
+    assert "equals root" in advice
 
 
 @pytest.mark.parametrize(
