@@ -635,7 +635,8 @@ def _on_host(
                     **dict(site.values),
                     **published(before),
                     **environment,
-                    **addresses.variables(site, before),
+                    # In a dry run nothing is published, nor is anything run.
+                    **({} if ports.is_dry else addresses.variables(site, before)),
                 },
                 changes=True,
                 tail_bytes=_TAIL_BYTES,

@@ -126,6 +126,11 @@ STATES: Mapping[str, State] = {
 }
 """Every state that a database can be in, by its stable name."""
 
+_NO_ALEMBIC = (
+    'if Alembic does not make this schema: schema = "none" in [tool.unstale]; else install it'
+    " where the migrate command runs, see service in [tool.unstale.schema]"
+)
+
 _UNKNOWN = ("no-metadata", "no-models", "unrepeatable", "migrating")
 
 # What a person or another tool added is theirs; what is missing or other is drift. So is a
@@ -376,7 +381,9 @@ def _refused(facts: Mapping[str, Any]) -> SchemaStatus:
             advice=_to_end(holders),
         )
     rung = facts.get("rung") or facts["error"]
-    return SchemaStatus("unreachable", detail=f"{rung}: {message}", was_read=False)
+    # Not by convention: a database is found by its image, and may be another tool's.
+    advice = _NO_ALEMBIC if rung == "ModuleNotFoundError" else ""
+    return SchemaStatus("unreachable", detail=f"{rung}: {message}", was_read=False, advice=advice)
 
 
 def _holders(found: Mapping[str, Any]) -> tuple[Holder, ...]:

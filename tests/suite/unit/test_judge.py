@@ -827,6 +827,18 @@ def test_a_runner_on_the_host_gets_the_variables_and_the_published_ports(
     assert judge(ports, _start(ports, hosted, deployment)).passes == ("good",)
 
 
+def test_a_dry_run_on_the_host_asks_for_no_address(
+    ports: Ports, process: FakeProcess, site: Sites, deployment: Deployment
+) -> None:
+    process.on_run = lambda _command: CommandResult(0, "", "", 1.0)
+    told = RunnerSettings(environment=(("BASE_URL", "http://{app:8000}"),))
+    hosted = site(told, service="host")
+
+    _start(replace(ports, is_dry=True), hosted, deployment)
+    with pytest.raises(Unavailable, match="published nowhere"):
+        _start(ports, hosted, deployment)
+
+
 def test_what_the_runner_prints_is_taken_masked_with_how_to_run_it_again(
     ports: Ports, docker: FakeDocker, container: ContainerFact, site: Sites, deployment: Deployment
 ) -> None:

@@ -104,6 +104,13 @@ def _facts(state: str) -> Mapping[str, Any]:
     return BROKEN[state] if state == "unreachable" else CURRENT | BROKEN[state]
 
 
+def test_a_project_without_alembic_is_told_how_to_say_so() -> None:
+    facts = {**_facts("unreachable"), "error": "ModuleNotFoundError", "message": "No module named"}
+
+    assert 'schema = "none" in [tool.unstale]' in judge(facts).hint
+    assert "schema" not in judge(_facts("unreachable")).hint
+
+
 def test_head_applied_and_all_tables_there_is_current() -> None:
     status = judge(CURRENT)
 
