@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -132,16 +132,6 @@ class _Environment:
         return tuple(sorted({p for one in chosen if one for p in one.profiles}))
 
 
-@dataclass(frozen=True, slots=True)
-class _Project:
-    """What all environments share."""
-
-    default: _Environment | None
-    command: tuple[str, ...]
-    findings: tuple[Finding, ...] = ()
-    tables: tuple[Table, ...] = field(default=())
-
-
 def plan(site: Site) -> Setup:
     """Survey the project and say what would be written; writes and runs nothing of it."""
     repository = Repository(site.names, partial(_looked_at, site))
@@ -150,13 +140,13 @@ def plan(site: Site) -> Setup:
     )
     default = composefiles.default_of(one.name for one in environments)
     chosen = next((one for one in environments if one.name == default), None)
-    project = _project(repository, chosen)
+    about, tables = _shared(repository, chosen)
     notes = [note for one in environments for note in one.notes]
     notes += _remarks(site, environments)
-    found = (*_findings(environments, default), *project.findings)
+    found = (*_findings(environments, default), *about)
     if not environments:  # nothing of what could be written would be of use yet
         return Setup(site.root, found, tuple(notes), (), obstacle=_NO_FILE)
-    changes, more = _pyproject(site, environments, default, project)
+    changes, more = _pyproject(site, environments, default, tables)
     others, advice, about_tasks = _tasks(site, repository)
     return Setup(
         site.root,
@@ -298,7 +288,7 @@ def _remarks(site: Site, environments: Sequence[_Environment]) -> Iterator[str]:
 
 
 def _pyproject(
-    site: Site, environments: Sequence[_Environment], default: str, project: _Project
+    site: Site, environments: Sequence[_Environment], default: str, shared: Sequence[Table]
 ) -> tuple[tuple[Change, ...], tuple[str, ...]]:
     before = _text(site, _PYPROJECT)
     tool = parsed(before or "").get("tool")
@@ -307,7 +297,7 @@ def _pyproject(
     tables = [
         Table(("tool", "unstale"), (Entry("default-env", default),)),
         *(_table(one) for one in environments),
-        *project.tables,
+        *shared,
     ]
     text = written.added(before or "", tables)
     text, notes = _baselined(site, environments, text)
@@ -350,15 +340,16 @@ def _table(one: _Environment) -> Table:
     return Table(("tool", "unstale", "environments", one.name), entries, refused)
 
 
-def _project(repository: Repository, default: _Environment | None) -> _Project:
+def _shared(
+    repository: Repository, default: _Environment | None
+) -> tuple[tuple[Finding, ...], tuple[Table, ...]]:
+    """What all environments share: how tests run, suites, migrations."""
     words, how = python.command(repository)
     runner = default.service(default.runner.value) if default else None
-    findings, tables = [how], [_runner_table(words, how, runner)]
     suites, found = _suites(repository, runner)
-    findings += found
-    tables += [suites] if suites.entries else []
-    schema, about = _schema(repository, default, runner)
-    return _Project(default, words, (*findings, about), (*tables, schema))
+    schema, migrations = _schema(repository, default, runner)
+    wanted = (_runner_table(words, how, runner), *([suites] if suites.entries else []), schema)
+    return (how, *found, migrations), wanted
 
 
 def _runner_table(words: tuple[str, ...], how: Finding, runner: Service | None) -> Table:
@@ -478,10 +469,10 @@ def _missing(
             files = ", ".join(one.stack.files)
             found.append(f"[tool.unstale.environments.{one.name}]: {files} is there")
     wanted = known.get(site.settings.default_env)
-    if default and wanted and wanted.runner is None and default.runner.value == "host":
-        found.append(
-            f"runner in [tool.unstale.environments.{wanted.name}]: no built service says test"
-        )
+    runner = default.runner if default else None
+    if runner and wanted and wanted.runner is None and (runner.unsure or runner.value == "host"):
+        where = f"runner in [tool.unstale.environments.{wanted.name}], such as {runner.value!r}"
+        found.append(f"{where}: {runner.unsure or 'no service is built'}")
     if len(site.settings.pairs) > 0 and not site.settings.parity.has_policy:
         found.append("[[tool.unstale.parity.allow]]: inv env.check --baseline")
     return tuple(found)

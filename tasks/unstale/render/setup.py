@@ -57,15 +57,15 @@ def _advice(setup: Setup) -> Iterator[str]:
 
 def next_step(setup: Setup, *, written: bool) -> str:
     """The one command that comes next."""
+    # `inv` knows our tasks only when the lines are added.
+    run = f"{'inv' if setup.tasks.state == 'done' else 'unstale'} test.integration"
     if setup.obstacle and not setup.changes:
         return f"{setup.obstacle}, then inv init"
     if setup.changes and not written:
         return "inv init --yes"
     if setup.obstacle:
-        return f"{setup.obstacle}, then inv test.integration"
-    if setup.tasks.state == "mount":
-        return "unstale test.integration"
-    return "inv test.integration"
+        return f"{setup.obstacle}, then {run}"
+    return run
 
 
 def as_document(setup: Setup, *, written: bool, step: str) -> dict[str, Any]:

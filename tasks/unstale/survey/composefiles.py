@@ -76,13 +76,13 @@ def default_of(names: Iterable[str]) -> str:
     return next(iter((*says_test, *harmless, *known)), "test")
 
 
-def services_of(repository: Repository, files: Sequence[str]) -> dict[str, Tree]:
-    """The services in *files*, as the last file that has one writes it."""
-    found: dict[str, Tree] = {}
+def services_of(repository: Repository, files: Sequence[str]) -> dict[str, tuple[int, Tree]]:
+    """The services in *files*, as the last file that has one writes it; each with its line."""
+    found: dict[str, tuple[int, Tree]] = {}
     for file in files:
         for document in repository.yaml(file):
             services = document.at("services")
-            found |= {k: tree for k, (_, tree) in services.keys.items()} if services else {}
+            found |= services.keys if services else {}
     return found
 
 
@@ -127,7 +127,7 @@ _BASES = ("base", "common")
 
 def _is_whole(repository: Repository, file: str) -> bool:
     """Whether compose could read *file* alone."""
-    services = services_of(repository, [file])
+    services = {name: one for name, (_, one) in services_of(repository, [file]).items()}
     needed = {name for one in services.values() for name in _names(one.at("depends_on"))}
     has_image = all(
         one.at("image") or one.at("build") or one.at("extends") for one in services.values()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fnmatch
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
+from functools import cached_property
 from pathlib import PurePosixPath
 
 from unstale.yamltree import Tree, trees
@@ -38,7 +40,7 @@ class Repository:
         """Whether there is a file called *name*."""
         return name in self._known
 
-    @property
+    @cached_property
     def _known(self) -> frozenset[str]:
         return frozenset(self.files)
 
@@ -56,11 +58,8 @@ class Repository:
 
     def called(self, *patterns: str) -> tuple[str, ...]:
         """The files whose last part fits one of *patterns*; the least deep first."""
-        found = (
-            name
-            for name in self.files
-            if any(fnmatchcase(name.rpartition("/")[2], one) for one in patterns)
-        )
+        fits = re.compile("|".join(map(fnmatch.translate, patterns))).match
+        found = (name for name in self.files if fits(name.rpartition("/")[2]))
         return tuple(sorted(found, key=lambda name: (name.count("/"), name)))
 
     def below(self, folder: str) -> Iterator[str]:

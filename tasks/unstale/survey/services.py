@@ -43,10 +43,13 @@ class Service:
     profiles: tuple[str, ...] = ()
 
 
-def of_yaml(services: Mapping[str, Tree], file: str) -> tuple[Service, ...]:
-    """The services as *file* writes them; variables stay as they are."""
+def of_yaml(services: Mapping[str, tuple[int, Tree]], file: str) -> tuple[Service, ...]:
+    """The services as *file* writes them, each with its line; variables stay as they are."""
     folder = posixpath.dirname(file)
-    return tuple(_written(name, node, file, folder) for name, node in sorted(services.items()))
+    return tuple(
+        _written(name, node, f"{file}:{line}", folder)
+        for name, (line, node) in sorted(services.items(), key=lambda one: one[0])
+    )
 
 
 def merged(layers: Iterable[Sequence[Service]]) -> tuple[Service, ...]:
@@ -173,13 +176,13 @@ def _dockerfile(service: Service) -> str:
     return posixpath.normpath(posixpath.join(service.context, service.dockerfile))
 
 
-def _written(name: str, node: Tree, file: str, folder: str) -> Service:
+def _written(name: str, node: Tree, where: str, folder: str) -> Service:
     build = node.at("build")
     context = text_of(build) or text_of(build, "context") or "."
     return Service(
         name=name,
         image=text_of(node, "image") or "",
-        where=f"{file}:{max(node.line - 1, 1)}",
+        where=where,
         is_built=build is not None,
         context=_below(posixpath.join(folder, context)) if build else "",
         dockerfile=text_of(build, "dockerfile") or "Dockerfile",

@@ -6,7 +6,7 @@ import json
 import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from unstale.config import STATE_FOLDER, parsed
 from unstale.errors import ConfigError
@@ -40,7 +40,7 @@ class Table:
 
     path: tuple[str, ...]
     entries: tuple[Entry, ...] = ()
-    comments: tuple[str, ...] = field(default=())
+    comments: tuple[str, ...] = ()
 
 
 def toml(tables: Iterable[Table]) -> str:

@@ -195,7 +195,10 @@ def test_a_table_that_is_there_is_left_alone_and_what_it_lacks_is_named(
     assert "pyproject.toml" not in [one.path for one in found.changes]
     assert found.missing == (
         "[tool.unstale.environments.dev]: deploy/compose.dev.yml is there",
-        "runner in [tool.unstale.environments.ci]: no built service says test",
+        (
+            "runner in [tool.unstale.environments.ci], such as 'host': no service says test or"
+            " installs pytest (web); tests run on this machine"
+        ),
         "[[tool.unstale.parity.allow]]: inv env.check --baseline",
     )
 
@@ -284,6 +287,7 @@ def test_a_tasks_file_is_shown_what_to_add_and_not_touched(
 
     assert "tasks.py" not in [one.path for one in found.changes]
     assert "  ns = Collection(test, unstale.ns)  # beside your own test" in rendered.as_text(found)
+    assert "then unstale test.integration" in rendered.next_step(found, written=True)
 
 
 def test_a_file_that_can_not_be_read_is_not_written_over(

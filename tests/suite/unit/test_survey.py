@@ -187,6 +187,18 @@ def test_the_runner_says_test_or_has_pytest_or_is_this_machine(
     assert seen(text, files)[0] == expected
 
 
+def test_where_a_service_is_written_is_told_by_its_line() -> None:
+    known = repository({"a/compose.yml": "services:\n  a: {build: .}\n  b:\n    image: x\n"})
+    file = "a/compose.yml"
+
+    found = services.of_yaml(composefiles.services_of(known, [file]), file)
+
+    assert [(s.name, s.where, s.context) for s in found] == [
+        ("a", "a/compose.yml:2", "a"),
+        ("b", "a/compose.yml:3", ""),
+    ]
+
+
 def test_several_runners_are_named_and_one_is_chosen() -> None:
     value, _, unsure = seen("services:\n  a-test: {build: .}\n  b-test: {build: .}\n")
 
