@@ -11,7 +11,18 @@ from typing import Literal
 from unstale.facts import CommitFact
 from unstale.ports import Git
 
-__all__ = ["KINDS", "TAKES", "Answer", "Cause", "Explanation", "Kind", "Place", "blamed", "hidden"]
+__all__ = [
+    "KINDS",
+    "TAKES",
+    "Answer",
+    "Behind",
+    "Cause",
+    "Explanation",
+    "Kind",
+    "Place",
+    "blamed",
+    "hidden",
+]
 
 Kind = Literal["image", "stack", "schema", "env"]
 
@@ -56,6 +67,15 @@ class Cause:
 
 
 @dataclass(frozen=True, slots=True)
+class Behind:
+    """How far an image is behind HEAD."""
+
+    commits: int
+    hours: float
+    """From its build to the newest of them."""
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """The verdict on one image, container, database or pair of environments."""
 
@@ -65,8 +85,8 @@ class Answer:
     summary: str = ""
     since: datetime | None = None
     """From when on it is so, as far as commits tell."""
-    commits_behind: int | None = None
-    hours_behind: float | None = None
+    behind: Behind | None = None
+    """Of an image."""
     causes: tuple[Cause, ...] = ()
     evidence: tuple[str, ...] = ()
     """What was looked at, and what it said."""

@@ -14,7 +14,7 @@ from unstale.image.inputs import BuildInputs, text_of
 from unstale.image.program import familiar
 from unstale.image.rebuild import Rebuild, rebuild
 from unstale.mask import is_secret
-from unstale.pipeline.explanation import TAKES, Answer, Cause, Place
+from unstale.pipeline.explanation import TAKES, Answer, Behind, Cause, Place
 from unstale.pipeline.images import Bench
 from unstale.verdict import Fresh, Missing, NotAsked, Reason, Stale, Unknown, Verdict, word
 
@@ -53,8 +53,7 @@ def _answer(
         verdict=word(status.verdict),
         summary=_summary(status, known),
         since=_since(status, known),
-        commits_behind=status.commits_behind if status.image_id else None,
-        hours_behind=status.hours_behind if status.image_id else None,
+        behind=_behind(status, known),
         causes=causes(service, status, known),
         evidence=tuple(_evidence(bench, status, known, receipts)),
         redone="" if is_fresh else _redone(bench, service, status.verdict),
@@ -81,6 +80,15 @@ def _since(status: ImageStatus, known: Background) -> datetime | None:
         return None
     fix = the_fix(status.verdict.reasons, built.at)
     return fix.committed_at if fix else None
+
+
+def _behind(status: ImageStatus, known: Background) -> Behind | None:
+    """Commits after the build that made the image: its layers may be older than that."""
+    built = known.build_time(status.image_id, status.built_at)
+    if built is None:
+        return None
+    later = [one.committed_at - built.at for one in known.log if one.committed_at > built.at]
+    return Behind(len(later), max(later).total_seconds() / 3600 if later else 0.0)
 
 
 def causes(service: Service, status: ImageStatus, known: Background) -> tuple[Cause, ...]:

@@ -30,7 +30,7 @@ def _paragraph(answer: Answer) -> Iterator[str]:
     summary = f", {as_typed(answer.summary)}" if answer.summary else ""
     yield f"{answer.subject}: {answer.verdict}{summary}"
     if answer.since is not None:
-        yield f"  since {clock(answer.since)}{_behind(answer)}"
+        yield f"  since {clock(answer.since)}"
     for places, causes in groupby(answer.causes[:_MOST], key=_shared):
         yield from (f"  {_place(place)}" for place in places)
         for cause in causes:
@@ -42,13 +42,6 @@ def _paragraph(answer: Answer) -> Iterator[str]:
         yield f"  {answer.redone}"
     if answer.next:
         yield as_typed(f"  Next: {answer.next}")
-
-
-def _behind(answer: Answer) -> str:
-    if not answer.commits_behind:
-        return ""
-    noun = "commit" if answer.commits_behind == 1 else "commits"
-    return f"; {answer.commits_behind} {noun} and {answer.hours_behind or 0:.1f} hours behind"
 
 
 def _shared(cause: Cause) -> tuple[Place, ...]:
@@ -97,8 +90,8 @@ def _answer(answer: Answer) -> dict[str, Any]:
         "verdict": answer.verdict,
         "summary": answer.summary,
         "since": _moment(answer.since),
-        "commits_behind": answer.commits_behind,
-        "hours_behind": answer.hours_behind,
+        "commits_behind": answer.behind.commits if answer.behind else None,
+        "hours_behind": answer.behind.hours if answer.behind else None,
         "causes": [_cause_entry(one) for one in answer.causes],
         "evidence": list(answer.evidence),
         "rebuild": answer.redone,

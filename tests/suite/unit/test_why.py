@@ -15,7 +15,7 @@ from invoke.exceptions import Exit
 from unstale import ns
 from unstale.facts import CommitFact
 from unstale.mask import mask_for
-from unstale.pipeline.explanation import KINDS, Answer, Cause, Explanation, Place, hidden
+from unstale.pipeline.explanation import KINDS, Answer, Behind, Cause, Explanation, Place, hidden
 from unstale.project import Project
 from unstale.render.why import as_document, as_text
 
@@ -32,8 +32,7 @@ STALE = Answer(
     "stale",
     "built 4 h 30 before the fix 05a54e1",
     since=datetime(2026, 1, 2, tzinfo=UTC),
-    commits_behind=3,
-    hours_behind=4.5,
+    behind=Behind(3, 4.5),
     causes=(
         Cause("src/a.py", "modified", (COPY,), COMMIT),
         Cause("src/b.py", "added", (COPY,), is_uncommitted=True),
@@ -50,7 +49,7 @@ FOUND = Explanation("image", "test", (STALE, Answer("jobs", "fresh")))
 def test_an_explanation_is_a_paragraph_a_verdict() -> None:
     assert as_text(FOUND) == (
         "app: stale, built 4 h 30 before the fix 05a54e1",
-        "  since 2026-01-02 00:00 UTC; 3 commits and 4.5 hours behind",
+        "  since 2026-01-02 00:00 UTC",
         "  Dockerfile:2 takes in: COPY src /app/",
         f"    - src/a.py: modified  [05a54e1 2026-01-01 00:00 UTC {COMMIT.subject}]",
         "    - src/b.py: added  [uncommitted]",
@@ -83,6 +82,8 @@ def test_a_document_has_all_of_it_and_no_address_of_a_person() -> None:
     assert (document["proof"], document["environment"]) == ("image", "test")
     answer = document["answers"][0]
     assert answer["since"] == "2026-01-02T00:00:00+00:00"
+    assert (answer["commits_behind"], answer["hours_behind"]) == (3, 4.5)
+    assert document["answers"][1]["commits_behind"] is None
     assert answer["rebuild"] == "a rebuild redoes 1 of 2 steps"
     first = answer["causes"][0]
     assert first["commit"] == {

@@ -13,11 +13,11 @@ import pytest
 from checkout import member
 from workshop import TEXT, Workshop
 
-from unstale.facts import CommitFact
+from unstale.facts import BuildRecord, CommitFact
 from unstale.image.explain import background
 from unstale.mask import Mask
 from unstale.pipeline import shelf
-from unstale.pipeline.explanation import Answer, Place, blamed, hidden
+from unstale.pipeline.explanation import Answer, Behind, Place, blamed, hidden
 from unstale.pipeline.images import statuses
 from unstale.pipeline.receipt import PREDICATE, STATEMENT
 from unstale.pipeline.why_image import explain
@@ -96,7 +96,7 @@ def test_a_stale_image_is_explained_by_file_line_commit_and_age(shop: Workshop) 
 
     (cause,) = found.causes
     assert (found.verdict, found.since) == ("stale", FIX.committed_at)
-    assert (found.commits_behind, found.hours_behind) == (1, 4.5)
+    assert found.behind == Behind(1, 4.5)
     assert (cause.what, cause.how, cause.commit) == ("src/app.py", "modified", FIX)
     assert cause.places == (Place("Dockerfile", 2, "takes in", "COPY src /app/"),)
     assert found.redone == "a rebuild redoes at most 1 of 1 steps, from line 2 (COPY src /app/) on"
@@ -106,6 +106,20 @@ def test_a_stale_image_is_explained_by_file_line_commit_and_age(shop: Workshop) 
     (told,) = blamed(git, shop.checkout.root, [found])  # type: ignore[arg-type]
     assert told.causes[0].places[0].commit == FIX
     assert git.asked == [(shop.checkout.root / "Dockerfile", 2)]
+
+
+def test_commits_are_counted_from_the_build_and_not_from_older_layers(shop: Workshop) -> None:
+    shop.build()
+    shop.checkout.write({"src/app.py": "v2"})
+    dated(shop)
+    record = BuildRecord(
+        "app", shop.image().id, "", "", None, FIX.committed_at + timedelta(hours=1)
+    )
+    bench = shop.bench
+    known = background(bench.ports.git, shop.checkout.root, statuses(bench), [record])
+    (found,) = explain(bench, statuses(bench), known, ())
+
+    assert found.behind == Behind(0, 0.0)
 
 
 def test_what_no_commit_has_is_uncommitted_and_since_nobody_knows_when(shop: Workshop) -> None:
@@ -211,7 +225,7 @@ def test_a_missing_image_has_no_evidence(shop: Workshop) -> None:
         "there is no image demo-app",
         (),
     )
-    assert (found.commits_behind, found.redone) == (None, "")
+    assert (found.behind, found.redone) == (None, "")
 
 
 def test_what_can_not_be_told_says_why(shop: Workshop) -> None:
