@@ -9,6 +9,7 @@ from invoke.exceptions import Exit
 
 from unstale.invocations import (
     ci,
+    completion,
     db,
     doctor,
     env,
@@ -50,4 +51,5 @@ ns.add_task(doctor.doctor)
 ns.add_task(why.why)
 ns.add_task(setup.init)
 ns.add_task(hook.hook)
+ns.add_task(completion.completion)
 ns.add_task(watch.watch)

@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     from unstale.parity.report import ParityReport
     from unstale.render.parity import View
 
-__all__ = ["collection", "outcome", "view"]
+__all__ = ["FORMATS", "collection", "outcome", "view"]
 
-_FORMATS = ("text", "json", "github", "sarif")
+FORMATS = ("text", "json", "github", "sarif")
+"""How a comparison is written."""
 _FORMAT_HELP = "text, json, github (annotations) or sarif"
 
 
@@ -221,8 +222,8 @@ def _pairs(listed: str | None) -> tuple[tuple[str, str], ...]:
 
 
 def _require_format(form: str) -> None:
-    if form not in _FORMATS:
-        raise UsageError(f"There is no format {form!r}.", cause=f"One of: {', '.join(_FORMATS)}.")
+    if form not in FORMATS:
+        raise UsageError(f"There is no format {form!r}.", cause=f"One of: {', '.join(FORMATS)}.")
 
 
 def view(*, show_values: bool, identity: bool = False) -> View:

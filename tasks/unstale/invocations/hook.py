@@ -15,7 +15,7 @@ from unstale.spoken import as_typed
 if TYPE_CHECKING:
     from unstale.project import Project
 
-__all__ = ["hook"]
+__all__ = ["QUESTIONS", "hook"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ def _schema(project: Project, env: str | None) -> _Answer:
     return _Answer(outcome_of(error), f"the schema is {found.state}", (*lines, *told))
 
 
-_QUESTIONS: dict[str, Callable[[Project, str | None], _Answer]] = {
+QUESTIONS: dict[str, Callable[[Project, str | None], _Answer]] = {
     "image": _image,
     "env": _env,
     "heads": _heads,
@@ -121,10 +121,10 @@ _QUESTIONS: dict[str, Callable[[Project, str | None], _Answer]] = {
 def hook(_ctx: Context, question: str, env: str | None = None, json: bool = False) -> None:
     """Ask one question for pre-commit: red on a finding, skipped without an engine."""
     with entry("hook", as_json=json) as project:
-        if question not in _QUESTIONS:
-            raise UnknownName("question", question, sorted(_QUESTIONS))
+        if question not in QUESTIONS:
+            raise UnknownName("question", question, sorted(QUESTIONS))
         try:
-            answer = _QUESTIONS[question](project, env)
+            answer = QUESTIONS[question](project, env)
         except EngineUnavailable as error:
             # Whoever has no Docker commits all the same; CI asks again, and is not skipped.
             answer = _skipped(project.mask(" ".join(filter(None, (error.what, error.cause)))))

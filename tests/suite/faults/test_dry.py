@@ -51,6 +51,7 @@ GIVEN: dict[str, object] = {
     "proof": "stack",
     "envs": "test,ci",
     "question": "env",
+    "shell": "bash",
     "write": True,
     "baseline": True,
     "yes": True,

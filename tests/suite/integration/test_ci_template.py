@@ -52,6 +52,6 @@ def test_a_second_job_builds_nothing_and_cites_the_first(tmp_path: Path) -> None
     finally:
         gone(checkout)
 
-    assert first["reused"] is None
-    assert second["reused"]
-    assert [step["name"] for step in second["steps"]][-1] == "find_receipt"
+    ended = [job["steps"][-1] for job in (first, second)]
+    assert [step["name"] for step in ended] == ["down", "find_receipt"]
+    assert "proves the same" in ended[1]["detail"]
