@@ -187,7 +187,6 @@ def _zsh(tasks: Sequence[Completed], core: Sequence[Option]) -> str:
         + _ZSH_ENVIRONMENTS
         + f"""
 _unstale() {{
-    emulate -L zsh
     local cur=$words[CURRENT] before=$words[CURRENT-1] task= word
     local -a found names match
     names=({names})

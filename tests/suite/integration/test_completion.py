@@ -150,7 +150,7 @@ def test_a_pressed_tab_completes_in_a_terminal(
         child.sendline(f"{begin}. {scripts[shell]}; echo rea''dy")
         child.expect_exact("ready\r\n")
         child.send(typed)
-        child.expect_exact(typed.split()[-1])
+        child.expect_exact(typed.rsplit(maxsplit=1)[-1])
         child.expect_exact(added)
     finally:
         child.close(force=True)
