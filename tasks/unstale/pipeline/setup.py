@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -141,12 +142,14 @@ def plan(site: Site) -> Setup:
     default = composefiles.default_of(one.name for one in environments)
     chosen = next((one for one in environments if one.name == default), None)
     about, tables = _shared(repository, chosen)
+    beside = composefiles.neighbours(repository)
     notes = [note for one in environments for note in one.notes]
     notes += _remarks(site, environments)
+    notes += [f"{file} is a stack beside this one, and no environment" for file in beside.values()]
     found = (*_findings(environments, default), *about)
     if not environments:  # nothing of what could be written would be of use yet
         return Setup(site.root, found, tuple(notes), (), obstacle=_NO_FILE)
-    changes, more = _pyproject(site, environments, default, tables)
+    changes, more = _pyproject(site, environments, default, tables, beside)
     others, advice, about_tasks = _tasks(site, repository)
     return Setup(
         site.root,
@@ -288,7 +291,11 @@ def _remarks(site: Site, environments: Sequence[_Environment]) -> Iterator[str]:
 
 
 def _pyproject(
-    site: Site, environments: Sequence[_Environment], default: str, shared: Sequence[Table]
+    site: Site,
+    environments: Sequence[_Environment],
+    default: str,
+    shared: Sequence[Table],
+    beside: Mapping[str, str],
 ) -> tuple[tuple[Change, ...], tuple[str, ...]]:
     before = _text(site, _PYPROJECT)
     tool = parsed(before or "").get("tool")
@@ -298,10 +305,19 @@ def _pyproject(
         Table(("tool", "unstale"), (Entry("default-env", default),)),
         *(_table(one) for one in environments),
         *shared,
+        *_pairs([one.name for one in environments], beside),
     ]
     text = written.added(before or "", tables)
     text, notes = _baselined(site, environments, text)
     return (Change(_PYPROJECT, before, text),), notes
+
+
+def _pairs(names: Sequence[str], beside: Mapping[str, str]) -> Iterator[Table]:
+    """What is compared, where by convention something else would be as well."""
+    pairs = tuple(f"{one}/{other}" for one, other in combinations(names, 2))
+    if beside and pairs:
+        why = f"{', '.join(beside.values())} is beside this stack"
+        yield Table(("tool", "unstale", "parity"), (Entry("pairs", pairs, why=why),))
 
 
 def _baselined(

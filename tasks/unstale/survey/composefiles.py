@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from unstale.config import PLAIN_FILES, PLAIN_OVERRIDES
 from unstale.survey.repository import Repository
 from unstale.yamltree import Tree, text_of
 
-__all__ = ["Choice", "Stack", "choices", "default_of", "env_files", "services_of"]
+__all__ = ["Choice", "Stack", "choices", "default_of", "env_files", "neighbours", "services_of"]
 
 _FILE = re.compile(r"(?:docker-)?compose(?:[.-](?P<name>[A-Za-z0-9][\w.-]*))?\.ya?ml")
 # Where a file by another name may be one: `local.yml`, `docker/stack.yml`.
 _FOLDERS = ("", "docker", "compose", ".docker", "deploy")
-_PARTS = frozenset({"base", "common", "override", "shared", "services"})
-"""Names of files that are laid over, or under, others and are no environment."""
+_PARTS = frozenset(
+    {
+        *("base", "common", "override", "shared", "services"),
+        *("example", "sample", "template"),
+    }
+)
+"""Names of files that are laid over, or under, others, or are copied: no environments."""
 _TESTS = ("test", "testing", "tests", "ci", "integration", "e2e", "local", "dev", "development")
 _LIVE = ("prod", "production", "live", "staging", "stage", "deploy", "release")
 
@@ -47,22 +52,42 @@ def choices(repository: Repository) -> tuple[Choice, ...]:
 
     A file without an environment's name serves the one called test, if nothing else is.
     """
-    plain = _plain(repository)
-    named: dict[str, list[str]] = {}
-    for file in sorted(_compose_files(repository), key=_rank):
-        if (name := _environment(file)) and name not in _PARTS:
-            named.setdefault(name, []).append(file)
+    plain, named = _plain(repository), _named(repository)
+    for name in neighbours(repository):
+        del named[name]
+    found = [_choice(repository, name, files, plain) for name, files in named.items()]
     if plain and "test" not in named:
-        return tuple(
-            sorted(
-                [
-                    *(_choice(repository, n, files, plain) for n, files in named.items()),
-                    Choice("test", tuple(_plain_stacks(plain))),
-                ],
-                key=lambda one: one.name,
-            )
-        )
-    return tuple(_choice(repository, name, named[name], plain) for name in sorted(named))
+        found.append(Choice("test", tuple(_plain_stacks(plain))))
+    return tuple(sorted(found, key=lambda one: one.name))
+
+
+def neighbours(repository: Repository) -> dict[str, str]:
+    """What looks like an environment and is a stack beside this one: a proxy, a monitor.
+
+    Name to file: one that is whole, builds nothing, and has no service of the file
+    without a name.
+    """
+    plain = services_of(repository, _plain(repository))
+    return {
+        name: files[0]
+        for name, files in _named(repository).items()
+        if plain
+        and _is_whole(repository, files[0])
+        and _is_apart(services_of(repository, files[:1]), plain)
+    }
+
+
+def _is_apart(services: Mapping[str, tuple[int, Tree]], plain: Mapping[str, object]) -> bool:
+    builds = any(one.at("build") for _, one in services.values())
+    return bool(services) and not builds and services.keys().isdisjoint(plain)
+
+
+def _named(repository: Repository) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for file in sorted(_compose_files(repository), key=_rank):
+        if (name := _environment(file)) and _PARTS.isdisjoint(name.split(".")):
+            found.setdefault(name, []).append(file)
+    return found
 
 
 def default_of(names: Iterable[str]) -> str:

@@ -21,6 +21,9 @@ _TESTS = re.compile(
     r"|--(?:with|extra|group|only-group)[= ](?:dev|tests?)\b|--all-(?:groups|extras)\b"
     r"|\[(?:dev|tests?)\]"
 )
+# Both install the development group unless they are told not to.
+_SYNCS = re.compile(r"\b(?:uv sync|poetry install|pdm (?:install|sync))\b([^\n&;]*)")
+_WITHOUT = re.compile(r"--no-(?:dev|default-groups)|--only|--without[= ]\S*dev|--prod")
 _FROM = re.compile(r"^\s*FROM\s+(?:--\S+\s+)*(\S+)(?:\s+AS\s+(\S+))?", re.IGNORECASE)
 
 
@@ -146,9 +149,15 @@ def _installs_tests(repository: Repository, service: Service) -> bool:
         index = names.index(base) if base in names[:index] else -1
     if _TESTS.search(lines):
         return True
-    context = service.context
-    copied = (posixpath.normpath(posixpath.join(context, w)) for w in _requirements(lines))
+    named = [*_requirements(lines), *(["pyproject.toml"] if _syncs(lines) else [])]
+    copied = (posixpath.normpath(posixpath.join(service.context, one)) for one in named)
     return any("pytest" in repository.text(name) for name in copied)
+
+
+def _syncs(lines: str) -> bool:
+    """Whether what pyproject.toml asks for in development is installed, too."""
+    options = _SYNCS.findall(lines.replace("\\\n", " "))
+    return any(not _WITHOUT.search(one) for one in options)
 
 
 def _requirements(lines: str) -> Iterable[str]:

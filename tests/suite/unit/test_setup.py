@@ -185,6 +185,17 @@ def test_todays_differences_are_allowed_and_counted(
     assert any("no baseline" in n and "A file can't be read;" in n for n in found.notes)
 
 
+def test_a_stack_beside_this_one_is_compared_with_nothing(surveyed: Surveyed) -> None:
+    proxy = "services:\n  traefik: {image: traefik}\n"
+    texts = {"compose.yml": WEB, "compose.ci.yml": WEB, "compose.traefik.yml": proxy}
+
+    found, _ = surveyed(texts)
+
+    assert list(written(found)["environments"]) == ["ci", "test"]
+    assert written(found)["parity"] == {"pairs": ["ci/test"]}
+    assert "compose.traefik.yml is a stack beside this one, and no environment" in found.notes
+
+
 def test_a_table_that_is_there_is_left_alone_and_what_it_lacks_is_named(
     surveyed: Surveyed,
 ) -> None:

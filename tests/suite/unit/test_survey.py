@@ -68,6 +68,7 @@ def chosen(texts: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
             {"test": ("docker/compose.test.yml",)},
         ),
         ({"tests/data/compose.yml": "a: b\n"}, {}),
+        ({"compose.override.example.yml": WHOLE, "compose.base.yml": WHOLE}, {}),
         ({"compose.yml": "services:\n  - ["}, {"test": ("compose.yml",)}),  # compose will tell
         (
             {"compose.yml": WHOLE, "compose.ci.yml": "include: [compose.yml]\n"},
@@ -87,6 +88,14 @@ def test_the_files_of_each_environment(
     texts: Mapping[str, str], expected: dict[str, tuple[str, ...]]
 ) -> None:
     assert chosen(texts) == expected
+
+
+def test_a_stack_beside_this_one_is_no_environment() -> None:
+    proxy = "services:\n  traefik: {image: traefik}\n"
+    known = repository({"compose.yml": WHOLE, "compose.traefik.yml": proxy, "compose.ci.yml": PART})
+
+    assert [one.name for one in composefiles.choices(known)] == ["ci", "test"]
+    assert composefiles.neighbours(known) == {"traefik": "compose.traefik.yml"}
 
 
 def test_what_was_not_chosen_is_named() -> None:
@@ -179,6 +188,22 @@ def seen(text: str, files: Mapping[str, str] | None = None) -> tuple[str, str, s
         ),
         ("services:\n  a: {build: .}\n", {"Dockerfile": "FROM p\nRUN uv sync --group dev\n"}, "a"),
         ("services:\n  test-db: {image: postgres}\n", {}, "host"),
+        (
+            "services:\n  a: {build: back}\n",
+            {
+                "back/Dockerfile": "FROM p\nRUN --mount=type=cache,target=/c \\\n    uv sync\n",
+                "back/pyproject.toml": "[dependency-groups]\ndev = ['pytest']\n",
+            },
+            "a",
+        ),
+        (
+            "services:\n  a: {build: .}\n",
+            {
+                "Dockerfile": "FROM p\nRUN poetry install --no-root \\\n  --only main\n",
+                "pyproject.toml": "[tool.poetry.group.dev.dependencies]\npytest = '*'\n",
+            },
+            "host",
+        ),
     ],
 )
 def test_the_runner_says_test_or_has_pytest_or_is_this_machine(
