@@ -44,6 +44,7 @@ _CHECKS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "tests/suite/faults",
             "tests/suite/plugin",
             "tests/suite/contract",
+            "tests/suite/adoption",
         ),
     ),
     (

@@ -56,6 +56,11 @@ LONG = (
     r"integration/test_local\.py::test_this_projects_own_tests",
     r"integration/test_image_chores\.py::test_cleaning_leaves",
     r"faults/test_concurrency\.py",
+    # Of each project its first run stays, and what a change does to it.
+    r"adoption/test_django_postgres\.py::test_without_a_word",
+    r"adoption/test_monorepo\.py::test_what_a_(mount|container)",
+    r"adoption/test_no_git\.py::test_a_second_run",
+    r"adoption/test_flask_on_host\.py::test_a_changed",
     r"unit/test_invoke_traps\.py.*(number|called|chain|its_value|quotes|subfolder).*\[beside\]",
 )
 _LONG = re.compile("|".join(LONG))
