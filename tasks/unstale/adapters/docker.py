@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from unstale.adapters.docker_words import (
     ABSENT,
@@ -144,6 +145,7 @@ class DockerCli:
         self._pinned: dict[str, str] = {}
         self._plugins: Mapping[str, str] | None = None
         self._podman: str | None = None
+        self._machine: str | None = None
 
     # Which engine is it?
 
@@ -705,7 +707,22 @@ class DockerCli:
             podman.check_health(place)
         ids = self._ids(("ps", "--all", "--no-trunc", "--quiet"), labels)
         with readable():
-            return tuple(container_fact(raw) for raw in self._inspect("container", ids))
+            found = tuple(container_fact(raw) for raw in self._inspect("container", ids))
+        return tuple(replace(one, ports=self._reachable(one.ports)) for one in found)
+
+    def _reachable(self, ports: tuple[tuple[int, str], ...]) -> tuple[tuple[int, str], ...]:
+        """*ports* where they are from here: on the engine's machine, if that is another one."""
+        if not ports:
+            return ports
+        if self._machine is None:
+            place = urlsplit(self._host())
+            elsewhere = place.scheme in ("tcp", "ssh") and place.hostname
+            self._machine = elsewhere or ""
+        name = f"[{self._machine}]" if ":" in self._machine else self._machine
+        return tuple(
+            (port, re.sub(r"^0\.0\.0\.0(?=:)", name, address) if name else address)
+            for port, address in ports
+        )
 
     def deaths(self, labels: Mapping[str, str], since: str) -> tuple[Death, ...]:
         """The ends, since an engine's time, of containers that carry all *labels*; in order."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from invoke import Argument, Collection, Context, Task, task
 
@@ -44,11 +44,11 @@ def completed(namespace: Collection) -> tuple[Completed, ...]:
     )
 
 
-def _line(one: Task[object]) -> str:
+def _line(one: Task[Any]) -> str:
     return (one.__doc__ or "").strip().partition("\n")[0]
 
 
-def _options(name: str, one: Task[object]) -> tuple[Option, ...]:
+def _options(name: str, one: Task[Any]) -> tuple[Option, ...]:
     return tuple(
         _option(argument, _choices(name, str(argument.name)))
         for argument in one.get_arguments()
@@ -63,7 +63,7 @@ def _option(argument: Argument, choices: tuple[str, ...] = ()) -> Option:
     return Option(flag, argument.help or "", argument.takes_value, choices)
 
 
-def _words(name: str, one: Task[object]) -> tuple[str, ...]:
+def _words(name: str, one: Task[Any]) -> tuple[str, ...]:
     positional = [str(a.name) for a in one.get_arguments() if a.positional]
     return _choices(name, positional[0]) if positional else ()
 
