@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from unstale.image.check import ImageStatus
     from unstale.image.local import Cleaning
     from unstale.parity.report import ParityReport
+    from unstale.pipeline.adopt import Adopted
     from unstale.pipeline.envsync import Synced
     from unstale.pipeline.forecast import Forecast
     from unstale.pipeline.junit import Counts
@@ -351,7 +352,7 @@ class DryProject(Project):
         count = Project.env_baseline(self, report)
         self._end(f"would add {count} permissions to pyproject.toml")
 
-    def set_up(self, planned: Setup) -> None:
+    def set_up(self, planned: Setup | Adopted) -> None:
         """Tell what would be written."""
         Project.set_up(self, planned)
         self._end()

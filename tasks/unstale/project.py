@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     from unstale.parity.matrix import Matrix
     from unstale.parity.reads import Reads
     from unstale.parity.report import ParityReport
+    from unstale.pipeline.adopt import Adopted
     from unstale.pipeline.containers import StackStatus
     from unstale.pipeline.environments import Ground
     from unstale.pipeline.envsync import Synced
@@ -1644,11 +1645,30 @@ class Project:
         planned = replace(self, settings=config.load(root, files, self.environ))
         return setup.allowed(text, planned.env_check())
 
-    def set_up(self, planned: Setup) -> None:
-        """Write what `survey` planned."""
+    def adopt(
+        self, file: Path, ours: Sequence[str] = (), *, with_makefile: bool = False
+    ) -> Adopted:
+        """What a Makefile or shell script becomes; nothing of it is run, nothing written.
+
+        *ours* is as for `survey`. *with_makefile*: targets that are understood are to call inv.
+
+        Raises:
+            MissingFile: there is no such file.
+            ConfigError: a file can't be read, or leaves no room.
+
+        """
+        from unstale.pipeline import adopt
+
+        root = self.settings.root
+        here = Path.cwd() / file
+        given = here if self.files.exists(here) else root / file
+        return adopt.plan(root, self.files, given, ours, self.environ, with_makefile=with_makefile)
+
+    def set_up(self, planned: Setup | Adopted) -> None:
+        """Write what `survey` or `adopt` planned."""
         from unstale.pipeline import setup
 
-        setup.apply(planned, self.files)
+        setup.apply(self.settings.root, planned.changes, self.files)
 
     def write_workflow(self, place: Path, text: str) -> None:
         """Write a workflow, and the folders that it needs."""

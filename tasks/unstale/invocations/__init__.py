@@ -8,6 +8,7 @@ from invoke import Collection
 from invoke.exceptions import Exit
 
 from unstale.invocations import (
+    adopt,
     ci,
     completion,
     db,
@@ -50,6 +51,7 @@ ns.add_task(plan.plan)
 ns.add_task(doctor.doctor)
 ns.add_task(why.why)
 ns.add_task(setup.init)
+ns.add_task(adopt.adopt)
 ns.add_task(hook.hook)
 ns.add_task(completion.completion)
 ns.add_task(watch.watch)

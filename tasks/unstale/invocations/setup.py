@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from unstale.pipeline.setup import Setup
     from unstale.project import Project
 
-__all__ = ["init"]
+__all__ = ["init", "is_wanted"]
 
 
 @task(klass=QuietTask, help={"yes": "write without asking"})
@@ -27,7 +27,7 @@ def init(_ctx: Context, yes: bool = False, json: bool = False) -> None:
         planned = project.survey((*ns.tasks, *ns.collections))
         if not json:
             console.print_lines([project.mask(line) for line in setup.as_text(planned)])
-        written = bool(planned.changes) and _is_wanted(project, planned, yes=yes, asks=not json)
+        written = is_wanted(project, len(planned.changes), yes=yes, asks=not json)
         if written:
             project.set_up(planned)
         step = as_typed(setup.next_step(planned, written=written))
@@ -50,12 +50,11 @@ def _ending(planned: Setup, *, written: bool) -> tuple[str, ...]:
     return (f"Nothing was written{why}.",)
 
 
-def _is_wanted(project: Project, planned: Setup, *, yes: bool, asks: bool) -> bool:
-    """Whether to write: said, or answered on a terminal. Where nobody can answer: no."""
+def is_wanted(project: Project, count: int, *, yes: bool, asks: bool) -> bool:
+    """Whether to write *count* files: said, or answered on a terminal. Else no."""
     from unstale.render import console
 
-    if yes or not asks or project.is_dry:
-        return yes
-    count = len(planned.changes)
+    if not count or yes or not asks or project.is_dry:
+        return bool(count) and yes
     question = f"Write {count} file{'s' if count > 1 else ''}?"
     return console.is_answerable() and console.confirmed([], question)

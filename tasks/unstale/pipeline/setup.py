@@ -172,10 +172,10 @@ def allowed(text: str, report: ParityReport) -> tuple[str, int]:
     return new, new.count(header) - text.count(header)
 
 
-def apply(setup: Setup, files: Files) -> None:
+def apply(root: Path, changes: Iterable[Change], files: Files) -> None:
     """Write what is planned."""
-    for change in setup.changes:
-        files.write_atomic(setup.root / change.path, change.after)
+    for change in changes:
+        files.write_atomic(root / change.path, change.after)
 
 
 # --- environments ---------------------------------------------------------------------

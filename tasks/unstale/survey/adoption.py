@@ -42,6 +42,14 @@ class Unit:
     """By its name, since what it does is not understood."""
 
     @property
+    def left(self) -> tuple[str, ...]:
+        """What nothing replaces: lines of this file, and places in scripts that it calls."""
+        kinds = (Kind.UNKNOWN, Kind.KEPT)
+        own = (f"line {row.line}" for row in self.rows if row.meaning.kind in kinds)
+        called = (place for row in self.rows for place in row.meaning.left)
+        return tuple(dict.fromkeys((*own, *called)))
+
+    @property
     def kind(self) -> Kind:
         """What becomes of it as a whole."""
         if self.becomes:
@@ -62,6 +70,11 @@ class Adoption:
     """What it says that becomes configuration; the first to say it counts."""
     others: tuple[Row, ...] = ()
     """Lines that are in no unit."""
+
+    @property
+    def is_script(self) -> bool:
+        """Whether it is no Makefile."""
+        return not is_makefile(self.path)
 
     @property
     def unknown(self) -> tuple[Row, ...]:
@@ -262,7 +275,8 @@ class _Calls:
             return Meaning(Kind.UNKNOWN, why=why)
         found = _of_script(path, text, self.read, self.depth + 1)
         said = tuple(replace(one, path=one.path or path) for one in found.said)
-        return replace(self._with_options(found.units[0], words[1:], path), said=said)
+        what = self._with_options(found.units[0], words[1:], path)
+        return replace(what, said=said, left=tuple(_left(found.units[0], path)))
 
     def _with_options(self, whole: Unit, words: Sequence[str], path: str) -> Meaning:
         if not whole.becomes:
@@ -282,10 +296,19 @@ class _Calls:
         return Meaning(Kind.TASK, task, f"by what {path} does")
 
 
+def _left(whole: Unit, path: str) -> Iterator[str]:
+    """What of a script nothing replaces."""
+    for row in whole.rows:
+        if row.meaning.kind in (Kind.UNKNOWN, Kind.KEPT):
+            yield f"{path}:{row.line}"
+        yield from row.meaning.left
+
+
 def _rows(found: Sequence[Command], known: Mapping[str, str], calls: _Calls) -> Iterator[Row]:
     values = {**known, **assigned(tuple(found))}
     sleeping = {loop for one in found if one.words[0] == "sleep" and (loop := one.within("loop"))}
     lines = {(loop.line, loop.kind) for loop in sleeping}
+    own = {b.words[0] for one in found for b in one.blocks if b.kind == "function" and b.words}
     trapped = {w for one in found if one.words[0] == "trap" for w in one.words[1:]}
     for one in found:
         waits = any((block.line, block.kind) in lines for block in one.blocks)
@@ -298,6 +321,8 @@ def _rows(found: Sequence[Command], known: Mapping[str, str], calls: _Calls) -> 
             and what.task == "stack.down"
         ):
             what = Meaning(Kind.PART, why="a run removes its stack whatever ends it")
+        if one.words[0] in own:
+            what = Meaning(Kind.PART, why="a function of the script")
         yield Row(one.line, one.text, what, _under(one))
 
 

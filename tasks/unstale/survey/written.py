@@ -41,6 +41,8 @@ class Table:
     path: tuple[str, ...]
     entries: tuple[Entry, ...] = ()
     comments: tuple[str, ...] = ()
+    is_array: bool = False
+    """Whether it is one more of an array of tables."""
 
 
 def toml(tables: Iterable[Table]) -> str:
@@ -49,7 +51,8 @@ def toml(tables: Iterable[Table]) -> str:
 
 
 def _lines(table: Table) -> Iterator[str]:
-    yield f"[{'.'.join(map(_key, table.path))}]"
+    name = ".".join(map(_key, table.path))
+    yield f"[[{name}]]" if table.is_array else f"[{name}]"
     for comment in table.comments:
         yield from _comment(comment)
     for entry in table.entries:

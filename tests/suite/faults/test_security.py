@@ -31,6 +31,7 @@ LOOKS = (
     "env.diff test other",
     "env.check",
     "init",
+    "adopt Makefile",
 )
 ALL_LOOKS = (
     *LOOKS,

@@ -12,6 +12,7 @@ from unstale.survey.adoption import Adoption, Unit, adoption, summary
 from unstale.survey.equivalents import Kind
 from unstale.survey.makefile import parse
 from unstale.survey.script import commands
+from unstale.survey.thin import thin
 
 CLASSIC = Path(__file__).parent / "classic"
 SCRIPT = "scripts/test-integration.sh"
@@ -188,7 +189,6 @@ def test_what_is_not_understood_has_its_line(makefile: Adoption, script: Adoptio
     ]
     assert [(row.line, row.text.split()[0]) for row in script.unknown] == [
         (28, "--parallel"),
-        (78, "./scripts/notify-docker-dashboard.py"),
     ]
 
 
@@ -259,6 +259,40 @@ def test_a_chain_that_is_no_run_stays_one() -> None:
         "test.integration --build --keep test.unit"
     )
     assert summary([]) == ""
+
+
+def test_what_a_called_script_does_besides_is_named() -> None:
+    text = "a:\n\t./run.sh\nb:\n\tnpm ci\n\tdocker compose up -d\n"
+    script = "f() { :; }\nf\ndocker compose up --exit-code-from x\ncurl example.com\n./docker.py\n"
+
+    a, b = adoption("Makefile", text, lambda _: script).units
+
+    assert (a.becomes, a.left) == ("test.run", ("run.sh:4", "run.sh:5"))
+    assert (b.becomes, b.left) == ("stack.up", ("line 4",))
+    assert thin(text, adoption("Makefile", text, lambda _: script)) == text
+
+
+def test_targets_that_are_understood_call_inv(makefile: Adoption) -> None:
+    text = _read("Makefile")
+
+    after = thin(text, makefile)
+
+    assert after.split("\n")[:18] == text.split("\n")[:18]  # nothing before is touched
+    assert "test-integration: ## Rebuilds if needed\n\tinv test.integration $(ARGS)\n" in after
+    assert "up:\n\tinv stack.up\n\nlogs:\n\tinv stack.logs --follow\n" in after
+    for name in ("lint", "migration", "validate-docker-image", "prune", "wait", "publish"):
+        rule = text[text.index(f"\n{name}:") :].split("\n\n")[0]
+        assert rule in after
+    again = adoption("Makefile", after, _read)
+    assert thin(after, again) == after
+
+
+def test_what_a_target_is_given_reaches_the_tests() -> None:
+    text = "a: b c\n\tdocker compose run --rm t pytest $(K) -x\nb:\n\tnpm ci\nc:\n\talembic check\n"
+
+    after = thin(text, adoption("Makefile", text, lambda _: ""))
+
+    assert after.startswith("a: b\n\tinv test.integration $(if $(K),-- $(K))\nb:\n\tnpm ci\n")
 
 
 def test_targets_that_need_each_other_end() -> None:

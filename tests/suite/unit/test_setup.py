@@ -108,7 +108,7 @@ def test_a_second_time_there_is_nothing_to_do(
     surveyed: Surveyed,
 ) -> None:
     first, disk = surveyed({"compose.yml": WEB, ".dockerignore": ".git\n", **TESTS})
-    apply(first, disk)
+    apply(first.root, first.changes, disk)
     before = dict(disk.texts)
 
     second = again(disk)

@@ -75,5 +75,4 @@ if [ "$SERVICES" = true ]; then
 fi
 
 $COMPOSE run --rm test-runner pytest "${PYTEST_ARGS[@]}"
-./scripts/notify-docker-dashboard.py --seconds $(( $(date +%s) - START ))
 echo "took $(( $(date +%s) - START )) s"

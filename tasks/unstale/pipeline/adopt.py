@@ -1,0 +1,191 @@
+"""`adopt`: what a Makefile or script becomes, and what is to be written. Changes nothing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from unstale.config import load, parsed
+from unstale.errors import ConfigError, Fault, MissingFile, overlooked
+from unstale.pipeline.setup import Change, Overlay
+from unstale.ports import Files
+from unstale.survey import tasksfile, written
+from unstale.survey.adoption import Adoption, adoption, is_makefile
+from unstale.survey.equivalents import Said
+from unstale.survey.neighbours import Obstacle, obstacles
+from unstale.survey.tasksfile import TasksFile
+from unstale.survey.thin import thin
+from unstale.survey.written import Entry, Table
+
+__all__ = ["Adopted", "plan"]
+
+_LARGEST = 1 << 20
+_PYPROJECT, _TASKS = "pyproject.toml", "tasks.py"
+_KEYS = ("compose-files", "env-file", "runner", "database", "profiles")
+_ASSIGNMENT = re.compile(r"""\b([A-Za-z_]\w*)[ \t]*[:?+]?=[ \t]*("[^"\n]*"|'[^'\n]*'|[^\s;]+)""")
+
+
+@dataclass(frozen=True, slots=True)
+class Adopted:
+    """What was found, and what comes of it."""
+
+    adoption: Adoption
+    changes: tuple[Change, ...]
+    tasks: TasksFile
+    """What to add to a tasks.py that is there."""
+    missing: tuple[Said, ...]
+    """What a [tool.unstale] that is there does not say, or says otherwise."""
+    obstacles: tuple[Obstacle, ...]
+    """What is in the way of tasks.py."""
+    assigned: tuple[tuple[str, str], ...] = field(repr=False, default=())
+    """Variables of the file, whose values may be secrets."""
+
+
+def plan(
+    root: Path,
+    files: Files,
+    given: Path,
+    ours: Sequence[str],
+    environ: Mapping[str, str],
+    *,
+    with_makefile: bool,
+) -> Adopted:
+    """What becomes of the file *given*, below *root* or elsewhere; nothing of it is run.
+
+    *ours* are the names at the top of our tasks. *with_makefile*: its targets are to call
+    them.
+
+    Raises:
+        MissingFile: there is no such file.
+        ConfigError: it, or a file that is to be added to, can't be read or is too large.
+
+    """
+    text = _text(files, given)
+    if text is None:
+        raise MissingFile(f"There is no file {given}.", hint="inv adopt Makefile")
+    path = str(given.relative_to(root)) if given.is_relative_to(root) else str(given)
+    found = adoption(path, text, lambda name: _below(root, files, name))
+    changes, missing = _configured(root, files, found, environ)
+    made, advice = _tasks(root, files, ours)
+    if with_makefile and is_makefile(path) and (new := thin(text, found)) != text:
+        changes = (*changes, Change(path, text, new))
+    return Adopted(
+        found,
+        (*changes, *made),
+        advice,
+        missing,
+        obstacles(_text(files, root / _TASKS), lambda name: files.exists(root / name)),
+        tuple((key, value.strip("\"'")) for key, value in _ASSIGNMENT.findall(text)),
+    )
+
+
+def _text(files: Files, path: Path) -> str | None:
+    """What is in *path*, its line ends too; None if there is no such file."""
+    if not files.exists(path):
+        return None
+    raw = files.read_bytes(path)
+    if len(raw) > _LARGEST:
+        raise ConfigError(f"{path} is no file that somebody wrote: it is too large.")
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        raise ConfigError(
+            f"{path} is not UTF-8.", hint="save the file as UTF-8", fault=Fault.CONTENT
+        ) from None
+
+
+def _below(root: Path, files: Files, name: str) -> str:
+    """The text of a file of the project; empty if it is not there, or leads out of it."""
+    path = (root / name).resolve()
+    found = ""
+    if path.is_relative_to(root.resolve()):
+        with overlooked():
+            found = _text(files, path) or ""
+    return found
+
+
+# --- configuration --------------------------------------------------------------------
+
+
+def _configured(
+    root: Path, files: Files, found: Adoption, environ: Mapping[str, str]
+) -> tuple[tuple[Change, ...], tuple[Said, ...]]:
+    """The change to pyproject.toml; or what its own [tool.unstale], which stays, lacks."""
+    before = _text(files, root / _PYPROJECT)
+    said = tuple(_without_the_usual(found.said))
+    ours = parsed(before or "").get("tool", {})
+    ours = ours.get("unstale") if isinstance(ours, Mapping) else None
+    if ours is not None:
+        return (), tuple(one for one in said if not _is_said(ours, one))
+    tables = _tables(root, files, said, found.path)
+    if not tables:
+        return (), ()
+    after = written.added(before or "", tables)
+    # What is refused later is not proposed.
+    load(root, Overlay(files, root / _PYPROJECT, after), environ)
+    return (Change(_PYPROJECT, before, after),), ()
+
+
+def _without_the_usual(said: Iterable[Said]) -> Iterator[Said]:
+    """*said* without what is so unless somebody says otherwise."""
+    rows = tuple(said)
+    runners = {one.value for one in rows if one.key == "runner"}
+    for one in rows:
+        if (one.table, one.key) != (("schema",), "service") or one.value not in runners:
+            yield one
+
+
+def _is_said(ours: object, one: Said) -> bool:
+    wanted = list(one.value) if isinstance(one.value, tuple) else one.value
+    if one.table == ("verify",):
+        rules = ours.get("verify") if isinstance(ours, Mapping) else None
+        texts = [r for r in rules if isinstance(r, Mapping)] if isinstance(rules, list) else []
+        return any((r.get("path"), r.get("grep")) == (one.key, wanted) for r in texts)
+    for name in one.table:
+        ours = ours.get(name) if isinstance(ours, Mapping) else None
+    return isinstance(ours, Mapping) and ours.get(one.key) == wanted
+
+
+def _tables(root: Path, files: Files, said: Sequence[Said], path: str) -> list[Table]:
+    tables = dict.fromkeys(one.table for one in said if one.table != ("verify",))
+    order = sorted(tables, key=lambda table: (table[0] != "environments", table))
+    names = [table[1] for table in order if table[0] == "environments"]
+    made = []
+    if len(names) == 1 and names[0] != "test":
+        made.append(Table(("tool", "unstale"), (Entry("default-env", names[0]),)))
+    for table in order:
+        rows = sorted(
+            (one for one in said if one.table == table),
+            key=lambda one: _KEYS.index(one.key) if one.key in _KEYS else 99,
+        )
+        entries = tuple(_entry(root, files, one, path) for one in rows)
+        made.append(Table(("tool", "unstale", *table), entries))
+    for one in said:
+        if one.table == ("verify",):
+            rule = (Entry("path", one.key, why=_where(one, path)), Entry("grep", one.value))
+            made.append(Table(("tool", "unstale", "verify"), rule, is_array=True))
+    return made
+
+
+def _entry(root: Path, files: Files, one: Said, path: str) -> Entry:
+    names = one.value if isinstance(one.value, tuple) else (one.value,)
+    is_file = one.key in ("compose-files", "env-file")
+    absent = [name for name in names if is_file and not files.exists(root / name)]
+    unsure = f"there is no {', '.join(absent)}" if absent else ""
+    return Entry(one.key, one.value, unsure, _where(one, path))
+
+
+def _where(one: Said, path: str) -> str:
+    return f"{one.path or path}:{one.line}"
+
+
+def _tasks(root: Path, files: Files, ours: Sequence[str]) -> tuple[tuple[Change, ...], TasksFile]:
+    before = _text(files, root / _TASKS)
+    if before is not None:
+        return (), tasksfile.advice(before, ours)
+    if files.exists(root / "tasks"):
+        note = "none is written, since it would hide the folder tasks/: use `unstale TASK`"
+        return (), TasksFile("foreign", (note,))
+    return (Change(_TASKS, None, tasksfile.NEW),), TasksFile("done", ())
