@@ -14,7 +14,7 @@ from contextvars import ContextVar
 __all__ = ["as_typed", "form_of", "speak"]
 
 # One task, or a chain of them: what follows are options and words.
-_TASK = r"(?:(?:test|stack|image|db|env|receipt|ci)\.[a-z]+|adopt|doctor|init|plan|watch|why)"
+_TASK = r"(?:(?:test|stack|image|db|env|receipt|ci)\.[a-z]+|adopt|doctor|hook|init|plan|watch|why)"
 _COMMAND = re.compile(rf"\binv((?: {_TASK}(?![\w.=/-]))+)")
 _OPTION = re.compile(r"\binv (--(?:help|list)\b)")
 

@@ -49,6 +49,8 @@ GIVEN: dict[str, object] = {
     "left": "test",
     "right": "ci",
     "proof": "stack",
+    "file": "Makefile",
+    "makefile": True,
     "envs": "test,ci",
     "question": "env",
     "shell": "bash",

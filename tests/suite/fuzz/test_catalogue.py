@@ -102,7 +102,11 @@ FED = {
     "survey/tasksfile.py": "settings: test_tasks_file",
     "survey/written.py": "settings: test_written",
     "yamltree.py": "compose: test_lines",
+    "survey/adoption.py": "adopt: test_makefile test_script",
+    "survey/makefile.py": "adopt: test_makefile",
     "survey/neighbours.py": "adopt: test_tasks",
+    "survey/script.py": "adopt: test_script",
+    "survey/thin.py": "adopt: test_makefile",
 }
 
 # Module to why nothing from outside reaches it in a form that it has to read.

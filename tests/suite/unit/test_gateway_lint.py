@@ -119,6 +119,7 @@ def test_compose_is_never_asked_for_the_exit_code_of_a_service() -> None:
     literals = (
         (path, node.value)
         for path in SOURCES
+        if path.name != "equivalents.py"  # which reads them in scripts of others
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     )

@@ -149,12 +149,13 @@ def test_an_unknown_word_ends_the_chain(say: Say, form: str) -> None:
     assert "mine" not in told.stdout
 
 
-def test_only_three_tasks_take_words() -> None:
+def test_only_a_few_tasks_take_words() -> None:
     words = [
         (name, one.name) for name, one in _arguments() if one.positional and one.kind is not list
     ]
 
     assert sorted(words) == [
+        ("adopt", "file"),
         ("env.diff", "left"),
         ("env.diff", "right"),
         ("test.matrix", "envs"),
