@@ -715,9 +715,7 @@ class DockerCli:
         if not ports:
             return ports
         if self._machine is None:
-            place = urlsplit(self._host())
-            elsewhere = place.scheme in ("tcp", "ssh") and place.hostname
-            self._machine = elsewhere or ""
+            self._machine = _machine(self._host())
         name = f"[{self._machine}]" if ":" in self._machine else self._machine
         return tuple(
             (port, re.sub(r"^0\.0\.0\.0(?=:)", name, address) if name else address)
@@ -1019,6 +1017,15 @@ def _pass_on(flag: str, pairs: Iterable[tuple[str, str]]) -> tuple[list[str], di
         else:
             words.append(f"{flag}={key}={value}")
     return words, env
+
+
+def _machine(host: str) -> str:
+    """The name of the machine at *host*; empty: this one, behind a socket, or none."""
+    try:
+        place = urlsplit(host)
+    except ValueError:  # docker refuses it with better words
+        return ""
+    return (place.scheme in ("tcp", "ssh") and place.hostname) or ""
 
 
 def _label_flags(labels: Mapping[str, str]) -> list[str]:
