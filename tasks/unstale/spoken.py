@@ -10,32 +10,44 @@ import os
 import re
 from collections.abc import Collection, Sequence
 from contextvars import ContextVar
+from dataclasses import dataclass
 
 __all__ = ["as_typed", "form_of", "speak"]
 
-# One task, or a chain of them: what follows are options and words.
-_TASK = r"(?:(?:test|stack|image|db|env|receipt|ci)\.[a-z]+|adopt|doctor|hook|init|plan|watch|why)"
-_COMMAND = re.compile(rf"\binv((?: {_TASK}(?![\w.=/-]))+)")
 _OPTION = re.compile(r"\binv (--(?:help|list)\b)")
 
-_form: ContextVar[tuple[str, str]] = ContextVar("form", default=("inv", ""))
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """How commands are said."""
+
+    program: str
+    prefix: str
+    command: re.Pattern[str]
+    """One task, or a chain of them; what follows are options and words."""
 
 
-def speak(program: str, prefix: str = "") -> None:
-    """Let messages name *program*, and *prefix* before the name of each task."""
-    _form.set((program, prefix))
+_form: ContextVar[_Form | None] = ContextVar("form", default=None)
+
+
+def speak(program: str, prefix: str, known: Collection[str]) -> None:
+    """Let messages name *program*, and *prefix* before each of the tasks that are *known*."""
+    names = "|".join(sorted(map(re.escape, known), key=len, reverse=True))
+    is_plain = (program, prefix) == ("inv", "")
+    command = re.compile(rf"\binv((?: (?:{names})(?![\w.=/-]))+)")
+    _form.set(None if is_plain else _Form(program, prefix, command))
 
 
 def as_typed(text: str) -> str:
     """*text* with each of its commands as this command line would have to say it."""
-    program, prefix = _form.get()
-    if (program, prefix) == ("inv", ""):
+    form = _form.get()
+    if form is None:
         return text
 
     def said(found: re.Match[str]) -> str:
-        return program + "".join(f" {prefix}{task}" for task in found[1].split())
+        return form.program + "".join(f" {form.prefix}{task}" for task in found[1].split())
 
-    return _OPTION.sub(rf"{program} \1", _COMMAND.sub(said, text))
+    return _OPTION.sub(rf"{form.program} \1", form.command.sub(said, text))
 
 
 def form_of(argv: Sequence[str], known: Collection[str]) -> tuple[str, str]:

@@ -104,7 +104,7 @@ class QuietTask(Task[Any]):
         if args and isinstance(args[0], Context):
             from unstale.invocations import ns
 
-            speak(*form_of(sys.argv, ns.task_names))
+            speak(*form_of(sys.argv, ns.task_names), ns.task_names)
             _core.set((bool(args[0].config.run.dry), bool(args[0].config.run.echo)))
         try:
             return super().__call__(*args, **kwargs)

@@ -60,7 +60,7 @@ class _Unstale(Program):
 
     def parse_core(self, argv: list[str] | None) -> None:
         """Parse Invoke's own options; a mistyped one is a usage error."""
-        speak("unstale")
+        speak("unstale", "", ns.task_names)
         with self._usage():
             super().parse_core(argv)
 

@@ -91,7 +91,7 @@ def _spoken_name(task: Task[Any]) -> str:
     """What *task* is called where nothing mounts it; messages get the form of the command line."""
     from unstale.invocations import ns
 
-    speak(*form_of(sys.argv, ns.task_names))
+    speak(*form_of(sys.argv, ns.task_names), ns.task_names)
     return next((name for name in ns.task_names if ns[name].body is task.body), task.name)
 
 

@@ -15,7 +15,7 @@ KNOWN = {"image.build", "test.run", "doctor"}
 @pytest.fixture(autouse=True)
 def plain() -> Iterator[None]:
     yield
-    speak("inv")
+    speak("inv", "", ())
 
 
 @pytest.mark.parametrize(
@@ -56,14 +56,14 @@ def test_the_command_line_tells_its_form(argv: list[str], form: tuple[str, str])
 )
 def test_commands_are_said_as_they_were_typed(written: str, mounted: str, alone: str) -> None:
     assert as_typed(written) == written
-    speak("inv", "u.")
+    speak("inv", "u.", unstale.ns.task_names)
     assert as_typed(written) == mounted
-    speak("unstale")
+    speak("unstale", "", unstale.ns.task_names)
     assert as_typed(written) == alone
 
 
 def test_every_task_of_the_package_is_a_command_in_messages() -> None:
-    speak("unstale")
+    speak("unstale", "", unstale.ns.task_names)
 
     said = {name: as_typed(f"inv {name}") for name in unstale.ns.task_names}
 
