@@ -57,6 +57,7 @@ _CHECKS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "tests/suite/oracle",
             "tests/suite/fuzz",
             "tests/suite/bench",
+            "tests/suite/release",
         ),
     ),
     ("merge coverage", ("coverage", "combine", "--quiet")),
