@@ -94,6 +94,7 @@ _PODMAN = dict.fromkeys(_BUILDKIT, "0")
 # Compose, of secrets, SSH agents and additional contexts.
 _ONLY_BUILDKIT = re.compile(r"classic builder doesn't support|to use BuildKit", re.IGNORECASE)
 _ARCHIVE_S = 300.0
+_GREETING_S = 2.0  # for what an engine says at once, before the question that matters
 _BUILD_LINES = 20
 _FOREVER_S = 7 * 24 * 3600.0
 # Of what is shown as it comes, and then read for the reason it ended.
@@ -298,8 +299,11 @@ class DockerCli:
             place = host.removeprefix("unix://")
             has_keys = bool(self._there.get("DOCKER_TLS_VERIFY"))
             direct = place.startswith("/") or (place.startswith("tcp://") and not has_keys)
-            found = direct and podman.is_podman(engine.answer(place, "/version"))
-            self._podman = place if found else ""
+            patience_s = min(self._answer_s, _GREETING_S)
+            version = engine.answer(place, "/version", patience_s) if direct else {}
+            if version is None:  # hung or gone, which the next question tells; asked again then
+                return ""
+            self._podman = place if podman.is_podman(version) else ""
         return self._podman
 
     def _checking_health(self) -> contextlib.AbstractContextManager[None]:
