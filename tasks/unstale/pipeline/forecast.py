@@ -290,13 +290,14 @@ def _timed(
     kind = RunKind(plan.environment, building, wanted.choices.arguments)
     known = history.timings(receipts, kind)
     built = history.timings(receipts, replace(kind, building=Building.CACHED))
-    runs = [one.name for one in plan.steps if one.does is not Does.SKIPPED]
     is_plain = plan.error is None and not plan.unknown
+    # A run walks its steps also where there is nothing to do, but not after a receipt.
+    is_walked = not any(one.is_spared and one.name != history.BUILD for one in plan.steps)
+    same = run.names(wanted.choices) if is_plain and is_walked else ()
     return replace(
         plan,
         steps=tuple(replace(one, expected=_expected(one, known, built)) for one in plan.steps),
-        # The build's step is walked, and takes no time.
-        whole=history.total(receipts, kind, {*runs, history.BUILD}) if is_plain else None,
+        whole=history.total(receipts, kind, same) if same else None,
     )
 
 

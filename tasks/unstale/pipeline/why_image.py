@@ -192,7 +192,9 @@ def _proven(status: ImageStatus, receipts: Sequence[Found]) -> str:
             and told.inputs.get(status.service) == status.inputs
         )
         if is_same and told.result == "PASSED":
-            return f"receipt: {found.path.name}, {len(told.passed)} tests passed on it"
+            count = len(told.passed)
+            tests = "1 test" if count == 1 else f"{count} tests"
+            return f"receipt: {found.path.name}, {tests} passed on it"
     return "receipt: none yet, no run has passed on it"
 
 

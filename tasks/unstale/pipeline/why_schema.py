@@ -98,6 +98,8 @@ def _causes(status: SchemaStatus, known: Migrations, root: Path) -> Iterator[Cau
     for table in status.missing_tables:
         yield Cause(table, "the table is missing", tuple(_makers(table, known, root)))
     for kind, what in status.drift:
+        if kind == "add_table" and what in status.missing_tables:
+            continue  # it is there already
         yield Cause(what, _DRIFT.get(kind, kind.replace("_", " ")), _near(what, known, root))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import groupby
 from typing import Any, assert_never
 
 from unstale.errors import exit_code, fault_of, outcome_of
@@ -66,9 +67,10 @@ def _from(plan: Forecast) -> str:
 
 
 def _after(plan: Forecast) -> Iterator[str]:
-    for one in plan.saved:
-        if one.expected:
-            yield f"Spared: {one.name}, ~{one.expected.expected_s:.1f} s: {one.why}"
+    for why, steps in groupby(plan.saved, key=lambda one: one.why):
+        spared = tuple(steps)
+        seconds = sum(one.expected.expected_s for one in spared if one.expected)
+        yield f"Spared: ~{seconds:.1f} s, {', '.join(one.name for one in spared)}: {why}"
     yield from (f"Unknown: {what}" for what in plan.unknown)
     yield from (f"Note: {remark}." for remark in plan.remarks)
     if plan.error is not None:

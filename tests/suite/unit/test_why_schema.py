@@ -110,8 +110,10 @@ def test_a_file_that_is_not_what_ran_has_its_commit() -> None:
 
 
 def test_a_missing_table_has_the_line_that_makes_it() -> None:
-    found = why("incomplete", missing_tables=("keys", "ghosts"))
+    twice = (("add_table", "keys"),)
+    found = why("incomplete", missing_tables=("keys", "ghosts"), drift=twice)
 
+    assert len(found) == 2
     assert found[0].places == (Place("versions/0002.py", 20, "0002 makes it"),)
     assert found[1] == Cause("ghosts", "the table is missing")
 
