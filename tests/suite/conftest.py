@@ -56,6 +56,8 @@ LONG = (
     r"integration/test_local\.py::test_this_projects_own_tests",
     r"integration/test_image_chores\.py::test_cleaning_leaves",
     r"faults/test_concurrency\.py",
+    # Two images with pip and apt in them.
+    r"adoption/test_fetched\.py",
     # Of each project its first run stays, and what a change does to it.
     r"adoption/test_django_postgres\.py::test_without_a_word",
     r"adoption/test_monorepo\.py::test_what_a_(mount|container)",

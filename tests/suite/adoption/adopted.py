@@ -85,6 +85,29 @@ def machine() -> dict[str, str]:
     }
 
 
+def with_apt() -> str:
+    """The name of that image with apt sources, which the official one has, on these mirrors."""
+    name = machine()["UNSTALE_PYTHON_IMAGE"]
+    if not (dotenv_values(ROOT / ".unstale" / "images.env").get("UNSTALE_PYTHON_IMAGE") or ""):
+        return name
+    release = docker("run", "--rm", name, "cat", "/etc/os-release").out
+    suite = dict(line.split("=", 1) for line in release.splitlines())["VERSION_CODENAME"]
+    argv = ("sh", str(ROOT / "docker" / "base" / "debian-sources"), suite)
+    sources = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=True).stdout
+    text = f"FROM {name}\nCOPY <<'END' /etc/apt/sources.list.d/debian.sources\n{sources}END\n"
+    tag = f"unstale/adoption-debian:{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+    done = subprocess.run(
+        ("docker", "build", "--quiet", "--tag", tag, "-"),
+        input=text,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return tag
+
+
 def base(written: Mapping[str, str | None]) -> str:
     """The name of an image with Python and what the projects share, which is built once."""
     python = written.get("UNSTALE_PYTHON_IMAGE") or _REAL_PYTHON
