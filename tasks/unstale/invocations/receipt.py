@@ -75,7 +75,7 @@ def verify(
         else:
             lines = verified_text(found, project.settings.root)
             console.print_lines([project.mask(line) for line in lines])
-        finish(found.outcome)
+        finish(found.outcome, "Next: inv test.integration, which leaves a receipt of what is here")
 
 
 def collection() -> Collection:

@@ -77,11 +77,13 @@ def _guarded(stream: TextIO | None, descriptor: int, *, is_report: bool) -> Text
         return stream
     if stream is not None:
         stream.flush()
+    # Foreign text may have what the user's locale has not; it is no reason to fail.
+    is_strict = stream is not None and stream.errors == "strict"
     is_buffered = is_report and not os.isatty(descriptor)
     return io.TextIOWrapper(
         io.BufferedWriter(_Outlet(descriptor, is_report=is_report)),
         encoding=stream.encoding if stream else "utf-8",
-        errors=stream.errors if stream else "backslashreplace",
+        errors="backslashreplace" if stream is None or is_strict else stream.errors,
         line_buffering=not is_buffered,
     )
 
