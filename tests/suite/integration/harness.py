@@ -60,7 +60,12 @@ class Result:
 
     def document(self) -> Any:
         """Standard output, which must be exactly one JSON document."""
-        return json.loads(self.out)
+        sys.path.append(str(Path(__file__).parents[1]))
+        from described import require_described
+
+        found = json.loads(self.out)
+        require_described(found)
+        return found
 
 
 def docker(*arguments: str, code: int | None = 0) -> Result:

@@ -13,7 +13,9 @@ import pytest
 
 # In importlib mode no test folder is importable.
 sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
+import described
 from checkout import Checkout
 from workshop import TEXT, Workshop
 
@@ -32,6 +34,9 @@ from unstale.ports import (
     ResolvedModel,
     RunOptions,
 )
+
+# Before a test module takes a function that makes a document.
+described.install()
 
 COMPOSE_PROJECT = "com.docker.compose.project"
 DONE = CommandResult(returncode=0, stdout="", stderr="", seconds=0.0)

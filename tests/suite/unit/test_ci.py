@@ -240,8 +240,8 @@ def test_no_summary_is_longer_than_its_room(room: int) -> None:
 def test_a_document_gives_no_orders_and_says_the_same(capsys: pytest.CaptureFixture[str]) -> None:
     words = "##[error]a ##vso[task.complete]\n::error::b"
 
-    document.write("x", {"a": words})
+    document.write("db-migrate-sql", {"sql": words})
 
     out, _ = capsys.readouterr()
     assert printable(out) == out
-    assert json.loads(out) == {"schema": "unstale/x@1", "a": words}
+    assert json.loads(out) == {"schema": "unstale/db-migrate-sql@1", "sql": words}

@@ -163,7 +163,16 @@ def red(foreign: str = HOSTILE) -> dict[str, Any]:
         more={
             "verdicts": verdicts_told([*verdicts, status(Missing(), "web")], verdicts),
             "variables": {"app": [foreign]},
-            "parity": [{"left": foreign, "right": "test", "open": [foreign], "unknown": [foreign]}],
+            "parity": [
+                {
+                    "left": foreign,
+                    "right": "test",
+                    "parity": False,
+                    "open": [foreign],
+                    "allowed": [],
+                    "unknown": [foreign],
+                }
+            ],
             "remarks": [foreign],
             "fallen": [{"service": "postgres", "how": f"ended with 137 {foreign}"}],
             "unreached": ["verify_in_image"],
