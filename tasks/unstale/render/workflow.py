@@ -166,7 +166,7 @@ integration:
       - .unstale/runs/
       - .unstale/receipts/
     reports:
-      junit: .unstale/runs/*/junit.xml
+      junit: .unstale/runs/*/report.junit.xml
 """
 
 

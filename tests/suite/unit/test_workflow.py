@@ -87,7 +87,7 @@ def test_gitlab_gets_what_a_job_needs(job: Job) -> None:
     assert found["variables"]["GIT_DEPTH"] == "0"
     assert found["services"] == [{"name": "docker:28-dind", "alias": "docker"}]
     assert found["artifacts"]["when"] == "always"
-    assert found["artifacts"]["reports"] == {"junit": ".unstale/runs/*/junit.xml"}
+    assert found["artifacts"]["reports"] == {"junit": ".unstale/runs/*/report.junit.xml"}
     assert found["timeout"]
     assert found["interruptible"] is True
 
