@@ -13,7 +13,7 @@ import pytest
 
 # In importlib mode no test folder is importable.
 sys.path.insert(0, str(Path(__file__).parent))
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.append(str(Path(__file__).parents[1]))
 
 import described
 from checkout import Checkout

@@ -67,7 +67,8 @@ def test_a_document_of_another_name_is_refused(name: str) -> None:
 def test_most_documents_are_looked_at_wherever_a_test_makes_one() -> None:
     # These are made where they are printed, and looked at there.
     assert set(NAMES) - bodies().keys() == {
-        *("db-migrate-sql", "db-settings", "db-tables", "env-baseline", "hook"),
+        *("ci-workflow", "db-migrate-sql", "db-settings", "db-tables", "env-baseline"),
+        *("hook", "watch"),
     }
     with pytest.raises(AssertionError, match=r"image-status.json.*'services' is a required"):
         document.write("image-status", {})
