@@ -132,6 +132,7 @@ NOT_FED = {
     "pytest_plugin/readiness.py": "takes a URL that engines.py reads",
     "pytest_plugin/sessions.py": "takes a mapped object",
     "pytest_plugin/templates.py": "takes names of ours",
+    "schemas/__init__.py": "takes a name, and reads files of ours",
     "stack/judge.py": "reads a time that facts.py reads",
     "spoken.py": "takes messages of ours, and words of our own process",
     "stack/running.py": "reads a time that facts.py reads",

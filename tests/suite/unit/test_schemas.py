@@ -68,7 +68,7 @@ def test_most_documents_are_looked_at_wherever_a_test_makes_one() -> None:
     # These are made where they are printed, and looked at there.
     assert set(NAMES) - bodies().keys() == {
         *("ci-workflow", "db-migrate-sql", "db-settings", "db-tables", "env-baseline"),
-        *("hook", "watch"),
+        *("adopt", "completion", "hook", "watch"),
     }
     with pytest.raises(AssertionError, match=r"image-status.json.*'services' is a required"):
         document.write("image-status", {})
