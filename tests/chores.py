@@ -168,3 +168,10 @@ def fuzz(_ctx: Context, examples: int = 10_000, only: str = "", seed: str = "") 
     code = subprocess.run(command, cwd=_ROOT, env=env, check=False).returncode
     if code:
         raise Exit(f"fuzz ended with {code}", code=code)
+
+
+@task
+def reference(_ctx: Context) -> None:
+    """Write docs/reference.md anew, from the code."""
+    place = _ROOT / "tests" / "suite" / "docs" / "reference.py"
+    subprocess.run([sys.executable, str(place)], cwd=_ROOT, check=True)

@@ -95,12 +95,15 @@ class Environment:
 
     name: str
     compose_files: tuple[Path, ...]
+    """Later ones override."""
     env_files: tuple[Path, ...]
+    """One or more; later ones override."""
     runner: str | None = None
     """A service, ``host``, or None: found by name among the built services."""
     database: str | None = None
     """A service, ``none``, or None: found by its image."""
     profiles: tuple[str, ...] = ()
+    """Compose profiles to switch on, ``*`` for all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +111,9 @@ class RunnerSettings:
     """How tests run."""
 
     command: tuple[str, ...] = ("pytest",)
+    """The test command, in the runner."""
     mode: Literal["run", "exec"] = "run"
+    """In a new container for each run, or in the running service."""
     junit: str | None = None
     """Where the runner writes JUnit XML; None: told to pytest by a flag."""
     environment: tuple[tuple[str, str], ...] = ()
@@ -120,10 +125,13 @@ class SchemaSettings:
     """How the database gets its schema."""
 
     setup: Setup = "migrate"
+    """By migrations, by the tests or the application themselves, or not at all."""
     migrate_command: tuple[str, ...] = ("alembic", "upgrade", "head")
+    """What brings the database up to date."""
     alembic_ini: str = "alembic.ini"
     """In the runner's container, relative to its working directory."""
     metadata: str | None = None
+    """``module:attribute`` of the models; None: what env.py names."""
     service: str | None = None
     """Where the migrate command runs; None: in the runner."""
     seeds: tuple[str, ...] = ()
@@ -163,6 +171,7 @@ class ReceiptSettings:
     """Whether receipts are signed, and by which key: where it is, never what it is."""
 
     sign: Literal["ssh", "hmac"] | None = None
+    """How; None: they are not signed."""
     key: Path | None = None
     """The file of the key."""
     key_env: str | None = None
@@ -186,8 +195,11 @@ class VerifyRule:
     """A text that must be in a file of an image."""
 
     service: str | None
+    """Whose image; None: the runner's."""
     path: str
+    """Absolute, in the image."""
     grep: str
+    """The text, literally."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +209,7 @@ class AllowRule:
     key: str
     """A pattern: of variables (``*_URL``), or of ``field:item`` (``command:fsync``)."""
     reason: str
+    """Why; it is printed beside the difference."""
     pairs: tuple[Pair, ...] = ()
     """Where it holds; empty: everywhere."""
     services: tuple[str, ...] = ()
@@ -219,6 +232,7 @@ class ParitySettings:
     """How environments are compared, and what they may differ in."""
 
     allow: tuple[AllowRule, ...] = ()
+    """The differences that are intended, each with its reason."""
     pairs: tuple[Pair, ...] = ()
     """What is compared; empty: every pair of environments that have files."""
     settings: str | None = None
@@ -237,9 +251,11 @@ class Settings:
 
     root: Path
     default_env: str
+    """What a task uses without ``--env``."""
     environments: Mapping[str, Environment]
     runner: RunnerSettings
     suites: Mapping[str, tuple[str, ...]]
+    """The name of each, and the arguments of its tests."""
     schema: SchemaSettings
     verify: tuple[VerifyRule, ...]
     local: LocalSettings = LocalSettings()

@@ -1,0 +1,99 @@
+"""docs/reference.md is what the code says, and what is written by hand says the same."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+CONFIGURATION = (ROOT / "docs/configuration.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def reference() -> ModuleType:
+    path = Path(__file__).with_name("reference.py")
+    spec = importlib.util.spec_from_file_location("reference", path)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["reference"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def tables(text: str) -> Iterator[tuple[str, list[list[str]]]]:
+    """Each table of keys, with the section that was named last before it."""
+    for match in re.finditer(r"^\| key \|.*\n\|[-|]+\n((?:\|.*\n)+)", text, re.MULTILINE):
+        sections = re.findall(r"`\[+(tool\.unstale[\w.]*)\]+`", text[: match.start()])
+        lines = match[1].splitlines()
+        yield sections[-1], [re.split(r"(?<!\\) \| ", line.strip("| ")) for line in lines]
+
+
+def test_the_page_is_what_the_code_says(reference: ModuleType) -> None:
+    assert reference.PAGE.read_text(encoding="utf-8") == reference.written(), "run: inv reference"
+
+
+def test_every_option_and_key_says_what_it_is(reference: ModuleType) -> None:
+    rows = [line for line in reference.written().splitlines() if line.startswith("| ")]
+
+    assert len(rows) > 200
+    assert [line for line in rows if re.search(r"\| +\|", line)] == []
+
+
+def test_the_keys_that_are_explained_are_those_that_are_read(reference: ModuleType) -> None:
+    explained: dict[str, set[str]] = {}
+    for section, rows in tables(CONFIGURATION):
+        explained.setdefault(section, set()).update(row[0].strip("`") for row in rows)
+    folded = {
+        section: {key for key in reference.keys(section) if f"`{key}`" in CONFIGURATION}
+        for section in ("tool.unstale.local",)
+    }
+    tables_of_their_own = {short.partition(".")[0] for short, _ in reference.SECTIONS.values()} | {
+        "suites"
+    }
+    read = {section: set(reference.keys(section)) for section in reference.SECTIONS}
+    read["tool.unstale"] -= tables_of_their_own
+
+    assert {**explained, **folded} == read
+
+
+def test_the_defaults_that_are_explained_are_those_of_the_code(reference: ModuleType) -> None:
+    told = {}
+    for section, rows in tables(CONFIGURATION):
+        for key, *_, last in rows:
+            literal = re.match(r"`([^`]+)`$|`([^`]+)`:|(\d+)$", last)
+            if literal:
+                told[section, key.strip("`")] = next(filter(None, literal.groups()))
+    wrong = {
+        where: value
+        for where, value in told.items()
+        if tomllib.loads(f"x = {value}")
+        != tomllib.loads(f"x = {reference.default(*where).strip('`')}")
+    }
+
+    assert len(told) > 14
+    assert wrong == {}
+
+
+def test_every_variable_of_the_code_is_told(reference: ModuleType) -> None:
+    known = reference.known_variables()
+    composed = {*reference.overriding(), "UNSTALE_WEB_5000", "UNSTALE_EXEC"}
+
+    assert reference.spelt_in_code() <= known
+    assert known - composed <= reference.spelt_in_code()
+
+
+def test_the_variables_that_are_explained_are_those_that_are_read(reference: ModuleType) -> None:
+    section = CONFIGURATION.split("\n## Environment variables\n", 1)[1]
+    explained = set(re.findall(r"`(UNSTALE_[A-Z_]+)`", section))
+    read = {*reference.overriding(), *reference.READ}
+
+    assert explained <= read
+    assert {name for name in read if not name.startswith("UNSTALE_DEADLINES_")} <= explained
