@@ -285,9 +285,10 @@ class DockerCli:
 
     def is_podman(self) -> bool:
         """Whether the engine is Podman: it builds by itself, and leaves checks to systemd."""
-        return bool(self._podmans_place())
+        # Much hangs on it: a check that Podman splits, a file that its cache misses.
+        return bool(self._podmans_place(self._answer_s))
 
-    def _podmans_place(self) -> str:
+    def _podmans_place(self, patience_s: float = _GREETING_S) -> str:
         """Where Podman is asked directly; empty: the engine is another one.
 
         What is behind keys or SSH is not asked: it passes for Docker.
@@ -299,11 +300,11 @@ class DockerCli:
             place = host.removeprefix("unix://")
             has_keys = bool(self._there.get("DOCKER_TLS_VERIFY"))
             direct = place.startswith("/") or (place.startswith("tcp://") and not has_keys)
-            patience_s = min(self._answer_s, _GREETING_S)
-            version = engine.answer(place, "/version", patience_s) if direct else {}
-            if version is None:  # hung or gone, which the next question tells; asked again then
+            patience_s = min(self._answer_s, patience_s)
+            said = engine.greeting(place, patience_s) if direct else {}
+            if said is None:  # hung or gone, which the next question tells; asked again then
                 return ""
-            self._podman = place if podman.is_podman(version) else ""
+            self._podman = place if podman.is_podman(said) else ""
         return self._podman
 
     def _checking_health(self) -> contextlib.AbstractContextManager[None]:

@@ -15,7 +15,7 @@ from urllib.parse import quote, urlsplit
 from unstale.adapters.docker_words import ABSENT
 from unstale.jsontext import read_json
 
-__all__ = ["answer", "images"]
+__all__ = ["answer", "greeting", "images"]
 
 _DEADLINE_S = 20.0
 _FOUND, _NOT_FOUND = 200, 404
@@ -49,6 +49,22 @@ def answer(path: str, place: str, deadline_s: float = _DEADLINE_S) -> Any:  # no
         text = response.read().decode(errors="replace")
         return read_json(text) if response.status == _FOUND else None
     except (OSError, HTTPException, ValueError, RecursionError, OverflowError, MemoryError):
+        return None
+    finally:
+        link.close()
+
+
+def greeting(path: str, deadline_s: float = _DEADLINE_S) -> Mapping[str, str] | None:
+    """The headers of what the engine at *path* says to a ping; None: no answer."""
+    try:
+        link = _link(path, deadline_s)
+    except ValueError:
+        return None
+    try:
+        link.request("GET", "/_ping", headers={"Host": "docker"})
+        response = link.getresponse()
+        return {name.lower(): value for name, value in response.getheaders()}
+    except (OSError, HTTPException, ValueError, OverflowError, MemoryError):
         return None
     finally:
         link.close()

@@ -21,7 +21,7 @@ from unstale.override import LABEL_OWNER
 
 __all__ = ["check_health", "checking_health", "is_podman"]
 
-_ENGINE = "Podman Engine"
+_HEADER = "libpod-api-version"
 _LIBPOD = "/v4.0.0/libpod"
 _PAUSE_S = 0.2
 _GRACE_S = 5.0
@@ -30,12 +30,12 @@ _INTERVAL = timedelta(seconds=30)
 _TIMEOUT = timedelta(seconds=30)
 
 
-def is_podman(version: object) -> bool:
-    """Whether *version*, which the engine says of itself, is Podman's."""
-    match version:
-        case {"Components": list(parts)}:
-            return any(isinstance(one, dict) and one.get("Name") == _ENGINE for one in parts)
-    return False
+def is_podman(greeting: Mapping[str, str]) -> bool:
+    """Whether *greeting*, the headers of an answer to a ping, is Podman's.
+
+    Not by its version: to tell that, Podman first asks other programs for theirs.
+    """
+    return _HEADER in greeting
 
 
 def check_health(host: str) -> None:
