@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -183,18 +184,63 @@ def test_the_wheel_works_where_only_its_dependencies_are(dist: Dist, tmp_path: P
     _commands(programs, tmp_path)
 
 
+def _python(version: str) -> str:
+    """One that starts: what pyenv has in the path need not."""
+    if version == f"{sys.version_info.major}.{sys.version_info.minor}":
+        return sys.executable
+    found = shutil.which(f"python{version}") or ""
+    if not found or subprocess.run((found, "-c", ""), capture_output=True, check=False).returncode:
+        pytest.skip(f"there is no Python {version} here")
+    return found
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("version", PYTHONS)
 def test_the_wheel_installs_into_an_empty_environment(
     dist: Dist, tmp_path: Path, version: str
 ) -> None:
-    python = shutil.which(f"python{version}")
-    if python is None:
-        pytest.skip(f"there is no Python {version} here")
-    programs = _venv(tmp_path / "venv", python)
+    programs = _venv(tmp_path / "venv", _python(version))
     _install(programs, dist.wheel)
 
     _commands(programs, tmp_path)
+
+
+@pytest.mark.long
+def test_the_wheel_works_in_debians_newer_python(dist: Dist, tmp_path: Path) -> None:
+    """In the image that stands in for python:3.13-slim, which reaches no index."""
+    named = (ROOT / ".unstale/images.env").read_text()
+    (image,) = re.findall("^UNSTALE_PYTHON_IMAGE='?([^'\n]+)", named, re.MULTILINE)
+    wheels = tmp_path / "wheels"
+    version = _must(("docker", "run", "--rm", image, "python3", "-c", _VERSION)).strip()
+    _must(
+        (
+            *(sys.executable, "-m", "pip", "download", "--quiet", "--dest", wheels, dist.wheel),
+            *("--python-version", version, "--only-binary=:all:"),
+        )
+    )
+    shutil.copyfile(dist.wheel, wheels / dist.wheel.name)
+
+    told = _must(
+        (
+            *("docker", "run", "--rm", "--network=none", "--volume", f"{wheels}:/wheels:ro"),
+            *(image, "sh", "-euc", _IN_DEBIAN),
+        )
+    )
+
+    assert version > "3.11"
+    assert "test.integration" in told
+    assert "UNS-D01" in told
+
+
+_VERSION = "import sys; print('%d.%d' % sys.version_info[:2])"
+_IN_DEBIAN = """
+python3 -m venv /tmp/venv
+/tmp/venv/bin/pip install --quiet --no-index --find-links /wheels unstale
+cd /tmp
+/tmp/venv/bin/unstale --list
+/tmp/venv/bin/unstale doctor || test $? -eq 5
+/tmp/venv/bin/python -m pytest --help | grep unstale_database
+"""
 
 
 @pytest.mark.long

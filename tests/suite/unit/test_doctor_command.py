@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-import unstale
 from unstale.adapters import docker_words
 from unstale.doctor import command, script, words
 from unstale.doctor.command import Options
@@ -36,7 +35,7 @@ from unstale.doctor.mending import mend
 from unstale.doctor.script import System
 from unstale.errors import Outcome, Unavailable, exit_code
 
-ROOT = Path(unstale.__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs/doctor.md").read_text(encoding="utf-8")
 
 # A docker that answers what ours does, without one.
