@@ -21,7 +21,7 @@ from unstale.doctor.finding import (
     untold,
     warn,
 )
-from unstale.doctor.source import hidden_tasks, shadowed
+from unstale.doctor.source import shadowed
 from unstale.errors import (
     ConfigError,
     CouldNotTell,
@@ -37,6 +37,7 @@ from unstale.parity import envfile
 from unstale.pipeline.mounted import absent_sources
 from unstale.schema import revisions
 from unstale.stack.target import target_of
+from unstale.survey.neighbours import hidden_tasks
 
 __all__ = [
     "Asked",

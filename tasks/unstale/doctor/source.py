@@ -1,12 +1,11 @@
-"""What a project's folder does to Python's imports and to Invoke, by reading it."""
+"""What a project's folder does to Python's imports, by the names in it."""
 
 from __future__ import annotations
 
-import ast
 import sys
 from collections.abc import Iterator, Sequence
 
-__all__ = ["Shadow", "hidden_tasks", "shadowed"]
+__all__ = ["Shadow", "shadowed"]
 
 # What `inv`, pytest and a migration import.
 _NEEDED = frozenset(
@@ -39,66 +38,3 @@ def shadowed(entries: Sequence[tuple[str, bool]]) -> Iterator[Shadow]:
             yield entry, f"Python's own {name}"
     if names.get("tasks") and "tasks.py" in names:
         yield "tasks/__init__.py", "tasks.py, for `import tasks`: Invoke itself loads tasks.py"
-
-
-def hidden_tasks(source: bytes) -> tuple[str, ...]:
-    """The tasks of a tasks.py that Invoke does not see, since there is a collection called ns.
-
-    Empty, too, where it can't be parsed: Invoke says so itself.
-    """
-    try:
-        tree = ast.parse(source)
-    # The last two: Python's parser went too deep.
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return ()
-    if not any(_binds_a_collection(one) for one in tree.body):
-        return ()
-    given = set(_given(tree))
-    return tuple(name for name in _tasks(tree) if name not in given)
-
-
-def _binds_a_collection(statement: ast.stmt) -> bool:
-    """Whether it makes the name that Invoke looks for."""
-    match statement:
-        case ast.ImportFrom(names=names) | ast.Import(names=names):
-            bound = {one.asname or one.name for one in names}
-        case ast.Assign(targets=targets):
-            bound = {one.id for one in targets if isinstance(one, ast.Name)}
-        case ast.AnnAssign(target=ast.Name(id=name)):
-            bound = {name}
-        case _:
-            bound = set()
-    return bool(bound & {"ns", "namespace"})
-
-
-def _tasks(tree: ast.Module) -> Iterator[str]:
-    for node in tree.body:
-        if isinstance(node, ast.FunctionDef) and any(map(_is_task, node.decorator_list)):
-            yield node.name
-
-
-def _is_task(decorator: ast.expr) -> bool:
-    match decorator:
-        case ast.Call(func=function):
-            return _is_task(function)
-        case ast.Name(id="task") | ast.Attribute(attr="task"):
-            return True
-        case _:
-            return False
-
-
-def _given(tree: ast.Module) -> Iterator[str]:
-    """The names that are handed to a collection."""
-    for node in ast.walk(tree):
-        match node:
-            case ast.Call(
-                func=ast.Attribute(attr="add_task" | "add_collection")
-                | ast.Name(id="Collection")
-                | ast.Attribute(attr="Collection")
-            ):
-                values = (*node.args, *(one.value for one in node.keywords))
-                found = [one for value in values for one in ast.walk(value)]
-                yield from (one.id for one in found if isinstance(one, ast.Name))
-            # A loop over several of them, which adds each.
-            case ast.For(iter=several):
-                yield from (one.id for one in ast.walk(several) if isinstance(one, ast.Name))

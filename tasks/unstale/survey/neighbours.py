@@ -57,43 +57,64 @@ def _hidden(tasks: str) -> Iterator[Obstacle]:
         )
 
 
-def hidden_tasks(source: str) -> tuple[str, ...]:
-    """The tasks of a tasks.py that its ``ns`` does not have; () if it can't be read."""
+def hidden_tasks(source: str | bytes) -> tuple[str, ...]:
+    """The tasks of a tasks.py that Invoke does not see, since there is a collection called ns.
+
+    Empty, too, where it can't be parsed: Invoke says so itself.
+    """
     try:
         tree = ast.parse(source)
+    # The last two: Python's parser went too deep.
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return ()
-    if not any(isinstance(node, ast.stmt) and "ns" in _bound(node) for node in tree.body):
+    if not any(_binds_a_collection(one) for one in tree.body):
         return ()
-    used = {
-        node.id
-        for statement in tree.body
-        if not isinstance(statement, ast.FunctionDef)
-        for node in ast.walk(statement)
-        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
-    }
-    made = (one for one in tree.body if isinstance(one, ast.FunctionDef) and _is_task(one))
-    return tuple(one.name for one in made if one.name not in used)
+    given = set(_given(tree))
+    return tuple(name for name in _tasks(tree) if name not in given)
 
 
-def _bound(statement: ast.stmt) -> set[str]:
+def _binds_a_collection(statement: ast.stmt) -> bool:
+    """Whether it makes the name that Invoke looks for."""
     match statement:
-        case ast.ImportFrom(names=names):
-            return {one.asname or one.name for one in names}
+        case ast.ImportFrom(names=names) | ast.Import(names=names):
+            bound = {one.asname or one.name for one in names}
         case ast.Assign(targets=targets):
-            return {one.id for one in targets if isinstance(one, ast.Name)}
+            bound = {one.id for one in targets if isinstance(one, ast.Name)}
+        case ast.AnnAssign(target=ast.Name(id=name)):
+            bound = {name}
         case _:
-            return set()
+            bound = set()
+    return bool(bound & {"ns", "namespace"})
 
 
-def _is_task(function: ast.FunctionDef) -> bool:
-    def called(node: ast.expr) -> str:
+def _tasks(tree: ast.Module) -> Iterator[str]:
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef) and any(map(_is_task, node.decorator_list)):
+            yield node.name
+
+
+def _is_task(decorator: ast.expr) -> bool:
+    match decorator:
+        case ast.Call(func=function):
+            return _is_task(function)
+        case ast.Name(id="task") | ast.Attribute(attr="task"):
+            return True
+        case _:
+            return False
+
+
+def _given(tree: ast.Module) -> Iterator[str]:
+    """The names that are handed to a collection."""
+    for node in ast.walk(tree):
         match node:
-            case ast.Call(func=inner):
-                return called(inner)
-            case ast.Name(id=name) | ast.Attribute(attr=name):
-                return name
-            case _:
-                return ""
-
-    return any(called(one) == "task" for one in function.decorator_list)
+            case ast.Call(
+                func=ast.Attribute(attr="add_task" | "add_collection")
+                | ast.Name(id="Collection")
+                | ast.Attribute(attr="Collection")
+            ):
+                values = (*node.args, *(one.value for one in node.keywords))
+                found = [one for value in values for one in ast.walk(value)]
+                yield from (one.id for one in found if isinstance(one, ast.Name))
+            # A loop over several of them, which adds each.
+            case ast.For(iter=several):
+                yield from (one.id for one in ast.walk(several) if isinstance(one, ast.Name))

@@ -1,15 +1,13 @@
-"""What a project had before: its tasks.py, Makefile and scripts, in any shape."""
+"""What a project had before: its Makefile and scripts, in any shape."""
 
 from __future__ import annotations
 
 import soup
 from hypothesis import given
 
-from unstale.survey import neighbours
 from unstale.survey.adoption import adoption
 from unstale.survey.thin import thin
 
-TASKS = soup.repository("tasks.py")[0]
 MAKEFILE, SCRIPT = soup.repository(
     "tests/suite/unit/classic/Makefile", "tests/suite/unit/classic/scripts/test-integration.sh"
 )
@@ -31,11 +29,6 @@ SHELL = (
     *("X=(", "((", "[[ ", "]] ", "\\\n", "trap ", "sleep 1\n", "timeout ", "psql -c "),
 )
 MAKE = (*SHELL, "a: ", "\n\t", "$(MAKE) ", "$(X) ", "X := ", "define X\n", "endef\n", "include ")
-
-
-@given(soup.texts([TASKS], words=("@task\n", "def a(c):\n", "ns = ", "from unstale import ns\n")))
-def test_tasks(text: str) -> None:
-    assert all(name.isidentifier() for name in neighbours.hidden_tasks(text))
 
 
 @given(soup.texts([MAKEFILE], words=MAKE))

@@ -32,7 +32,6 @@ FED = {
     "compose.py": "compose: test_stack",
     "config.py": "settings: test_settings test_tables_of_settings",
     "doctor/engine.py": "doctor: test_answer",
-    "doctor/source.py": "doctor: test_tasks",
     "facts.py": "image: test_ledger",
     "image/dockerfile.py": "image: test_dockerfile test_trigger test_mount",
     "image/dockerignore.py": "image: test_ignore_file",
@@ -104,7 +103,7 @@ FED = {
     "yamltree.py": "compose: test_lines",
     "survey/adoption.py": "adopt: test_makefile test_script",
     "survey/makefile.py": "adopt: test_makefile",
-    "survey/neighbours.py": "adopt: test_tasks",
+    "survey/neighbours.py": "doctor: test_tasks",
     "survey/script.py": "adopt: test_script",
     "survey/thin.py": "adopt: test_makefile",
 }

@@ -8,7 +8,7 @@ import soup
 from hypothesis import example, given
 
 from unstale.doctor import engine
-from unstale.doctor.source import hidden_tasks
+from unstale.survey.neighbours import hidden_tasks
 
 PLUGINS = [{"Name": "compose", "Version": "2.26.1"}, {"Name": "buildx", "Version": "0.13.1"}]
 ANSWER = ["26.1", None, PLUGINS, "/var/lib/docker", "2026-01-01T00:00:00.123456789Z"]

@@ -20,7 +20,7 @@ from unstale.doctor import checkout, machine
 from unstale.doctor.checkout import Asked
 from unstale.doctor.engine import Engine
 from unstale.doctor.finding import Copy, MakeFolder, Reap, State
-from unstale.doctor.source import hidden_tasks, shadowed
+from unstale.doctor.source import shadowed
 from unstale.errors import (
     ConfigError,
     CouldNotTell,
@@ -31,6 +31,7 @@ from unstale.errors import (
 from unstale.facts import DiskSpace, ImageFact
 from unstale.image.inputs import named_images
 from unstale.ports import ResolvedModel
+from unstale.survey.neighbours import hidden_tasks
 
 HERE = Engine(command="docker", host="unix:///x.sock", version="1", ahead_s=0.0)
 GIB = 1 << 30
