@@ -98,7 +98,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark them, most of those where many go the same way, and a row's later cases."""
     rows: set[str] = set()
     for number, item in enumerate(items):
-        share = 8 if "/oracle/" in item.nodeid or "/faults/" in item.nodeid else 6
+        share = 12 if "/oracle/" in item.nodeid or "/faults/" in item.nodeid else 9
         is_one_of_many = number % share and _MANY.search(item.nodeid)
         if is_one_of_many or _LONG.search(item.nodeid) or _is_of_known_row(item.nodeid, rows):
             item.add_marker(pytest.mark.long)

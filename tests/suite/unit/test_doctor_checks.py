@@ -174,14 +174,14 @@ def test_a_range_of_ports_is_no_port() -> None:
 def test_libraries_without_bytecode_are_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Write
 ) -> None:
-    write("site/rich/__init__.py", "")
+    write("site/seldom/__init__.py", "")
     monkeypatch.syspath_prepend(str(tmp_path / "site"))
-    monkeypatch.setattr(machine, "_COMPILED", ("rich",))
+    monkeypatch.setattr(machine, "_COMPILED", ("seldom",))
 
     found = machine.bytecode({})
 
     assert found.state is State.WARN
-    assert "Not compiled: rich" in found.seen
+    assert "Not compiled: seldom" in found.seen
     assert found.fix.endswith(f"-m compileall -q {tmp_path / 'site'}")
     assert machine.bytecode({"PYTHONDONTWRITEBYTECODE": "1"}).fix.startswith("unset ")
     monkeypatch.setattr(machine, "_COMPILED", ("no_such_library", "importlib.no"))
