@@ -26,7 +26,7 @@ PACKAGE = ROOT / "tasks" / "unstale"
 
 _WIDTH = 130
 _HEAD = (
-    "*Every task, option, key, code and variable.* This page is made from the code by"
+    "*Every task, option, key, code, document and variable.* This page is made from the code by"
     " `inv reference`; a test fails where it says something else. What things mean, and how"
     " they go together, the other pages say."
 )
@@ -268,6 +268,34 @@ def _outcomes() -> Iterator[str]:
         yield _row(one.value, str(exit_code(one.outcome)), _cell(told.get(one.name, "")))
 
 
+# Documents
+
+
+def documents() -> dict[str, list[str]]:
+    """Each document that tasks print, and the keys of its answer."""
+    from unstale.schemas import names, text
+
+    found = {}
+    for name in names():
+        schema = json.loads(text(name))
+        answer = schema.get("$defs", {}).get("answer", schema)
+        either = answer.get("oneOf", [answer]) if "properties" not in answer else [answer]
+        found[name] = list(dict.fromkeys(k for one in either for k in one["properties"]))
+    return found
+
+
+def _documents() -> Iterator[str]:
+    yield "\n## JSON documents\n"
+    yield _prose(
+        "With `--json` a task prints one document; `python -m unstale.schemas NAME` prints its"
+        " schema, which has the form of every key. Here are those of an answer. What each means,"
+        " and which task prints what: [output](output.md#json)."
+    )
+    yield "\n| document | keys |\n|---|---|"
+    for name, found in documents().items():
+        yield _row(f"`{name}`", ", ".join(f"`{key}`" for key in found if key != "schema"))
+
+
 # Variables
 
 
@@ -322,7 +350,7 @@ def _variables() -> Iterator[str]:
 @cache
 def written() -> str:
     """The page."""
-    parts = (_tasks(), _settings(), _outcomes(), _variables())
+    parts = (_tasks(), _settings(), _outcomes(), _documents(), _variables())
     return (
         _HEAD[0]
         + _prose(_HEAD[1])

@@ -13,6 +13,8 @@ from types import ModuleType
 import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
+OUTPUT = (ROOT / "docs/output.md").read_text(encoding="utf-8")
+DOCUMENTS = re.findall(r"^\| .* \| `unstale/([a-z-]+)@1`", OUTPUT, re.MULTILINE)
 CONFIGURATION = (ROOT / "docs/configuration.md").read_text(encoding="utf-8")
 
 
@@ -97,3 +99,21 @@ def test_the_variables_that_are_explained_are_those_that_are_read(reference: Mod
 
     assert explained <= read
     assert {name for name in read if not name.startswith("UNSTALE_DEADLINES_")} <= explained
+
+
+def test_every_key_of_a_document_is_explained(reference: ModuleType) -> None:
+    told = {
+        name: "".join(r for r in OUTPUT.splitlines() if f"| `unstale/{name}@1`" in r)
+        for name in DOCUMENTS
+    }
+    missing = {
+        name: [key for key in keys if f"`{key}`" not in told[name]]
+        for name, keys in reference.documents().items()
+        if name in told
+    }
+
+    assert {name: keys for name, keys in missing.items() if keys} == {}
+
+
+def test_every_document_has_a_schema(reference: ModuleType) -> None:
+    assert set(reference.documents()) - {"statement"} == set(DOCUMENTS)
