@@ -56,6 +56,7 @@ LONG = (
     r"integration/test_local\.py::test_this_projects_own_tests",
     r"integration/test_image_chores\.py::test_cleaning_leaves",
     r"faults/test_concurrency\.py",
+    r"faults/test_commands\.py::test_(unit_tests|one_service)",
     # Two images with pip and apt in them.
     r"adoption/test_fetched\.py",
     # Of each project its first run stays, and what a change does to it.

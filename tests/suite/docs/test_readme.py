@@ -17,7 +17,7 @@ PACKAGE = ROOT / "tasks/unstale"
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 DOCUMENTS = sorted(
     path.relative_to(ROOT)
-    for pattern in ("*.md", "docs/*.md", ".github/*.md", "docker/base/*.md")
+    for pattern in ("*.md", "docs/**/*.md", ".github/*.md", "docker/base/*.md")
     for path in ROOT.glob(pattern)
 )
 TASK = re.compile(r"`(?:inv )?((?:test|stack|image|db|env|receipt)\.[a-z]+)\b")
@@ -57,16 +57,44 @@ def known_tasks() -> set[str]:
     return set(ns.task_names)
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=str)
-def test_every_relative_link_leads_to_a_file(document: Path) -> None:
-    text = (ROOT / document).read_text(encoding="utf-8")
-    targets = [
-        target.partition("#")[0]
-        for target in re.findall(r"\]\(([^)\s]+)\)", text)
-        if not target.startswith(("https://", "#"))
-    ]
+def anchors(document: Path) -> set[str]:
+    """What a link into *document* may name, as GitHub makes it of its headings."""
+    text = re.sub(
+        r"^```.*?^```$", "", document.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE
+    )
+    titles = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    plain = (re.sub(r"[^\w\- ]", "", title.lower()) for title in titles)
+    return {title.replace(" ", "-") for title in plain}
 
-    assert [t for t in targets if not (ROOT / document.parent / t).exists()] == []
+
+def links(document: Path) -> list[tuple[Path, str]]:
+    """Files and anchors that *document* links to, without those elsewhere."""
+    text = document.read_text(encoding="utf-8")
+    text = re.sub(r"^ *```.*?^ *```$", "", text, flags=re.MULTILINE | re.DOTALL)
+    found = [one for one in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in one]
+    parts = [one.partition("#") for one in found]
+    return [((document.parent / path if path else document), name) for path, _, name in parts]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=str)
+def test_every_relative_link_leads_to_a_file_and_heading(document: Path) -> None:
+    for target, anchor in links(ROOT / document):
+        assert target.exists(), f"there is no {target}"
+        assert not anchor or anchor in anchors(target), f"{target} has no #{anchor}"
+
+
+def test_every_page_is_reached_and_in_the_index() -> None:
+    pages = {path.resolve() for path in ROOT.glob("docs/**/*.md")}
+    reached: set[Path] = set()
+    ahead = {ROOT / "README.md"}
+    while ahead:
+        page = ahead.pop().resolve()
+        reached.add(page)
+        ahead |= {to for to, _ in links(page) if to.suffix == ".md" and to.resolve() not in reached}
+    listed = {to.resolve() for to, _ in links(ROOT / "docs/index.md")}
+
+    assert pages - reached == set()
+    assert pages - listed == {ROOT / "docs/index.md"}
 
 
 def test_the_quick_start_is_two_commands() -> None:
@@ -83,6 +111,26 @@ def test_ci_runs_the_test_command_of_the_readme() -> None:
 
     assert last == "./bootstrap --with-docker inv check"
     assert "run: .ci/run\n" in (ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8")
+
+
+def test_the_lock_has_what_the_told_command_reads() -> None:
+    page = (ROOT / ".github/CONTRIBUTING.md").read_text(encoding="utf-8")
+    told = re.search(r"^uv pip compile (.*?)-o requirements\.lock$", page, re.MULTILINE | re.DOTALL)
+    assert told is not None
+    sources = [ROOT / word for word in told[1].split() if word.endswith((".toml", ".in"))]
+    project = tomllib.loads(sources[0].read_text(encoding="utf-8"))["project"]
+    asked = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
+    for source in sources[1:]:
+        lines = source.read_text(encoding="utf-8").splitlines()
+        asked += [line for line in lines if re.match(r"[A-Za-z]", line)]
+    lock = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    locked = set(re.findall(r"^([a-z0-9-]+)==", lock, re.MULTILINE))
+    names = {re.split(r"[^A-Za-z0-9._-]", one)[0].lower().replace("_", "-") for one in asked}
+
+    assert len(names) > 20
+    assert names - locked == set()
+    assert "--hash=sha256:" in lock
+    assert "://" not in lock  # it names no index, no file and no link
 
 
 def test_the_transcript_shows_every_step_of_the_table() -> None:

@@ -28,8 +28,8 @@ def planned(project: Checkout, *options: str, code: int = 0) -> dict[str, Any]:
     return {**found, "steps": {one["name"]: one for one in found["steps"]}}
 
 
-def answers(project: Checkout, proof: str) -> dict[str, Any]:
-    document = project.inv("why", proof, "--json").must(0).document()
+def answers(project: Checkout, proof: str, *options: str) -> dict[str, Any]:
+    document = project.inv("why", proof, *options, "--json").must(0).document()
     return {one["subject"]: one for one in document["answers"]}
 
 
@@ -60,6 +60,7 @@ def test_a_plan_names_the_steps_that_a_run_then_walks(project: Checkout) -> None
     took = next(one["seconds"] for one in ran["steps"] if one["name"] == "build_if_needed")
     assert after["saved_seconds"] == pytest.approx(took, abs=0.01)
     assert after["steps"]["run_tests"]["runs"] == 1
+    assert planned(project, "--reuse")["steps"]["run_tests"]["does"] == "skip"
     fresh_ones = answers(project, "image")
     assert fresh_ones["test-runner"]["verdict"] == "fresh"
     assert any(line.startswith("receipt: 2") for line in fresh_ones["test-runner"]["evidence"])
@@ -71,7 +72,7 @@ def test_a_commit_that_an_image_lacks_is_named_down_to_the_line(project: Checkou
     project.git("commit", "--quiet", "--all", "--message", "Mend the server")
     project.replace("docker-compose.test.yml", "LIGHT_DB: ${LIGHT_DB:-}", "LIGHT_DB: ''")
     try:
-        image = answers(project, "image")["db"]
+        image = answers(project, "image", "--service", "db")["db"]
         (cause,) = image["causes"]
         assert cause["what"] == "app/serve.py"
         assert cause["commit"]["subject"] == "Mend the server"

@@ -59,7 +59,8 @@ def _differing(result: Result) -> list[tuple[str, str | None]]:
 
 def test_a_signed_receipt_holds_for_what_is_here(signed: Checkout) -> None:
     answer = _verify(signed).must(0).document()
-    shown = signed.inv("receipt.show", env=SIGNED).must(0).out
+    page = ("--html", "report.html")
+    shown = signed.inv("receipt.show", *page, env=SIGNED).must(0).out
 
     assert answer["schema"] == "unstale/receipt-verify@1"
     assert (answer["outcome"], answer["code"]) == ("proven", 0)
@@ -69,6 +70,8 @@ def test_a_signed_receipt_holds_for_what_is_here(signed: Checkout) -> None:
         *("inputs", "inputs", "image", "image"),
     ]
     assert "PASSED (proven)" in shown
+    assert (signed.root / "report.html").read_text().startswith("<!DOCTYPE html>")
+    (signed.root / "report.html").unlink()
     assert "signed by the shared key hmac-sha256:" in shown
     assert "1 passed, 0 failed, 0 skipped" in shown
     assert signed.git("rev-parse", "HEAD").strip() in shown

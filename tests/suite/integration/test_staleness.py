@@ -67,7 +67,8 @@ def test_an_edit_is_missing_from_the_image_until_a_run_rebuilds_it(stack: Checko
     assert "test-runner" in details["build_if_needed"]
     for path in IN_IMAGE.values():
         assert plain_compose_sees(stack, MARK, path)
-        found = stack.inv("image.verify", "--grep", MARK, "--path", path, "--json").must(0)
+        asked = ("--service", "test-runner", "--grep", MARK, "--path", path)
+        found = stack.inv("image.verify", *asked, "--json").must(0)
         assert found.document()["verdict"] == "fresh"
         assert found.document()["matches"][0]["path"] == path
     stack.inv("image.status", "--fail-on-stale").must(0)
