@@ -25,26 +25,30 @@ def translate(pattern: str) -> re.Pattern[str]:
         BadPattern: the pattern is malformed, wherever in it that is.
 
     """
-    out: list[str] = []
+    chunks = [""]  # what is between the stars
     at = 0
     while at < len(pattern):
         char = pattern[at]
         at += 1
         if char == "*":
-            out.append("[^/]*")
+            chunks += [""] if chunks[-1] or len(chunks) == 1 else []
         elif char == "?":
-            out.append("[^/]")
+            chunks[-1] += "[^/]"
         elif char == "[":
             text, at = _class(pattern, at)
-            out.append(text)
+            chunks[-1] += text
         elif char == "\\":
             if at == len(pattern):
                 raise BadPattern("a backslash at the end escapes nothing")
-            out.append(re.escape(pattern[at]))
+            chunks[-1] += re.escape(pattern[at])
             at += 1
         else:
-            out.append(re.escape(char))
-    return re.compile("".join(out), re.DOTALL)
+            chunks[-1] += re.escape(char)
+    first, *others = chunks
+    # Of a chunk that another star follows the first place is as good as any: without
+    # that, the time would grow with a power of the number of stars.
+    middle = "".join(f"(?>[^/]*?{chunk})" for chunk in others[:-1])
+    return re.compile(first + middle + "".join(f"[^/]*{c}" for c in others[-1:]), re.DOTALL)
 
 
 def refuse_as_matching_a_dot(pattern: str) -> None:

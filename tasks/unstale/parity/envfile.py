@@ -207,7 +207,7 @@ def example_of(path: Path) -> Path | None:
     Its own (``.env.ci.example``) wins over the one for all (``.env.example``,
     ``example.env``). An example has none.
     """
-    if _is_example(path):
+    if not path.name or _is_example(path):
         return None
     own = (f"{path.name}.{ending}" for ending in _EXAMPLE_ENDINGS)
     common = (f".env.{ending}" for ending in _EXAMPLE_ENDINGS)

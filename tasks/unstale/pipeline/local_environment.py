@@ -178,8 +178,11 @@ def environment(
 
 
 def _quoted(text: str) -> str:
-    # What the shell hands over need not be UTF-8.
-    return quote(text, safe="", errors="surrogateescape")
+    try:
+        # What the shell hands over need not be UTF-8.
+        return quote(text, safe="", errors="surrogateescape")
+    except UnicodeEncodeError:  # nor what a setting says be text
+        return quote(text, safe="", errors="replace")
 
 
 def _moved(value: str, netloc: str) -> str:

@@ -207,7 +207,8 @@ def test_ignore_file(text: str, path: str) -> None:
         dockerignore.may_hold_exceptions(path, rules)
 
 
-@given(soup.texts(words=_IGNORED), soup.texts())
+@given(text=soup.texts(words=_IGNORED), name=soup.texts())
+@example(text="*a" * 40 + "*b", name="a" * 250)
 def test_pattern(text: str, name: str) -> None:
     with soup.only_ours(goglob.BadPattern):
         goglob.refuse_as_matching_a_dot(text)

@@ -211,6 +211,7 @@ def test_env_file(raw: bytes) -> None:
 @example("\0")
 @example("a" * 300)
 @example("a" * 250)
+@example("/")
 def test_place(name: str) -> None:
     """What is written as a file's place need not be one."""
     path, files = Path("/nowhere", name), DiskFiles()
@@ -447,6 +448,7 @@ _URLS = ("postgresql+psycopg://u:p@h:5432/d?host=/run&port=1", "DATABASE", "${A:
 @example(f"postgresql://h/d?port={HUGE}")
 @example("postgresql://[::1/d")
 @example("postgresql://h:\u00b2/d")
+@example("postgresql://h/\ud800")
 def test_address(url: str) -> None:
     values = {"DATABASE_URL": url, "DB_HOST": url, "X": url}
     with soup.only_ours():

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import fnmatch
 import random
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from unstale.errors import CouldNotTell
 from unstale.image import goglob
@@ -457,6 +460,26 @@ def test_bytes_that_are_not_utf8_match_as_in_the_builder(
     pattern, name = (each.decode(errors="surrogateescape") for each in (text, path))
 
     assert left_out(pattern, name) is out
+
+
+@given(st.text("ab*?", max_size=12), st.text("ab", max_size=12))
+def test_stars_match_as_those_of_a_shell(pattern: str, name: str) -> None:
+    found = goglob.translate(pattern).fullmatch(name) is not None
+
+    assert found is fnmatch.fnmatchcase(name, pattern)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "name", "matches"),
+    [
+        ("*x/*b", "ax/cb", True),
+        ("*x/*b", "ax/c/b", False),
+        ("*[^a]*b", "x/yb", False),  # a class takes a slash, and the first place is taken
+        ("a*", "a/b", False),
+    ],
+)
+def test_no_star_crosses_a_slash(pattern: str, name: str, *, matches: bool) -> None:
+    assert bool(goglob.translate(pattern).fullmatch(name)) is matches
 
 
 @pytest.mark.parametrize(
