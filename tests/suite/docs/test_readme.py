@@ -20,7 +20,7 @@ DOCUMENTS = sorted(
     for pattern in ("*.md", "docs/**/*.md", ".github/*.md", "docker/base/*.md")
     for path in ROOT.glob(pattern)
 )
-TASK = re.compile(r"`(?:inv )?((?:test|stack|image|db|env|receipt)\.[a-z]+)\b")
+TASK = re.compile(r"`(?:inv )?((?:test|stack|image|db|env|receipt)\.(?!py`)[a-z]+)\b")
 
 
 class Disk:
