@@ -97,6 +97,23 @@ def test_every_page_is_reached_and_in_the_index() -> None:
     assert pages - listed == {ROOT / "docs/index.md"}
 
 
+@pytest.mark.parametrize("document", DOCUMENTS, ids=str)
+def test_what_is_named_of_this_repository_is_there(document: Path) -> None:
+    text = (ROOT / document).read_text(encoding="utf-8")
+    paths = re.findall(
+        r"`((?:tests/suite|tasks/unstale|docker/(?:base|service)|docs)/[\w./-]+)`", text
+    )
+    tests = re.findall(r"`(?:tests/suite/)?([\w/]+\.py)::(test_\w+)`", text)
+    missing = [
+        f"{path}::{name}"
+        for path, name in tests
+        if f"def {name}(" not in (ROOT / "tests/suite" / path).read_text(encoding="utf-8")
+    ]
+
+    assert missing == []
+    assert [path for path in paths if not (ROOT / path).exists()] == []
+
+
 def test_the_quick_start_is_two_commands() -> None:
     commands = re.findall(r"^\./bootstrap .*$", section(README, "Quick start"), re.MULTILINE)
 
