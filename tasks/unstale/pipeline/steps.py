@@ -306,7 +306,8 @@ def save_evidence(
         write(folder / "logs" / f"service-{name}.log", text + "\n")
     if site.database is not None:
         write(folder / "database.txt", site.mask(_database_text(ports, site, deployment)))
-    return found, str(folder)
+    root = site.settings.root
+    return found, str(folder.relative_to(root) if folder.is_relative_to(root) else folder)
 
 
 def _database_text(ports: Ports, site: Site, deployment: Deployment) -> str:
