@@ -137,7 +137,7 @@ def faults(
 @task(
     iterable=["only"],
     help={
-        "only": "list, verdict, answer or cold; may be repeated",
+        "only": "list, verdict, answer, cold, schema, isolation or env; may be repeated",
         "runs": "how often each is timed, by turns with its baseline",
         "files": "sizes of the trees, with commas",
     },

@@ -198,6 +198,34 @@ def test_invoke_understands_each_command(block: Block, parser: Parser) -> None:
                 pytest.fail(f"{command}: {error}")
 
 
+INLINE = [
+    (document, " ".join(command.replace("\\|", "|").split()))
+    for document in DOCUMENTS
+    for command in re.findall(
+        r"`((?:\./bootstrap )?(?:inv|unstale) [^`]+)`",
+        re.sub(FENCE, "", (ROOT / document).read_text(encoding="utf-8")),
+    )
+]
+# A task of the reader's, and ours where they are mounted.
+OTHERS = re.compile(r"\b(TASK|mine|unstale\.[a-z.]+)\b")
+
+
+def test_invoke_understands_what_a_sentence_says_to_type(parser: Parser) -> None:
+    known = {*ns.task_names, *chores().task_names}
+    wrong = []
+    for document, command in INLINE:
+        words = ours(command) or []
+        if OTHERS.search(command) or (len(words) == 1 and words[0] in known):
+            continue  # named alone, a task that takes a word lacks it
+        try:
+            parser.parse_argv(words)
+        except ParseError as error:
+            wrong.append(f"{document}: {command}: {error}")
+
+    assert len(INLINE) > 100
+    assert wrong == []
+
+
 @pytest.mark.parametrize("block", [b for b in TYPED if b.how == "tested"], ids=str)
 def test_a_named_test_types_each_task_and_option(block: Block) -> None:
     sources = "".join(path.read_text(encoding="utf-8") for path, _ in names(block))

@@ -12,10 +12,23 @@ from types import ModuleType
 
 import pytest
 
+from unstale.config import load
+
 ROOT = Path(__file__).resolve().parents[3]
 OUTPUT = (ROOT / "docs/output.md").read_text(encoding="utf-8")
 DOCUMENTS = re.findall(r"^\| .* \| `unstale/([a-z-]+)@1`", OUTPUT, re.MULTILINE)
 CONFIGURATION = (ROOT / "docs/configuration.md").read_text(encoding="utf-8")
+PAGES = {
+    path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
+    for pattern in ("*.md", "docs/**/*.md", ".github/*.md", "docker/base/*.md")
+    for path in ROOT.glob(pattern)
+}
+VARIABLE = re.compile(r"\bUNSTALE_[A-Z_]*[A-Z]\b")
+TOML = [
+    (page, example)
+    for page, text in PAGES.items()
+    for example in re.findall(r"^```toml\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+]
 
 
 @pytest.fixture(scope="module")
@@ -117,3 +130,42 @@ def test_every_key_of_a_document_is_explained(reference: ModuleType) -> None:
 
 def test_every_document_has_a_schema(reference: ModuleType) -> None:
     assert set(reference.documents()) - {"statement"} == set(DOCUMENTS)
+
+
+def test_every_variable_that_a_page_names_is_there(reference: ModuleType) -> None:
+    places = ("bootstrap", "docker/**/*", "tests/suite/**/*.py")
+    elsewhere = (path for pattern in places for path in ROOT.glob(pattern) if path.is_file())
+    of_this_repository = {
+        name
+        for path in elsewhere
+        for name in VARIABLE.findall(path.read_text(encoding="utf-8", errors="replace"))
+    }
+    named = {(page, name) for page, text in PAGES.items() for name in VARIABLE.findall(text)}
+
+    assert len(named) > 40
+    known = reference.known_variables() | of_this_repository
+    assert sorted((page, name) for page, name in named if name not in known) == []
+
+
+@pytest.mark.parametrize(("page", "example"), TOML)
+def test_every_example_of_settings_can_be_read(page: str, example: str) -> None:
+    if "tool.unstale" in example:
+        assert load(ROOT, Everything(example), {}).default_env
+    else:
+        assert tomllib.loads(example), page
+
+
+class Everything:
+    """A project whose files are all there, and whose pyproject.toml is *text*."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def read_text(self, _path: Path) -> str:
+        return self._text
+
+    def exists(self, _path: Path) -> bool:
+        return True
+
+    def glob(self, _root: Path, _pattern: str) -> tuple[Path, ...]:
+        return ()
