@@ -222,7 +222,7 @@ class DockerCli:
             raise unreadable("It is of another form than docker's.")
         if not version or errors:
             raise engine_gone("\n".join(map(str, errors or ())) or result.stderr)
-        needed = [p for p in _tables(plugins or []) if p.get("Name") in NEEDED]
+        needed = [p for p in _tables(plugins or []) if str(p.get("Name")) in NEEDED]
         self._plugins = {p["Name"]: str(p.get("Version", "")) for p in needed}
         check_plugins(self._plugins, ("compose",))
         if known is not None:

@@ -178,11 +178,16 @@ def environment(
 
 
 def _quoted(text: str) -> str:
+    return quote(text, safe="", errors=_how(text))
+
+
+def _how(text: str) -> str:
+    """How half a character is encoded."""
     try:
-        # What the shell hands over need not be UTF-8.
-        return quote(text, safe="", errors="surrogateescape")
-    except UnicodeEncodeError:  # nor what a setting says be text
-        return quote(text, safe="", errors="replace")
+        text.encode(errors="surrogateescape")
+    except UnicodeEncodeError:  # what a setting says need not be text
+        return "replace"
+    return "surrogateescape"  # and what the shell hands over need not be UTF-8
 
 
 def _moved(value: str, netloc: str) -> str:
@@ -191,7 +196,7 @@ def _moved(value: str, netloc: str) -> str:
     if parts is None:
         return value
     query = [(k, v) for k, v in parse_qsl(parts.query) if k not in _OF_THE_SERVER]
-    told = urlencode(query, errors="surrogateescape")
+    told = urlencode(query, errors=_how(parts.query))
     return urlunsplit(parts._replace(netloc=netloc, query=told))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,12 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from harness import Checkout
 from lightstack import fresh, gone
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _mortal() -> None:
+    """Let SIGQUIT end what tests start: a shell's background job inherits that it is ignored."""
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -145,6 +145,7 @@ def _one(out: str) -> list[CommandResult]:
 @example(given_back=_one("[" * 9000))
 @example(given_back=_one('["x", null, 5]'))
 @example(given_back=_one('["26.1", true, []]'))
+@example(given_back=_one('["26.1", null, [{"Name": []}]]'))
 @example(given_back=_one(_PLUGIN))
 @example(given_back=_one(_PLUGIN.replace("VERSION", f"{HUGE}.1")))
 def test_docker(with_docker: Mapping[str, str], given_back: Sequence[CommandResult]) -> None:

@@ -449,6 +449,7 @@ _URLS = ("postgresql+psycopg://u:p@h:5432/d?host=/run&port=1", "DATABASE", "${A:
 @example("postgresql://[::1/d")
 @example("postgresql://h:\u00b2/d")
 @example("postgresql://h/\ud800")
+@example("postgresql://h/d?a=\ud800")
 def test_address(url: str) -> None:
     values = {"DATABASE_URL": url, "DB_HOST": url, "X": url}
     with soup.only_ours():
