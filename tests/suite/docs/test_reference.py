@@ -21,7 +21,7 @@ CONFIGURATION = (ROOT / "docs/configuration.md").read_text(encoding="utf-8")
 PAGES = {
     path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
     for pattern in ("*.md", "docs/**/*.md", ".github/*.md", "docker/base/*.md")
-    for path in ROOT.glob(pattern)
+    for path in sorted(ROOT.glob(pattern))
 }
 VARIABLE = re.compile(r"\bUNSTALE_[A-Z_]*[A-Z]\b")
 TOML = [
