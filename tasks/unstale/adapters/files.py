@@ -231,6 +231,8 @@ def _mode(folder: int, name: str) -> int:
 
 @contextmanager
 def _told(path: Path) -> Iterator[None]:
+    if "\0" in str(path):
+        raise Unavailable(f"{path} can't be written.", cause="No file's name holds a NUL.")
     try:
         yield
     except OSError as error:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from unstale.adapters.files import DiskFiles
-from unstale.errors import ConfigError, MissingFile
+from unstale.errors import ConfigError, MissingFile, Unavailable
 
 
 def test_a_byte_order_mark_is_dropped(tmp_path: Path) -> None:
@@ -144,3 +144,8 @@ def test_the_end_of_what_is_no_file_is_not_read(tmp_path: Path) -> None:
 
     names = ("link", "folder/secret", "pipe", "none", "../runs")
     assert [DiskFiles().end_of(runs / name, 9) for name in names] == [None] * 5
+
+
+def test_a_name_with_a_nul_is_refused_in_words(tmp_path: Path) -> None:
+    with pytest.raises(Unavailable, match="can't be written"):
+        DiskFiles().write_atomic(tmp_path / "a\0b", "")
