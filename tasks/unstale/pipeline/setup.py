@@ -19,6 +19,7 @@ from unstale.errors import (
     UnstaleError,
     overlooked,
 )
+from unstale.pipeline import default_addresses
 from unstale.ports import ComposeTarget, Docker, Files
 from unstale.survey import composefiles, python, services, tasksfile, written
 from unstale.survey.composefiles import Choice, Stack
@@ -141,7 +142,7 @@ def plan(site: Site) -> Setup:
     )
     default = composefiles.default_of(one.name for one in environments)
     chosen = next((one for one in environments if one.name == default), None)
-    about, tables = _shared(repository, chosen)
+    about, tables = _shared(repository, chosen, environments)
     beside = composefiles.neighbours(repository)
     notes = [note for one in environments for note in one.notes]
     notes += _remarks(site, environments)
@@ -357,15 +358,31 @@ def _table(one: _Environment) -> Table:
 
 
 def _shared(
-    repository: Repository, default: _Environment | None
+    repository: Repository, default: _Environment | None, environments: Sequence[_Environment]
 ) -> tuple[tuple[Finding, ...], tuple[Table, ...]]:
     """What all environments share: how tests run, suites, migrations."""
     words, how = python.command(repository)
     runner = default.service(default.runner.value) if default else None
+    if runner and words == ("pytest",) and (own := python.launched(runner.command)):
+        words, how = own, Finding("test command", " ".join(own), runner.where)
     suites, found = _suites(repository, runner)
     schema, migrations = _schema(repository, default, runner)
-    wanted = (_runner_table(words, how, runner), *([suites] if suites.entries else []), schema)
-    return (how, *found, migrations), wanted
+    addresses = _addresses(repository, environments)
+    wanted = (_runner_table(words, how, runner), *addresses, suites, schema)
+    told = (Finding(f"address {e.key}", str(e.value), e.why) for t in addresses for e in t.entries)
+    return (how, *told, *found, migrations), tuple(one for one in wanted if one.entries)
+
+
+def _addresses(repository: Repository, environments: Sequence[_Environment]) -> tuple[Table, ...]:
+    """Where services are, under the names that tests on this machine read; if all run there."""
+    if any(one.runner.value != "host" for one in environments):
+        return ()
+    known = [one.services for one in environments]
+    entries = tuple(
+        Entry(one.variable, one.value, why=one.place)
+        for one in default_addresses.found(repository, known)
+    )
+    return (Table(("tool", "unstale", "runner", "environment"), entries),)
 
 
 def _runner_table(words: tuple[str, ...], how: Finding, runner: Service | None) -> Table:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ast
 import configparser
+import json
 import posixpath
 import re
+import shlex
 import tomllib
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,6 +20,7 @@ __all__ = [
     "Migrations",
     "command",
     "in_contexts",
+    "launched",
     "migrations",
     "relative_to",
     "suites",
@@ -26,6 +29,10 @@ __all__ = [
 
 _REQUIREMENTS = ("*requirements*.txt", "*requirements*.in", "dev.txt", "test.txt", "local.txt")
 _PYTEST = re.compile(r"pytest\b")
+# What starts a program of an environment that is not on the path.
+_LAUNCHERS = frozenset({"uv", "poetry", "pdm", "pipenv", "hatch", "rye"})
+_PYTHON = re.compile(r"python[0-9.]*")
+_SHELL = re.compile(r"[;&|<>$`\n]")
 _SUITES = ("unit", "integration", "smoke", "regression")
 _INTEGRATION = ("integration", "e2e", "functional")
 
@@ -58,6 +65,24 @@ def command(repository: Repository) -> tuple[tuple[str, ...], Finding]:
     tests = next(iter(repository.called("test_*.py", "*_test.py", "conftest.py")), "")
     doubt = "no requirement names pytest" if tests else "no test was found"
     return ("pytest",), Finding("test command", "pytest", tests, doubt)
+
+
+def launched(command: str) -> tuple[str, ...]:
+    """The words of a service's *command* up to ``pytest``, if what is before it only starts it.
+
+    ``uv run --frozen pytest -q`` gives all but the last. Empty where pytest is called by its name,
+    by a shell, or not at all. Compose's own model has a list, which is read as JSON.
+    """
+    try:
+        words = json.loads(command) if command.startswith("[") else shlex.split(command)
+    except (ValueError, RecursionError):
+        return ()
+    before = tuple(words[: words.index("pytest")]) if "pytest" in words else ()
+    if not before or any(_SHELL.search(str(word)) for word in before):
+        return ()
+    is_launched = before[0] in _LAUNCHERS and "run" in before
+    is_module = bool(_PYTHON.fullmatch(before[0])) and before[-1] == "-m"
+    return (*before, "pytest") if is_launched or is_module else ()
 
 
 def _pytest(repository: Repository) -> str:

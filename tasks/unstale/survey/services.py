@@ -24,6 +24,7 @@ _TESTS = re.compile(
 # Both install the development group unless they are told not to.
 _SYNCS = re.compile(r"\b(?:uv sync|poetry install|pdm (?:install|sync))\b([^\n&;]*)")
 _WITHOUT = re.compile(r"--no-(?:dev|default-groups)|--only|--without[= ]\S*dev|--prod")
+_PORT = re.compile(r"[0-9]{1,5}")
 _FROM = re.compile(r"^\s*FROM\s+(?:--\S+\s+)*(\S+)(?:\s+AS\s+(\S+))?", re.IGNORECASE)
 
 
@@ -44,6 +45,8 @@ class Service:
     command: str = ""
     needs: tuple[str, ...] = ()
     profiles: tuple[str, ...] = ()
+    ports: tuple[tuple[int, int], ...] = ()
+    """TCP ports with a number of their own on this machine: that one, and the container's."""
 
 
 def of_yaml(services: Mapping[str, tuple[int, Tree]], file: str) -> tuple[Service, ...]:
@@ -199,6 +202,7 @@ def _written(name: str, node: Tree, where: str, folder: str) -> Service:
         command=_words(node.at("command")),
         needs=_needs(node.at("depends_on")),
         profiles=_needs(node.at("profiles")),
+        ports=_numbered(map(_port, ports.entries if (ports := node.at("ports")) else ())),
     )
 
 
@@ -212,6 +216,25 @@ def _needs(node: Tree | None) -> tuple[str, ...]:
     if node is None:
         return ()
     return (*node.keys, *(one.text for one in node.entries if one.text))
+
+
+def _port(node: Tree) -> tuple[str, str, str]:
+    """Published, target and protocol, of either form; empty where it is not said."""
+    if node.text is None:
+        published, target = text_of(node, "published"), text_of(node, "target")
+        return published or "", target or "", text_of(node, "protocol") or "tcp"
+    numbers, _, protocol = node.text.partition("/")
+    published, _, target = numbers.rpartition(":")
+    return published.rpartition(":")[2], target, protocol or "tcp"
+
+
+def _numbered(ports: Iterable[tuple[str, str, str]]) -> tuple[tuple[int, int], ...]:
+    """Those of TCP whose numbers are written, and are no variable and no range."""
+    return tuple(
+        (int(published), int(target))
+        for published, target, protocol in ports
+        if protocol == "tcp" and _PORT.fullmatch(published) and _PORT.fullmatch(target)
+    )
 
 
 def _resolved(name: str, raw: Mapping[str, Any], root: str, where: str) -> Service:
@@ -229,6 +252,10 @@ def _resolved(name: str, raw: Mapping[str, Any], root: str, where: str) -> Servi
         command=command if isinstance(command, str) else json.dumps(command),
         needs=tuple(raw.get("depends_on") or ()),
         profiles=tuple(map(str, raw.get("profiles") or ())),
+        ports=_numbered(
+            (str(p.get("published")), str(p.get("target")), str(p.get("protocol", "tcp")))
+            for p in raw.get("ports") or ()
+        ),
     )
 
 

@@ -311,7 +311,12 @@ def test_services_of_a_model(text: str) -> None:
 
     model = {
         "services": {
-            text: {"image": text, "build": {"context": text, "dockerfile": text}, "command": [text]}
+            text: {
+                "image": text,
+                "build": {"context": text, "dockerfile": text},
+                "command": [text],
+                "ports": [{"published": text, "target": 80}],
+            }
         }
     }
     found = services.of_model(model, "/p")

@@ -496,7 +496,11 @@ _PARTS = (
 
 @given(st.lists(soup.texts((TOML,), _PARTS), min_size=1, max_size=len(_FILES)))
 @example(["[alembic]\nscript_location\n  x\n"])
+@example(["import os\nA = os.getenv('A', 'localhost:99999')\n"])
+@example(["services: {a: {ports: [{published: 1, target: '2'}, ':', '1:2/tcp', [], null]}}"])
+@example(['["uv", "run", 1, [], "pytest"]'])
 def test_survey(texts: list[str]) -> None:
+    from unstale.pipeline import default_addresses
     from unstale.survey import composefiles, python, services
     from unstale.survey.repository import Repository
 
@@ -511,7 +515,9 @@ def test_survey(texts: list[str]) -> None:
             found = services.merged(layers)
             services.runner(known, found)
             services.database(known, found)
+            default_addresses.found(known, [found])
     assert python.command(known)[0]
+    assert all(python.launched(text)[-1:] in ((), ("pytest",)) for text in texts)
     python.suites(known)
     python.migrations(known)
 

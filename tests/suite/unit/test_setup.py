@@ -214,6 +214,65 @@ def test_a_table_that_is_there_is_left_alone_and_what_it_lacks_is_named(
     )
 
 
+PUBLISHED = "services:\n  web:\n    build: .\n    ports: ['5000:80']\n"
+ASKS = 'import os\nURL = os.environ.get("BASE_URL", "http://localhost:5000/v1")\n'
+
+
+def test_an_address_that_tests_on_the_host_read_is_proposed_with_its_place(
+    surveyed: Surveyed,
+) -> None:
+    found, _ = surveyed({"compose.yml": PUBLISHED, **TESTS, "tests/conftest.py": ASKS})
+    (change,) = [one for one in found.changes if one.path == "pyproject.toml"]
+
+    assert written(found)["runner"] == {
+        "command": ["pytest"],
+        "environment": {"BASE_URL": "http://{web:80}/v1"},
+    }
+    assert "# tests/conftest.py:2\nBASE_URL = " in change.after
+    assert ("address BASE_URL", "tests/conftest.py:2") in [(f.what, f.where) for f in found.found]
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        {"tests/conftest.py": ASKS.replace("5000", "5001")},
+        {"tests/conftest.py": ASKS.replace("localhost", "www.example.com")},
+        {"tests/conftest.py": ASKS.replace("//", "//me:secret@")},
+        {"tests/conftest.py": ASKS.replace("/v1", "/{v}")},
+        {"tests/conftest.py": ASKS, "tests/test_b.py": ASKS.replace("/v1", "/v2")},
+        {"app.py": ASKS},
+        {"tests/conftest.py": f"{ASKS}("},
+        {"tests/conftest.py": ASKS, "compose.ci.yml": "services:\n  web: {build: .}\n"},
+        {
+            "tests/conftest.py": ASKS,
+            "compose.yml": f"{PUBLISHED}  api:\n    build: .\n    ports: ['5000:80']\n",
+        },
+        {
+            "tests/conftest.py": ASKS,
+            "compose.yml": PUBLISHED.replace("web", "web-test"),
+        },
+    ],
+    ids=[
+        *("another port", "far away", "a password", "a brace", "two defaults", "no test"),
+        *("no Python", "another environment", "two services", "tests in a container"),
+    ],
+)
+def test_an_address_that_is_not_clear_is_not_proposed(
+    surveyed: Surveyed, texts: Mapping[str, str]
+) -> None:
+    found, _ = surveyed({"compose.yml": PUBLISHED, **TESTS, **texts})
+
+    assert "environment" not in written(found)["runner"]
+
+
+def test_tests_are_started_as_their_service_starts_them(surveyed: Surveyed) -> None:
+    compose = "services:\n  test:\n    build: .\n    command: uv run --frozen pytest -q\n"
+    found, _ = surveyed({"compose.yml": compose, **TESTS})
+
+    assert written(found)["runner"] == {"command": ["uv", "run", "--frozen", "pytest"]}
+    assert ("test command", "compose.yml:2") in [(f.what, f.where) for f in found.found]
+
+
 MIGRATED = {
     "back/alembic.ini": "[alembic]\nscript_location = alembic\n",
     "back/alembic/env.py": "from app.models import Base\ntarget_metadata = Base.metadata\n",

@@ -279,7 +279,46 @@ def test_what_compose_resolves_is_read_likewise() -> None:
     assert far.context == "../other"
 
 
+def test_ports_of_this_machine_are_read_in_every_form() -> None:
+    text = (
+        "services:\n  a:\n    image: x\n    ports:\n      - 127.0.0.1:5000:80\n      - '90'\n"
+        "      - 6000:81/udp\n      - '${P:-1}:82'\n      - 7000-7002:83\n      - '[::1]:84:85'\n"
+        "      - {published: 86, target: 87}\n"
+    )
+    known = repository({"compose.yml": text})
+    (one,) = services.of_yaml(composefiles.services_of(known, ["compose.yml"]), "compose.yml")
+    ports = [
+        {"published": "5000", "target": 80, "protocol": "tcp"},
+        {"target": 90},
+        {"published": "6000", "target": 81, "protocol": "udp"},
+    ]
+    (resolved,) = services.of_model({"services": {"a": {"ports": ports}}}, "/p")
+
+    assert one.ports == ((5000, 80), (84, 85), (86, 87))
+    assert resolved.ports == ((5000, 80),)
+
+
 # --- Python ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        ("uv -n run --frozen pytest -q", "uv -n run --frozen pytest"),
+        ('["poetry", "run", "pytest", "-x"]', "poetry run pytest"),
+        ("python3.12 -m pytest tests", "python3.12 -m pytest"),
+        ("pytest -q", ""),
+        ("wait-for db -- pytest", ""),
+        ("uv sync && uv run pytest", ""),
+        ("sh -c 'uv run pytest'", ""),
+        ("python manage.py test", ""),
+        ("uv run '", ""),
+        ('["uv", "run", ', ""),
+        ("", ""),
+    ],
+)
+def test_what_starts_pytest_is_taken_from_the_services_command(command: str, words: str) -> None:
+    assert " ".join(python.launched(command)) == words
 
 
 @pytest.mark.parametrize(
