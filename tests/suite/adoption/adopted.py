@@ -95,10 +95,27 @@ def with_apt() -> str:
     argv = ("sh", str(ROOT / "docker" / "base" / "debian-sources"), suite)
     sources = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=True).stdout
     text = f"FROM {name}\nCOPY <<'END' /etc/apt/sources.list.d/debian.sources\n{sources}END\n"
-    tag = f"unstale/adoption-debian:{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+    return _built("unstale/adoption-debian", text)
+
+
+def with_uv() -> str:
+    """The name of that image with uv and libpq, as uv's own on a whole Debian have them."""
+    install = "apt-get update -qq && apt-get install -qq --no-install-recommends libpq5"
+    text = f"FROM {with_apt()}\nRUN {install}\n"
+    text += "RUN pip install --quiet --no-cache-dir 'uv>=0.8,<1'\n"
+    # The Python that is there.
+    text += "ENV UV_PYTHON_DOWNLOADS=never\n"
+    if dotenv_values(ROOT / ".unstale" / "images.env").get("UNSTALE_CA_BUNDLE"):
+        text += "ENV SSL_CERT_FILE=/etc/machine/ca.pem\n"
+    return _built("unstale/adoption-uv", text)
+
+
+def _built(name: str, dockerfile: str) -> str:
+    """The tag of the image that *dockerfile* makes without any context."""
+    tag = f"{name}:{hashlib.sha256(dockerfile.encode()).hexdigest()[:12]}"
     done = subprocess.run(
         ("docker", "build", "--quiet", "--tag", tag, "-"),
-        input=text,
+        input=dockerfile,
         capture_output=True,
         text=True,
         timeout=300,
