@@ -57,12 +57,13 @@ LONG = (
     r"integration/test_image_chores\.py::test_cleaning_leaves",
     r"faults/test_concurrency\.py",
     r"faults/test_commands\.py::test_(unit_tests|one_service)",
-    # Two images with pip and apt in them.
+    # Images with pip, apt and uv in them.
     r"adoption/test_fetched\.py",
-    # Of each project its first run stays, and what a change does to it.
+    # Of each project its first run stays, and looks.
     r"adoption/test_django_postgres\.py::test_without_a_word",
     r"adoption/test_monorepo\.py::test_what_a_(mount|container)",
-    r"adoption/test_no_git\.py::test_a_second_run",
+    r"adoption/test_no_git\.py::test_a_(second_run|failing)",
+    r"adoption/test_two_files\.py::test_a_changed",
     r"adoption/test_flask_on_host\.py::test_a_changed",
     r"unit/test_invoke_traps\.py.*(number|called|chain|its_value|quotes|subfolder).*\[beside\]",
 )
