@@ -447,9 +447,8 @@ class DockerCli:
 
         # Compose does not say which env file of a service it can't read.
         raw = self._config(target, environ, raw=True)
-        services = _model(raw.stdout).get("services") or {} if raw.returncode == 0 else {}
-        own = [e for s in services.values() for e in (s or {}).get("env_file") or ()]
-        paths = (*target.files, *target.env_files, *(Path(str(e["path"])) for e in own))
+        own = _env_files(_model(raw.stdout)) if raw.returncode == 0 else ()
+        paths = (*target.files, *target.env_files, *own)
         if "remote resource is disabled" in words:
             return ConfigError(
                 f"What {', '.join(str(f) for f in target.files)} includes is not here.",
@@ -971,11 +970,23 @@ def _merged_models(models: Sequence[Mapping[str, Any]]) -> Mapping[str, object]:
     return found
 
 
+def _env_files(model: Mapping[str, Any]) -> tuple[Path, ...]:
+    """The env files of a model's services, as far as it is of compose's form."""
+    match model.get("services"):
+        case dict() as services:
+            lists = [s.get("env_file") for s in services.values() if isinstance(s, dict)]
+        case _:
+            lists = []
+    entries = [one for some in lists if isinstance(some, list) for one in some]
+    names = [one.get("path") if isinstance(one, dict) else one for one in entries]
+    return tuple(Path(name) for name in names if isinstance(name, str))
+
+
 def _texts(paths: Iterable[Path]) -> dict[str, str]:
     """What is in those of *paths* that can be read."""
     found: dict[str, str] = {}
     for path in paths:
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ValueError):  # the other: a NUL in a name
             found[str(path)] = path.read_text(encoding="utf-8", errors="replace")
     return found
 

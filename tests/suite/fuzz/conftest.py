@@ -48,4 +48,4 @@ def with_docker(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
     """An environment with a docker command in its path, which nobody starts."""
     folder = tmp_path_factory.mktemp("bin")
     (folder / "docker").touch(mode=0o755)
-    return {"PATH": str(folder), "DOCKER_HOST": "tcp://example.com:1", "HOME": str(folder)}
+    return {"PATH": str(folder), "DOCKER_HOST": "tcp://127.0.0.1:1", "HOME": str(folder)}
