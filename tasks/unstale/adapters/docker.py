@@ -313,8 +313,9 @@ class DockerCli:
         if not place:
             return contextlib.nullcontext()
         from unstale.adapters import podman
+        from unstale.override import LABEL_OWNER
 
-        return podman.checking_health(place)
+        return podman.checking_health(place, _label_filters({LABEL_OWNER: self._leases.owner}))
 
     def holder(self, port: int) -> str:
         """Who listens on *port* of this machine, in words; empty: nobody, or it can't be told."""
@@ -708,7 +709,7 @@ class DockerCli:
         if place := self._podmans_place():
             from unstale.adapters import podman
 
-            podman.check_health(place)
+            podman.check_health(place, _label_filters(labels))
         ids = self._ids(("ps", "--all", "--no-trunc", "--quiet"), labels)
         with readable():
             found = tuple(container_fact(raw) for raw in self._inspect("container", ids))

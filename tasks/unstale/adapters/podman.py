@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -38,9 +38,12 @@ def is_podman(greeting: Mapping[str, str]) -> bool:
     return _HEADER in greeting
 
 
-def check_health(host: str) -> None:
-    """Run each health check that is due in a container of unstale's, one after the other."""
-    wanted = quote(json.dumps({"label": [LABEL_OWNER], "status": ["running"]}))
+def check_health(host: str, labels: Sequence[str]) -> None:
+    """Run each due health check in a container that carries *labels*, one after the other.
+
+    Only in unstale's own: another's may be checked by whoever started it.
+    """
+    wanted = quote(json.dumps({"label": [LABEL_OWNER, *labels], "status": ["running"]}))
     for listed in _tables(engine.answer(host, f"/containers/json?filters={wanted}")):
         name = quote(str(listed.get("Id")), safe="")
         found = engine.answer(host, f"/containers/{name}/json")
@@ -50,13 +53,13 @@ def check_health(host: str) -> None:
 
 
 @contextmanager
-def checking_health(host: str) -> Iterator[None]:
-    """Run due health checks for as long as the block goes on."""
+def checking_health(host: str, labels: Sequence[str]) -> Iterator[None]:
+    """Run due health checks for as long as the block goes on, as `check_health` does."""
     done = threading.Event()
 
     def watch() -> None:
         while not done.wait(_PAUSE_S):
-            check_health(host)
+            check_health(host, labels)
 
     # One that hangs in a check is left behind: it ends with its request.
     watcher = threading.Thread(target=watch, name="health checks", daemon=True)

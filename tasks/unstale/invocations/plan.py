@@ -24,4 +24,5 @@ def plan(ctx: Context, options: RunOptions, json: bool = False) -> None:
             document.write("plan", forecast.as_document(found))
         else:
             console.print_lines([project.mask(line) for line in forecast.as_text(found)])
-        finish(Outcome.UNKNOWN if found.unknown else Outcome.PROVEN)
+        is_unknown = found.error is not None and found.error.outcome is Outcome.UNKNOWN
+        finish(Outcome.UNKNOWN if found.unknown or is_unknown else Outcome.PROVEN)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -139,18 +140,34 @@ def hidden(answers: Sequence[Answer], hide: Callable[[str], str]) -> tuple[Answe
             summary=hide(answer.summary),
             evidence=tuple(map(hide, answer.evidence)),
             redone=hide(answer.redone),
+            next=hide(answer.next),
             causes=tuple(
                 replace(
                     cause,
                     what=hide(cause.what),
                     how=hide(cause.how),
                     notes=tuple(map(hide, cause.notes)),
+                    commit=_hidden_commit(hide, cause.commit),
                 )
                 for cause in answer.causes
             ),
         )
-        for answer in _each_place(answers, lambda place: replace(place, text=hide(place.text)))
+        for answer in _each_place(answers, partial(_hidden_place, hide))
     )
+
+
+def _hidden_place(hide: Callable[[str], str], place: Place) -> Place:
+    return replace(
+        place,
+        file=hide(place.file),
+        role=hide(place.role),
+        text=hide(place.text),
+        commit=_hidden_commit(hide, place.commit),
+    )
+
+
+def _hidden_commit(hide: Callable[[str], str], commit: CommitFact | None) -> CommitFact | None:
+    return replace(commit, subject=hide(commit.subject)) if commit else None
 
 
 def _each_place(answers: Iterable[Answer], do: Callable[[Place], Place]) -> tuple[Answer, ...]:

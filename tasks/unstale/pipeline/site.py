@@ -93,9 +93,11 @@ class Site:
     def in_play(self) -> frozenset[str]:
         """The services that have a container in a stack, the runner's too.
 
-        All but what waits for a profile that is not switched on.
+        And those whose image is looked into. All but what waits for a profile that is
+        not switched on.
         """
-        named = (*self._testers, self.database, self.settings.schema.service)
+        looked_into = (rule.service for rule in self.settings.verify)
+        named = (*self._testers, self.database, self.settings.schema.service, *looked_into)
         found = {*self.started_services, *(name for name in named if name)}
         queue = list(found)
         while queue:

@@ -46,7 +46,12 @@ def explain(status: StackStatus, stage: Stage, service: str | None = None) -> tu
     next_ = "; ".join(cures(status))
     found = [_answer(one, stage) for one in status.containers]
     found += [Answer(name, "missing", "there is no container") for name in status.missing]
-    wanted = (one for one in found if service is None or one.subject == service)
+    wanted = [one for one in found if service is None or one.subject == service]
+    if service is not None and not wanted:
+        why = (
+            "it has no container in a stack that stands: it runs the tests, or waits for a profile"
+        )
+        return (Answer(service, "not asked", why),)
     return tuple(one if one.verdict == "fresh" else replace(one, next=next_) for one in wanted)
 
 

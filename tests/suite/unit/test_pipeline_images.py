@@ -12,6 +12,7 @@ import pytest
 from checkout import member
 from workshop import TEXT, Workshop
 
+from unstale.config import VerifyRule
 from unstale.errors import CouldNotTell, Mismatch, NotReady, UnstaleError
 from unstale.facts import CommitFact
 from unstale.image.check import LABEL_INPUTS, LABEL_MANIFEST, ImageStatus
@@ -87,6 +88,17 @@ def test_what_a_service_in_play_waits_for_is_in_play(shop: Workshop) -> None:
     shop.more["app"] = {"depends_on": {"seed": {"condition": "service_started"}}}
 
     assert [s.service for s in statuses(shop.bench)] == ["app", "seed"]
+
+
+def test_a_service_whose_image_a_rule_looks_into_is_in_play(shop: Workshop) -> None:
+    asleep(shop)
+    site = shop.bench.site
+    rule = VerifyRule("seed", "/a", "text")
+
+    looked_into = replace(site, settings=replace(site.settings, verify=(rule,)))
+
+    assert "seed" not in site.in_play
+    assert "seed" in looked_into.in_play
 
 
 def test_all_profiles_can_be_switched_on(shop: Workshop) -> None:

@@ -77,12 +77,14 @@ class _Engine:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *, last_s: float) -> None:
         self.checked: list[tuple[str, float]] = []
         self.asked = threading.Event()
+        self.listed = ""
         self._last_s = last_s
         monkeypatch.setattr(engine, "answer", self._answer)
 
     def _answer(self, _host: str, place: str, deadline_s: float = 20.0) -> object:
         if place.startswith("/containers/json?"):
             assert "dev.unstale.owner" in place
+            self.listed = place
             return [{"Id": "a"}, "odd", {"Id": "b"}]
         if place.endswith("/healthcheck"):
             self.checked.append((place.split("/")[-2], deadline_s))
@@ -99,15 +101,16 @@ class _Engine:
 def test_what_is_due_is_checked_with_its_own_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
     there = _Engine(monkeypatch, last_s=10)
 
-    podman.check_health("/s")
+    podman.check_health("/s", ["dev.unstale.run=r1"])
 
     assert there.checked == [("a", 7.0)]
+    assert "dev.unstale.run%3Dr1" in there.listed  # and no other checkout's
 
 
 def test_what_systemd_checks_is_left_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
     there = _Engine(monkeypatch, last_s=1)
 
-    podman.check_health("/s")
+    podman.check_health("/s", ["dev.unstale.run=r1"])
 
     assert there.checked == []
 
@@ -115,7 +118,7 @@ def test_what_systemd_checks_is_left_to_it(monkeypatch: pytest.MonkeyPatch) -> N
 def test_checks_go_on_beside_a_command_and_end_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
     there = _Engine(monkeypatch, last_s=10)
 
-    with podman.checking_health("/s"):
+    with podman.checking_health("/s", ()):
         assert there.asked.wait(10)
 
     for watcher in [t for t in threading.enumerate() if t.name == "health checks"]:

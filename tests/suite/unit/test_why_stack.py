@@ -210,6 +210,12 @@ def test_one_service_may_be_asked_for(app: ContainerStatus) -> None:
     assert [one.subject for one in explain(status, stage(), "db")] == ["db"]
 
 
+def test_a_service_that_has_no_container_is_not_asked(app: ContainerStatus) -> None:
+    (found,) = explain(StackStatus("demo", (app,), ()), stage(), "test-runner")
+
+    assert (found.subject, found.verdict) == ("test-runner", "not asked")
+
+
 def test_where_nothing_is_up_that_is_the_answer() -> None:
     (found,) = nothing_up("test")
 
