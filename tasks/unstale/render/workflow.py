@@ -43,11 +43,13 @@ class Job:
 
     @property
     def save(self) -> str:
-        """Keeps the images for the next run, which proves them again."""
+        """Keeps the images for the next run, which proves them again; there may be none."""
         env = f" --env {self.environment}" if self.environment else ""
         names = "import json, sys; print(*(s['image'] for s in json.load(sys.stdin)['services']))"
-        listed = f'{self.program} image.status --json{env} | python3 -c "{names}"'
-        return f"docker save --output .unstale/images.tar $({listed})"
+        # What it says of them is in its document; a shell with pipefail would end here.
+        status = f"{{ {self.program} image.status --json{env} || true; }}"
+        kept = 'if [ -n "$images" ]; then docker save --output .unstale/images.tar $images; fi'
+        return f'images=$({status} | python3 -c "{names}"); {kept}'
 
 
 _LOAD = "if [ -f .unstale/images.tar ]; then docker load --input .unstale/images.tar; fi"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import subprocess
@@ -120,6 +121,38 @@ def test_every_command_is_good_shell_and_names_tasks_and_options_that_are(
         known = {f for one in ns[name].get_arguments() for f in one.names}
         assert {w.removeprefix("--") for w in words if w.startswith("--")} <= known
         assert ("ci" in words) == (job.environment == "ci")
+
+
+@pytest.mark.parametrize("job", JOBS)
+@pytest.mark.parametrize(
+    ("printed", "saved", "is_green"),
+    [
+        ('{"services": [{"image": "a:1"}, {"image": "b:2"}]}', "save a:1 b:2", True),
+        ('{"services": []}', "", True),
+        ('{"error": "no engine"}', "", False),
+    ],
+    ids=["images", "none is built", "not told"],
+)
+def test_what_is_built_is_saved_and_where_nothing_is_the_job_stays_green(
+    tmp_path: Path, job: Job, printed: str, saved: str, is_green: bool
+) -> None:
+    for name in ("uv", "uvx"):
+        (tmp_path / name).write_text(f"#!/bin/sh\necho '{printed}'\nexit 1\n")
+    docker = tmp_path / "docker"
+    docker.write_text('#!/bin/sh\n[ $# -gt 3 ] || exit 1\nshift 3\necho save "$@"\n')
+    for name in ("uv", "uvx", "docker"):
+        (tmp_path / name).chmod(0o755)
+
+    ran = subprocess.run(
+        ["bash", "-eo", "pipefail", "-c", job.save],
+        env={"PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+
+    assert ran.stdout.strip() == saved
+    assert (ran.returncode == 0) is is_green
 
 
 def test_both_providers_have_a_place() -> None:
