@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from unstale import compose, config
 from unstale.adapters.docker import DockerCli
@@ -161,17 +161,22 @@ def mounts(asked: Asked, stack: Stack, *, is_local: bool) -> Finding:
     """Whether what services mount is there."""
     if not is_local:
         return not_asked("mounts", "the engine mounts what is on its own machine")
-    absent = list(absent_sources(s for s in stack.services if _may_start(s, asked)))
+    started = [s for s in stack.services if _may_start(s, asked)]
+    absent = list(absent_sources(started))
     if not absent:
         return ok("mounts", "every file and folder is there")
     service, source = absent[0]
     more = f" {len(absent) - 1} more are not." if absent[1:] else ""
-    folders = [MakeFolder(Path(one)) for _, one in absent if _is_a_folder(Path(one), asked.root)]
+    files = _meant_as_files(started)
+    folders = dict.fromkeys(
+        one for _, one in absent if one not in files and _is_a_folder(Path(one), asked.root)
+    )
+    how = f" (mkdir -p {source})" if source in folders else ""
     return fail(
         "mounts",
         f"{service!r} mounts {source}, which is not there.{more}",
-        f"create it (mkdir -p {source}), or mend the mount in the compose file",
-        *folders,
+        f"create it{how}, or mend the mount in the compose file",
+        *(MakeFolder(Path(one)) for one in folders),
         outcome=_USAGE,
     )
 
@@ -180,6 +185,25 @@ def _may_start(service: compose.Service, asked: Asked) -> bool:
     chosen = asked.environment.profiles if asked.environment else ()
     is_runner = asked.environment is not None and service.name == asked.environment.runner
     return not service.profiles or is_runner or bool({*service.profiles} & {*chosen})
+
+
+def _meant_as_files(services: Iterable[compose.Service]) -> frozenset[str]:
+    """Sources that hold a secret or a config, or lie where a container has a file."""
+    return frozenset(
+        source
+        for service in services
+        for source in (
+            *service.files,
+            *(m.source for m in service.mounts if _is_a_file(m.source, m.target)),
+        )
+    )
+
+
+def _is_a_file(source: str, target: str) -> bool:
+    """Whether a mount is one of a file, by its names: ``./Caddyfile:/etc/caddy/Caddyfile``."""
+    name = PurePosixPath(target).name
+    is_titled = name[:1].isupper() and name == Path(source).name
+    return bool(PurePosixPath(target).suffix) or name.startswith(".") or is_titled
 
 
 def _is_a_folder(path: Path, root: Path) -> bool:

@@ -334,6 +334,37 @@ def test_a_mount_of_nothing_is_made_if_it_was_meant_as_a_folder_here(asked: Aske
     assert checkout.mounts(asked, mounting(missing), is_local=True).state is State.OK
 
 
+@pytest.mark.parametrize(
+    ("name", "target"),
+    [
+        ("Caddyfile", "/etc/caddy/Caddyfile"),
+        ("settings", "/etc/app/settings.ini"),
+        ("netrc", "/root/.netrc"),
+    ],
+)
+def test_where_a_file_belongs_no_folder_is_made(asked: Asked, name: str, target: str) -> None:
+    source = str(asked.root / name)
+    volume = {"type": "bind", "source": source, "target": target}
+    own = stack(app={"image": "x", "volumes": [volume]})
+
+    found = checkout.mounts(asked, own, is_local=True)
+
+    assert (found.state, found.mendings) == (State.FAIL, ())
+    assert "mkdir" not in found.fix
+
+
+@pytest.mark.parametrize("kind", ["secrets", "configs"])
+def test_the_file_of_a_secret_or_a_config_is_never_made_a_folder(asked: Asked, kind: str) -> None:
+    source = str(asked.root / "token")
+    services = {"app": {"image": "x", kind: [{"source": "token", "target": "/run/token"}]}}
+    own = compose.parse({"name": "demo", "services": services, kind: {"token": {"file": source}}})
+
+    found = checkout.mounts(asked, own, is_local=True)
+
+    assert (found.state, found.mendings) == (State.FAIL, ())
+    assert source in found.seen
+
+
 def test_what_is_not_started_need_not_be_mounted(asked: Asked) -> None:
     resting = mounting(asked.root / "no", profiles=["debug"])
 
