@@ -19,6 +19,8 @@ __all__ = ["collection"]
 
 # Written into YAML as it is.
 _BRANCH = re.compile(r"[A-Za-z][A-Za-z0-9._/-]*")
+# A package of uv's lock; where one is only needed, it is named within a line.
+_LOCKED = re.compile(r'^name = "unstale"\r?$', re.MULTILINE)
 
 
 @task(
@@ -47,7 +49,7 @@ def workflow(
         chosen = templates.provider_of(provider or "", has_gitlab=has_gitlab)
         # Refused before it is written down: a name that no environment has.
         name = project.settings.environment(env).name if env else ""
-        job = templates.Job(name, _default_branch(project), (root / "uv.lock").exists())
+        job = templates.Job(name, _default_branch(project), _has_lock(project))
         text, place = templates.text(chosen, job), root / templates.PLACES[chosen]
         written = write and _written(project, place, text, yes=yes)
         if json:
@@ -59,6 +61,12 @@ def workflow(
             console.print_lines(text.splitlines())
         else:
             console.print_lines(["Nothing was written."])
+
+
+def _has_lock(project: Project) -> bool:
+    """Whether uv has locked unstale with the project: without that it can't run it from there."""
+    lock = project.settings.root / "uv.lock"
+    return lock.is_file() and _LOCKED.search(project.files.read_text(lock)) is not None
 
 
 def _default_branch(project: Project) -> str:

@@ -28,7 +28,7 @@ class Job:
     branch: str
     """Whose pushes are tested, besides what is to be merged."""
     has_lock: bool
-    """Whether uv has locked the project, unstale with it."""
+    """Whether unstale is in the lock that uv has of the project."""
 
     @property
     def program(self) -> str:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from invoke import Config, Context, Exit
 
 from unstale import ns
 from unstale.errors import UsageError
@@ -165,3 +168,50 @@ def test_gitlab_is_taken_where_its_file_is() -> None:
     assert provider_of("github", has_gitlab=True) == "github"
     with pytest.raises(UsageError, match="no template for 'jenkins'"):
         provider_of("jenkins", has_gitlab=False)
+
+
+# --- The task ---
+
+TypeIt = Callable[..., tuple[int, dict[str, Any]]]
+
+
+@pytest.fixture
+def type_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> TypeIt:
+    """Run ``ci.workflow --json`` in an empty project below *tmp_path*."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
+    def run(folder: str = ".", **options: Any) -> tuple[int, dict[str, Any]]:
+        (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+        (tmp_path / folder / "pyproject.toml").touch()
+        monkeypatch.chdir(tmp_path / folder)
+        code = 0
+        try:
+            ns["ci.workflow"](Context(Config()), json=True, **options)
+        except Exit as end:
+            code = end.code
+        return code, json.loads(capsys.readouterr().out)
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("lock", "program"),
+    [
+        ('[[package]]\nname = "unstale"\nversion = "0.1.0"\n', "uv run --frozen unstale"),
+        ('[[package]]\r\nname = "unstale"\r\n', "uv run --frozen unstale"),
+        ('[[package]]\nname = "unstale-things"\nversion = "1"\n', "uvx unstale"),
+        ("version = 1\n", "uvx unstale"),
+        (None, "uvx unstale"),
+    ],
+)
+def test_uv_runs_unstale_only_where_it_has_locked_it(
+    tmp_path: Path, type_it: TypeIt, lock: str | None, program: str
+) -> None:
+    if lock is not None:
+        (tmp_path / "uv.lock").write_bytes(lock.encode())
+
+    _, document = type_it(provider="github")
+
+    assert set(re.findall(r"uvx? .*?unstale", document["text"])) == {program}
