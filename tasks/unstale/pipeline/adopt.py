@@ -12,11 +12,11 @@ from unstale.errors import ConfigError, Fault, MissingFile, overlooked
 from unstale.pipeline.setup import Change, Overlay
 from unstale.ports import Files
 from unstale.survey import tasksfile, written
-from unstale.survey.adoption import Adoption, adoption, is_makefile
+from unstale.survey.adoption import Adoption, Unit, adoption, is_makefile
 from unstale.survey.equivalents import Said
 from unstale.survey.neighbours import Obstacle, obstacles
 from unstale.survey.tasksfile import TasksFile
-from unstale.survey.thin import thin
+from unstale.survey.thin import scattered, thin
 from unstale.survey.written import Entry, Table
 
 __all__ = ["Adopted", "plan"]
@@ -39,6 +39,8 @@ class Adopted:
     """What a [tool.unstale] that is there does not say, or says otherwise."""
     obstacles: tuple[Obstacle, ...]
     """What is in the way of tasks.py."""
+    scattered: tuple[tuple[Unit, int], ...] = ()
+    """Targets that stay although they are understood, each with the line that is why."""
     assigned: tuple[tuple[str, str], ...] = field(repr=False, default=())
     """Variables of the file, whose values may be secrets."""
 
@@ -69,7 +71,8 @@ def plan(
     found = adoption(path, text, lambda name: _below(root, files, name))
     changes, missing = _configured(root, files, found, environ)
     made, advice = _tasks(root, files, ours)
-    if with_makefile and is_makefile(path) and (new := thin(text, found)) != text:
+    thins = with_makefile and is_makefile(path)
+    if thins and (new := thin(text, found)) != text:
         changes = (*changes, Change(path, text, new))
     return Adopted(
         found,
@@ -77,6 +80,7 @@ def plan(
         advice,
         missing,
         obstacles(_text(files, root / _TASKS), lambda name: files.exists(root / name)),
+        scattered(text, found) if thins else (),
         tuple((key, value.strip("\"'")) for key, value in _ASSIGNMENT.findall(text)),
     )
 

@@ -31,6 +31,9 @@ def _lines(found: Adopted) -> Iterator[str]:
         for row in file.unknown:
             yield f"  {file.path}:{row.line}  {row.text}"
             yield f"      {row.meaning.why}"
+    if found.scattered:
+        yield from ("", "Left as they are in the Makefile; more than a line and its recipe:")
+        yield from (f"  {file.path}:{line}  {_typed(file, unit)}" for unit, line in found.scattered)
     if found.missing:
         yield from ("", "[tool.unstale] is left as it is. The file says otherwise:")
         yield from (
@@ -134,6 +137,7 @@ def as_document(found: Adopted, *, written: bool) -> dict[str, Any]:
             }
             for one in file.said
         ],
+        "left_in_makefile": [{"name": u.name, "line": line} for u, line in found.scattered],
         "tasks_py": list(found.tasks.lines),
         "obstacles": [{"path": o.path, "what": o.what, "next": o.hint} for o in found.obstacles],
         "changes": [{"path": one.path, "diff": list(one.diff)} for one in found.changes],

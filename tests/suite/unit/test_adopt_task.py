@@ -82,6 +82,18 @@ def test_on_yes_it_writes_and_a_second_time_has_nothing_to_say(shop: Path) -> No
     ]
 
 
+def test_a_target_that_stays_is_named_with_its_line(shop: Path) -> None:
+    text = "a:\n\tdocker compose up -d\nifdef CI\n\tdocker compose ps\nendif\n"
+    (shop / "Makefile").write_text(text)
+
+    told = _adopt(shop, "Makefile", "--makefile", "--yes").stdout
+
+    assert (shop / "Makefile").read_text() == text
+    assert "  Makefile:3  make a" in told.splitlines()
+    found = _document(shop, "Makefile", "--makefile")
+    assert found["left_in_makefile"] == [{"name": "a", "line": 3}]
+
+
 def test_a_dry_run_writes_nothing(shop: Path) -> None:
     told = subprocess.run(
         (sys.executable, "-m", "unstale", "--dry", "adopt", "Makefile", "--yes"),

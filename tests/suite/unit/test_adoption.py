@@ -12,7 +12,7 @@ from unstale.survey.adoption import Adoption, Unit, adoption, summary
 from unstale.survey.equivalents import Kind
 from unstale.survey.makefile import parse
 from unstale.survey.script import commands
-from unstale.survey.thin import thin
+from unstale.survey.thin import scattered, thin
 
 CLASSIC = Path(__file__).parent / "classic"
 SCRIPT = "scripts/test-integration.sh"
@@ -293,6 +293,29 @@ def test_what_a_target_is_given_reaches_the_tests() -> None:
     after = thin(text, adoption("Makefile", text, lambda _: ""))
 
     assert after.startswith("a: b\n\tinv test.integration $(if $(K),-- $(K))\nb:\n\tnpm ci\n")
+
+
+@pytest.mark.parametrize(
+    ("rule", "line"),
+    [
+        ("a:\nifdef CI\n\tdocker compose up -d\nelse\n\tdocker compose up\nendif\n", 2),
+        ("a:\n\tdocker compose up -d\nifdef CI\n\tdocker compose ps\nendif\n", 3),
+        ("a: check \\\n  lint\n\tdocker compose up -d\n", 1),
+        ("a:: check\n\tdocker compose up -d\n", 1),
+        ("a: %: %.c\n\tdocker compose up -d\n", 1),
+        ("a:\n\tdocker compose up -d\nX = 1\n\tdocker compose ps\n", 3),
+        ("a:\r\n\tdocker compose up -d\r\n# why\r\n\tdocker compose ps\r\n", 3),
+        ("ifdef CI\na:\n\tdocker compose up\nelse\na:\n\tdocker compose up -d\nendif\n", 4),
+    ],
+)
+def test_a_rule_that_is_more_than_a_line_and_a_recipe_stays_and_is_named(
+    rule: str, line: int
+) -> None:
+    text = f"{rule}b:\n\tdocker compose logs \\\n  api\n"
+    found = adoption("Makefile", text, lambda _: "")
+
+    assert thin(text, found).startswith(f"{rule}b:\n\tinv stack.logs")
+    assert [(unit.name, at) for unit, at in scattered(text, found)] == [("a", line)]
 
 
 def test_targets_that_need_each_other_end() -> None:
