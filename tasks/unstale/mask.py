@@ -253,7 +253,7 @@ def _assignments() -> tuple[re.Pattern[str], ...]:
     )
 
 
-_SPEAKER = "redis-cli|mysql|mariadb|curl|wget|Basic|Bearer|Digest|Token"
+_SPEAKER = "redis-cli|mysql|mariadb|curl|wget|login|sshpass|Basic|Bearer|Digest|Token"
 
 
 @cache
@@ -263,6 +263,8 @@ def _spoken() -> re.Pattern[str]:
         r"\b(?:(?:Basic|Bearer|Digest|Token)\s+(?P<bearer>[\w.=+/~-]{6,})"
         r"|redis-cli\b[^|;&]*?\s-a\s*(?P<redis>[^\s\"']+)"
         r"|(?:mysql|mariadb)\w*(?:-admin)?\b[^|;&]*?\s-p(?P<mysql>[^\s\"']+)"
+        r"|\blogin\b[^|;&\n]{0,400}?\s-p[ =]?[\"']?(?P<login>[^\s\"'=]+)"
+        r"|sshpass\s+-p\s*[\"']?(?P<ssh>[^\s\"']+)"
         r"|(?:curl|wget)\b[^|;]*?\s(?:-u|--user)[ =][\"']?[^\s:\"']+:(?P<curl>[^\s\"']+))"
     )
 

@@ -39,7 +39,7 @@ def adopt(
 
         ours = (*ns.tasks, *ns.collections)
         found = project.adopt(Path(file), ours, with_makefile=makefile)
-        hide = joined(project.mask, mask_for(found.assigned))
+        hide = joined(project.mask, mask_for(found.spoken))
         if not json:
             console.print_lines([hide(line) for line in shown.as_text(found)])
         written = is_wanted(project, len(found.changes), yes=yes, asks=not json)

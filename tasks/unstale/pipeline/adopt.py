@@ -14,6 +14,7 @@ from unstale.ports import Files
 from unstale.survey import tasksfile, written
 from unstale.survey.adoption import Adoption, Unit, adoption, is_makefile
 from unstale.survey.equivalents import Said
+from unstale.survey.makefile import parse
 from unstale.survey.neighbours import Obstacle, obstacles
 from unstale.survey.tasksfile import TasksFile
 from unstale.survey.thin import scattered, thin
@@ -24,7 +25,12 @@ __all__ = ["Adopted", "plan"]
 _LARGEST = 1 << 20
 _PYPROJECT, _TASKS = "pyproject.toml", "tasks.py"
 _KEYS = ("compose-files", "env-file", "runner", "database", "profiles")
-_ASSIGNMENT = re.compile(r"""\b([A-Za-z_]\w*)[ \t]*[:?+]?=[ \t]*("[^"\n]*"|'[^'\n]*'|[^\s;]+)""")
+_ASSIGNMENT = re.compile(
+    r"""\b([A-Za-z_]\w*)[ \t]*[:?+]?=[ \t]*("[^"\n]*"|'[^'\n]*'|(?:\\.|[^\s;\\])+)"""
+)
+_MADE = re.compile(
+    r"(?:(?:export|override|private)\s+)*(?:[^:=#\t]*:\s*)?([A-Za-z_][\w.-]*)\s*[:?+!]{0,3}=\s*(.*)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +47,8 @@ class Adopted:
     """What is in the way of tasks.py."""
     scattered: tuple[tuple[Unit, int], ...] = ()
     """Targets that stay although they are understood, each with the line that is why."""
-    assigned: tuple[tuple[str, str], ...] = field(repr=False, default=())
-    """Variables of the file, whose values may be secrets."""
+    spoken: tuple[tuple[str, str], ...] = field(repr=False, default=())
+    """Variables with their values, and commands without a name: secrets may be in both."""
 
 
 def plan(
@@ -68,7 +74,13 @@ def plan(
     if text is None:
         raise MissingFile(f"There is no file {given}.", hint="inv adopt Makefile")
     path = str(given.relative_to(root)) if given.is_relative_to(root) else str(given)
-    found = adoption(path, text, lambda name: _below(root, files, name))
+    called: list[str] = []
+
+    def read(name: str) -> str:
+        called.append(_below(root, files, name))
+        return called[-1]
+
+    found = adoption(path, text, read)
     changes, missing = _configured(root, files, found, environ)
     made, advice = _tasks(root, files, ours)
     thins = with_makefile and is_makefile(path)
@@ -81,7 +93,7 @@ def plan(
         missing,
         obstacles(_text(files, root / _TASKS), lambda name: files.exists(root / name)),
         scattered(text, found) if thins else (),
-        tuple((key, value.strip("\"'")) for key, value in _ASSIGNMENT.findall(text)),
+        tuple(_spoken(found, text, called)),
     )
 
 
@@ -108,6 +120,34 @@ def _below(root: Path, files: Files, name: str) -> str:
         with overlooked():
             found = _text(files, path) or ""
     return found
+
+
+# --- what may be secret ---------------------------------------------------------------
+
+
+def _spoken(found: Adoption, text: str, called: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """What to look through for secrets, of the scripts that are called, too."""
+    is_made = is_makefile(found.path)
+    for one in (text, *called):
+        for key, value in _ASSIGNMENT.findall(one):
+            yield key, value.strip("\"'")
+    for row in (*(row for unit in found.units for row in unit.rows), *found.others):
+        yield "", _whole(row.text)
+    for line in _whole(text).splitlines():
+        if not is_made or line.startswith(("\t", "#")):
+            yield "", line
+        elif made := _MADE.fullmatch(line.strip()):
+            yield made[1], made[2]
+            yield made[1], " ".join(made[2].partition(" #")[0].split())
+    for line in (line for one in called for line in _whole(one).splitlines()):
+        yield "", line
+    for key, value in parse(text).variables.items() if is_made else ():
+        yield from ((key, line.strip()) for line in value.split("\n"))
+
+
+def _whole(text: str) -> str:
+    """*text* with each line that is continued in one."""
+    return re.sub(r"\\\r?\n[ \t]*", " ", text)
 
 
 # --- configuration --------------------------------------------------------------------

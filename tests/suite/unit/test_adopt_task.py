@@ -119,6 +119,33 @@ def test_no_secret_of_the_file_is_shown(shop: Path) -> None:
         assert "s3cr3t-pw" not in told.stdout + told.stderr
 
 
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "a:\n\tdocker login -u ci -p {} example.com\n\tdocker compose up -d\n",
+        "a:\n\tcurl -u admin:{} https://example.com/ready\n",
+        "a:\n\tcurl -u \\\n  admin:{} https://example.com/ready\n",
+        "a:\n\ttool --token {}\n",
+        "API_KEY = two {}\na:\n\ttool $(API_KEY)\n",
+        "a: API_KEY = two {}\na:\n\tdocker compose up -d\n",
+        "define API_KEY\n two {}\nendef\na:\n\ttool $(API_KEY)\n",
+        "a:\n\t./called.sh\n# tool --token {}\nb:\n\tdocker compose up -d\n",
+    ],
+)
+def test_no_secret_of_a_command_is_shown(lines: str, shop: Path) -> None:
+    secret = "heron72x9"
+    (shop / "Makefile").write_text(lines.format(secret))
+    (shop / "called.sh").write_text(
+        f"docker login -p {secret}\ndocker compose run t pytest --token {secret}\n"
+    )
+
+    for words in (("Makefile", "--makefile"), ("Makefile", "--makefile", "--json")):
+        told = _adopt(shop, *words)
+        assert told.returncode == 0, told.stderr
+        assert "Makefile" in told.stdout
+        assert secret not in told.stdout + told.stderr
+
+
 def test_a_configuration_that_is_there_is_left_alone(shop: Path) -> None:
     (shop / "pyproject.toml").write_text(
         "[tool.unstale.environments.test]\nrunner = 'tests'\nenv-file = 'env/.env.test'\n"

@@ -189,6 +189,8 @@ HEX_64 = "71d05ea93c8f4b26bd1e6f40a7c2985d" * 2
         "psql --password heron",
         "PGPASSWORD=heron psql",
         "redis-cli -a heron ping",
+        "docker login -u ci -p heron example.com",
+        "sshpass -p heron ssh ci@example.com",
         "mysqladmin ping -pheron",
         "curl -u robin:heron http://app:8000",
         "curl -H 'Authorization: Bearer heron-72'",
