@@ -142,6 +142,7 @@ class Live:
         self._old: list[str] = []
         self._old_columns: list[int] = []
         self._width = 0
+        self._left_out = 0
         self._is_mute = False
         self._is_over = False
         self._thread = threading.Thread(target=self._draw, name="unstale-live", daemon=True)
@@ -168,10 +169,26 @@ class Live:
         self._events.put(lambda: self._show(self._picture.end(result)))
 
     def print(self, text: str) -> None:
-        """A line that stays, above the table."""
-        while self._events.qsize() > _BACKLOG and self._thread.is_alive():
-            time.sleep(_LULL_S)
+        """A line that stays, above the table; left out where the terminal takes no more."""
+        if not self._has_room():
+            self._left_out += 1
+            return
+        if self._left_out:
+            text = f"... {self._left_out} are left out here, the log has them\n{text}"
+            self._left_out = 0
         self._events.put(lambda: self._above.extend(text.split("\n")))
+
+    def _has_room(self) -> bool:
+        """Whether the thread keeps up; waited for once, and not again at each line."""
+        end = time.monotonic() + _PATIENCE_S
+        while self._events.qsize() > _BACKLOG:
+            # Of a terminal that was stopped, by Ctrl-S say, it is within a write.
+            if self._left_out or self._is_mute or time.monotonic() > end:
+                return False
+            if not self._thread.is_alive():
+                return False
+            time.sleep(_LULL_S)
+        return True
 
     # --- its beginning and end
 

@@ -8,8 +8,9 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -251,6 +252,73 @@ def test_a_terminal_that_takes_nothing_does_not_stop_the_run(project: Path) -> N
         os.close(terminal)
 
     assert "PROVEN (exit code 0)" in (project / "report").read_text()
+
+
+@pytest.fixture
+def stopped(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Live, int]]:
+    """What draws on a terminal that takes nothing, and the terminal's other end."""
+    monkeypatch.setattr("unstale.render.live._BACKLOG", 10)
+    reader, terminal = pty.openpty()
+    live = Live(terminal, BARE)
+    try:
+        live.run()
+        live.print("x" * 1_000_000)
+        deadline = time.monotonic() + 10
+        while live._above or not live._events.empty():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        yield live, reader
+    finally:
+        os.close(reader)
+        live.stop()
+        os.close(terminal)
+
+
+def _says(live: Live, lines: int) -> threading.Thread:
+    """What a run says, which must not wait for long."""
+
+    def say() -> None:
+        for number in range(lines):
+            live.print(f"line {number}")
+
+    thread = threading.Thread(target=say, daemon=True)
+    thread.start()
+    return thread
+
+
+def test_a_flood_to_a_stopped_terminal_waits_once_and_says_what_it_left_out(
+    stopped: tuple[Live, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("unstale.render.live._PATIENCE_S", 0.3)
+    live, reader = stopped
+
+    said = _says(live, 1000)
+    said.join(5)
+    assert not said.is_alive()
+
+    seen = b""
+    while b"line 10\x1b" not in seen:  # as after Ctrl-Q
+        seen += os.read(reader, 65536)
+    live.print("the last one")
+    while b"the last one" not in seen:
+        seen += os.read(reader, 65536)
+    assert b"... 989 are left out here, the log has them" in seen
+    assert b"line 11\x1b" not in seen
+
+
+def test_what_is_mute_keeps_nobody_waiting(
+    stopped: tuple[Live, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("unstale.render.live._PATIENCE_S", 60.0)
+    live, _ = stopped
+    live.mute()
+
+    said = _says(live, 1000)
+    said.join(5)
+    is_waiting = said.is_alive()
+    monkeypatch.setattr("unstale.render.live._PATIENCE_S", 0.3)
+
+    assert not is_waiting
 
 
 # --- Without one, or without colours ---
