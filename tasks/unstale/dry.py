@@ -160,23 +160,25 @@ class DryProject(Project):
         found = [text for run, _ in self._to_end(name) for text in self._left(self.docker, run)]
         self._end(*(found or ("nothing to remove",)))
 
-    def stack_reap(self) -> tuple[Sweep, ...]:
+    def stack_reap(self, *, homeless: bool = True) -> tuple[Sweep, ...]:
         """Tell what dead runs left in this engine, and in those that their leases note."""
         self.docker.check()
-        texts, errors = self._dead_leave()
+        texts, errors = self._dead_leave(homeless=homeless)
         for text in texts or ("nothing is left over",):
             self.tell(text)
         if errors:
             raise errors[0]
         self._end()
 
-    def _dead_leave(self) -> tuple[tuple[str, ...], tuple[UnstaleError, ...]]:
+    def _dead_leave(
+        self, *, homeless: bool = True
+    ) -> tuple[tuple[str, ...], tuple[UnstaleError, ...]]:
         """What a sweep would remove, in words, and why it can't be told of an engine."""
         from unstale.stack.lifecycle import dead_runs
 
         texts: list[str] = []
         errors: list[UnstaleError] = []
-        (here, _), *_ = places = self._places(homeless=True)
+        (here, _), *_ = places = self._places(homeless=homeless)
         for place, died in places:
             docker, where = (
                 self.docker.at(place, _ELSEWHERE_S),

@@ -808,13 +808,13 @@ class Project:
             for text in self.docker.logs(container.id, 100):
                 line(f"{container.service} | {site.mask(text)}")
 
-    def stack_reap(self) -> tuple[Sweep, ...]:
+    def stack_reap(self, *, homeless: bool = True) -> tuple[Sweep, ...]:
         """Remove what dead runs of this machine and user left, and only that.
 
         In this engine, which comes first, and in each that the lease of a dead run notes.
-        A kept stack whose checkout is gone counts as left.
+        With *homeless*, a kept stack whose checkout is gone counts as left.
         """
-        return self._reaped(_ELSEWHERE_S, homeless=True)
+        return self._reaped(_ELSEWHERE_S, homeless=homeless)
 
     def _reaped(self, elsewhere_s: float, *, homeless: bool) -> tuple[Sweep, ...]:
         return tuple(

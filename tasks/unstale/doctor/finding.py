@@ -117,9 +117,9 @@ class MakeFolder:
 
 @dataclass(frozen=True, slots=True)
 class Reap:
-    """Remove what dead runs left, by its labels."""
+    """Remove what dead runs left, by its labels; a kept stack stays."""
 
-    words: str = "inv stack.reap"
+    words: str = "remove what dead runs left, and nothing that was kept"
 
 
 Mending = Copy | MakeFolder | Reap

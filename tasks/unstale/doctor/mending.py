@@ -72,7 +72,8 @@ def _reap(root: Path) -> None:
     # Here: only a project with an engine gets so far.
     from unstale.project import Project
 
-    for found in Project.open(root).stack_reap():
+    # None that was kept: what is removed is what was told, and its checkout may be away.
+    for found in Project.open(root).stack_reap(homeless=False):
         if found.error:
             raise found.error
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from unstale.adapters import docker_words
+from unstale.adapters.leases import Leases
 from unstale.doctor import command, script, words
 from unstale.doctor.command import Options
 from unstale.doctor.finding import (
@@ -291,6 +292,29 @@ def test_a_no_changes_nothing(tmp_path: Path) -> None:
 
     assert [one.answer for one in found] == ["left", "left"]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_kept_stack_whose_checkout_is_away_is_not_reaped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from unstale.project import Project
+
+    leases = Leases({"XDG_STATE_HOME": str(tmp_path)})
+    (tmp_path / "unstale").mkdir()
+    leases.keep("4711", tmp_path / "away", "test")
+    swept: list[str] = []
+
+    def reap(_self: Project, *, homeless: bool = True) -> tuple[()]:
+        swept.extend(one.run for one in leases.seen_dead(homeless=homeless))
+        return ()
+
+    monkeypatch.setattr(Project, "stack_reap", reap)
+    assert [one.run for one in leases.seen_dead(homeless=True)] == ["4711"]
+
+    found = mend(mendable(Reap()), tmp_path, lambda _f, _m: "done")
+
+    assert [one.answer for one in found] == ["done"]
+    assert swept == []
 
 
 def test_each_is_shown_and_asked_on_a_terminal(
