@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from unstale.config import load, parsed
@@ -44,7 +44,7 @@ class Adopted:
     missing: tuple[Said, ...]
     """What a [tool.unstale] that is there does not say, or says otherwise."""
     obstacles: tuple[Obstacle, ...]
-    """What is in the way of tasks.py."""
+    """What is in the way of tasks.py, or of what the file says."""
     scattered: tuple[tuple[Unit, int], ...] = ()
     """Targets that stay although they are understood, each with the line that is why."""
     spoken: tuple[tuple[str, str], ...] = field(repr=False, default=())
@@ -81,7 +81,7 @@ def plan(
         return called[-1]
 
     found = adoption(path, text, read)
-    changes, missing = _configured(root, files, found, environ)
+    changes, missing, notes = _configured(root, files, found, environ)
     made, advice = _tasks(root, files, ours)
     thins = with_makefile and is_makefile(path)
     if thins and (new := thin(text, found)) != text:
@@ -91,7 +91,7 @@ def plan(
         (*changes, *made),
         advice,
         missing,
-        obstacles(_text(files, root / _TASKS), lambda name: files.exists(root / name)),
+        (*notes, *obstacles(_text(files, root / _TASKS), lambda name: files.exists(root / name))),
         scattered(text, found) if thins else (),
         tuple(_spoken(found, text, called)),
     )
@@ -155,21 +155,62 @@ def _whole(text: str) -> str:
 
 def _configured(
     root: Path, files: Files, found: Adoption, environ: Mapping[str, str]
-) -> tuple[tuple[Change, ...], tuple[Said, ...]]:
-    """The change to pyproject.toml; or what its own [tool.unstale], which stays, lacks."""
+) -> tuple[tuple[Change, ...], tuple[Said, ...], tuple[Obstacle, ...]]:
+    """The change to pyproject.toml, or what its own [tool.unstale], which stays, lacks; notes."""
     before = _text(files, root / _PYPROJECT)
     said = tuple(_without_the_usual(found.said))
     ours = parsed(before or "").get("tool", {})
     ours = ours.get("unstale") if isinstance(ours, Mapping) else None
     if ours is not None:
-        return (), tuple(one for one in said if not _is_said(ours, one))
-    tables = _tables(root, files, said, found.path)
+        return (), tuple(one for one in said if not _is_said(ours, one)), ()
+    there, notes = _there(root, files, said, found.path)
+    tables = _tables(there, found.path)
     if not tables:
-        return (), ()
+        return (), (), notes
     after = written.added(before or "", tables)
-    # What is refused later is not proposed.
-    load(root, Overlay(files, root / _PYPROJECT, after), environ)
-    return (Change(_PYPROJECT, before, after),), ()
+    try:
+        # What is refused later is not proposed.
+        load(root, Overlay(files, root / _PYPROJECT, after), environ)
+    except (ConfigError, MissingFile) as error:
+        return (), (), (*notes, _refused(error))
+    return (Change(_PYPROJECT, before, after),), (), notes
+
+
+def _there(
+    root: Path, files: Files, said: Sequence[Said], path: str
+) -> tuple[tuple[Said, ...], tuple[Obstacle, ...]]:
+    """*said* without the files that are not there, and a note of each of those."""
+    kept: list[Said] = []
+    notes: list[Obstacle] = []
+    for one in said:
+        if one.key not in ("compose-files", "env-file") or one.table[0] != "environments":
+            kept.append(one)
+            continue
+        names = one.value if isinstance(one.value, tuple) else (one.value,)
+        here = tuple(name for name in names if files.exists(root / name))
+        notes += (_gone(name, one, path) for name in names if name not in here)
+        if here:
+            kept.append(replace(one, value=one.value if len(here) == len(names) else here))
+    return tuple(kept), tuple(notes)
+
+
+def _gone(name: str, one: Said, path: str) -> Obstacle:
+    return Obstacle(
+        name,
+        f"There is no file {name}, which {_where(one, path)} names.",
+        "What is proposed leaves it out; it may be gone, made by a command, or meant from"
+        " another folder.",
+        f"if there is one, write it to {one.key} of [tool.unstale.{'.'.join(one.table)}]",
+    )
+
+
+def _refused(error: ConfigError | MissingFile) -> Obstacle:
+    return Obstacle(
+        _PYPROJECT,
+        "No [tool.unstale] is proposed, since it would be refused.",
+        " ".join(filter(None, (error.what, error.cause))),
+        "write it by hand",
+    )
 
 
 def _without_the_usual(said: Iterable[Said]) -> Iterator[Said]:
@@ -192,7 +233,7 @@ def _is_said(ours: object, one: Said) -> bool:
     return isinstance(ours, Mapping) and ours.get(one.key) == wanted
 
 
-def _tables(root: Path, files: Files, said: Sequence[Said], path: str) -> list[Table]:
+def _tables(said: Sequence[Said], path: str) -> list[Table]:
     tables = dict.fromkeys(one.table for one in said if one.table != ("verify",))
     order = sorted(tables, key=lambda table: (table[0] != "environments", table))
     names = [table[1] for table in order if table[0] == "environments"]
@@ -204,21 +245,13 @@ def _tables(root: Path, files: Files, said: Sequence[Said], path: str) -> list[T
             (one for one in said if one.table == table),
             key=lambda one: _KEYS.index(one.key) if one.key in _KEYS else 99,
         )
-        entries = tuple(_entry(root, files, one, path) for one in rows)
+        entries = tuple(Entry(one.key, one.value, why=_where(one, path)) for one in rows)
         made.append(Table(("tool", "unstale", *table), entries))
     for one in said:
         if one.table == ("verify",):
             rule = (Entry("path", one.key, why=_where(one, path)), Entry("grep", one.value))
             made.append(Table(("tool", "unstale", "verify"), rule, is_array=True))
     return made
-
-
-def _entry(root: Path, files: Files, one: Said, path: str) -> Entry:
-    names = one.value if isinstance(one.value, tuple) else (one.value,)
-    is_file = one.key in ("compose-files", "env-file")
-    absent = [name for name in names if is_file and not files.exists(root / name)]
-    unsure = f"there is no {', '.join(absent)}" if absent else ""
-    return Entry(one.key, one.value, unsure, _where(one, path))
 
 
 def _where(one: Said, path: str) -> str:

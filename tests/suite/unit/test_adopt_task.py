@@ -146,6 +146,53 @@ def test_no_secret_of_a_command_is_shown(lines: str, shop: Path) -> None:
         assert secret not in told.stdout + told.stderr
 
 
+@pytest.mark.parametrize(
+    ("command", "gone", "proposed"),
+    [
+        ("docker compose -f docker/old.yml up -d", "docker/old.yml", None),
+        ("cd infra && docker compose -f x.yml up -d", "x.yml", None),
+        (
+            "docker compose -f docker/docker-compose.test.yml -f docker/old.yml up -d",
+            "docker/old.yml",
+            '+compose-files = ["docker/docker-compose.test.yml"]',
+        ),
+        (
+            "docker compose --env-file env/old.env -f docker/docker-compose.test.yml up -d",
+            "env/old.env",
+            '+compose-files = ["docker/docker-compose.test.yml"]',
+        ),
+    ],
+)
+def test_a_file_that_is_gone_is_noted_and_not_proposed(
+    command: str, gone: str, proposed: str | None, shop: Path
+) -> None:
+    (shop / "Makefile").write_text(f"a:\n\t{command}\n")
+
+    told = _adopt(shop, "Makefile")
+
+    assert told.returncode == 0, told.stderr
+    assert "  make a  -> unstale stack.up" in told.stdout
+    assert f"Note: There is no file {gone}, which Makefile:2 names." in told.stdout
+    added = [line for line in told.stdout.splitlines() if line.startswith("+")]
+    assert not any(gone in line for line in added)
+    assert proposed is None or proposed in added
+
+
+def test_what_would_be_refused_is_not_proposed_and_the_rest_is_shown(shop: Path) -> None:
+    (shop / "compose.-x.yml").write_text("services: {}\n")
+    (shop / "Makefile").write_text("a:\n\tdocker compose -f compose.-x.yml up -d\n")
+
+    told = _adopt(shop, "Makefile")
+
+    assert told.returncode == 0, told.stderr
+    assert "  make a  -> unstale stack.up" in told.stdout
+    assert (
+        "Note: No [tool.unstale] is proposed, since it would be refused. '-x' can't be the name"
+        in told.stdout
+    )
+    assert "+++ b/pyproject.toml" not in told.stdout
+
+
 def test_a_configuration_that_is_there_is_left_alone(shop: Path) -> None:
     (shop / "pyproject.toml").write_text(
         "[tool.unstale.environments.test]\nrunner = 'tests'\nenv-file = 'env/.env.test'\n"
