@@ -279,7 +279,7 @@ def documents() -> dict[str, list[str]]:
     for name in names():
         schema = json.loads(text(name))
         answer = schema.get("$defs", {}).get("answer", schema)
-        either = answer.get("oneOf", [answer]) if "properties" not in answer else [answer]
+        either = answer.get("anyOf", [answer]) if "properties" not in answer else [answer]
         found[name] = list(dict.fromkeys(k for one in either for k in one["properties"]))
     return found
 

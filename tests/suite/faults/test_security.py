@@ -653,6 +653,7 @@ def test_what_a_runner_leaves_is_taken_within_bounds(name: str, handing: Checkou
     names = {path.name for path in folder.rglob("*") if path.is_file()}
     assert not any(path.is_symlink() for path in folder.rglob("*"))
     known = {"junit.xml", ".coverage", "compose.override.yml", "containers.json", "database.txt"}
+    known |= {"report.html", "report.junit.xml"}
     assert {n for n in names if not n.endswith(".log")} <= known
     if name.endswith("beside it"):
         details = " ".join(step["detail"] for step in found["steps"])

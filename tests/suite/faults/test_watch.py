@@ -48,7 +48,10 @@ class Watched:
         """What is said until the next change is waited for."""
         said: list[str] = []
         while not said or not said[-1].startswith("watching; "):
-            said.append(self.lines.get(timeout=_PATIENCE_S))
+            try:
+                said.append(self.lines.get(timeout=_PATIENCE_S))
+            except queue.Empty:
+                pytest.fail(f"after {self.said}: it says nothing more, in this round {said}")
             self.said.append(said[-1])
         return said
 
