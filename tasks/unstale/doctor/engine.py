@@ -8,7 +8,7 @@ import shutil
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from unstale.adapters.docker import DockerCli
 from unstale.adapters.docker_words import NEEDED, check_plugins, engine_gone
@@ -18,7 +18,7 @@ from unstale.facts import moment
 from unstale.jsontext import MISFITS, read_json
 from unstale.ports import Command, Process
 
-__all__ = ["CHAIN", "Engine", "findings", "look", "needs"]
+__all__ = ["CHAIN", "Engine", "findings", "look", "needs", "with_plugins"]
 
 CHAIN = ("docker command", "engine", "permission", "context", "compose", "buildx")
 
@@ -120,6 +120,25 @@ def look(
         data_root=root,
         ahead_s=_ahead(at, before),
     )
+
+
+def with_plugins(seen: Engine, process: Process, answer_s: float) -> Engine:
+    """*seen* with its plugins: the client, which needs no engine, is asked for untold ones."""
+    if seen.command is None or seen.plugins is not None:
+        return seen
+    told = {name: _version(process, name, answer_s) for name in NEEDED}
+    return replace(seen, plugins={name: found for name, found in told.items() if found})
+
+
+def _version(process: Process, plugin: str, answer_s: float) -> str:
+    """What *plugin* says of its version; empty: it does not answer."""
+    # A context that can't be used stops the client before any plugin.
+    env, unset = {"DOCKER_CONTEXT": "default"}, ("DOCKER_HOST",)
+    try:
+        done = process.run(Command(("docker", plugin, "version"), answer_s, env=env, unset=unset))
+    except Unavailable:
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
 
 
 def _read(answer: object) -> tuple[str, str, Mapping[str, str] | None, str, str]:

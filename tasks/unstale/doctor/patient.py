@@ -50,4 +50,4 @@ def needs(environ: Mapping[str, str]) -> tuple[Need, ...]:
     """What root has to install and start, all of it; no checkout is looked at."""
     one = Patient.at(Path(), environ)
     seen = engine.look(one.process, one.docker, one.environ, answer_s=_PATIENCE_S)
-    return engine.needs(seen)
+    return engine.needs(engine.with_plugins(seen, one.process, _PATIENCE_S))

@@ -208,6 +208,23 @@ def test_what_is_lacking_is_told_as_bootstrap_reads_it(place: Place) -> None:
     assert "start" in place.doctor("--needs", PATH="/nonexistent").stdout.splitlines()
 
 
+def test_plugins_that_are_there_are_not_lacking_where_the_context_is_lost(place: Place) -> None:
+    lost = """#!/bin/sh
+case "$DOCKER_CONTEXT $1 $2" in
+"default compose version") echo Docker Compose version v2.26.1 ;;
+"default buildx version") echo github.com/docker/buildx v0.13.1 171fcbe ;;
+*) echo 'context "nowhere": context not found' >&2; exit 1 ;;
+esac
+"""
+    Path(place.path.partition(":")[0], "docker").write_text(lost)
+
+    done = place.doctor("--needs", DOCKER_CONTEXT="nowhere", DOCKER_HOST="")
+
+    assert "start" in done.stdout.splitlines()
+    assert "buildx" not in done.stdout
+    assert "compose" not in done.stdout
+
+
 # The findings
 
 

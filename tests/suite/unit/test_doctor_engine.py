@@ -18,7 +18,7 @@ import pytest
 
 from unstale.adapters.docker import DockerCli
 from unstale.doctor import engine
-from unstale.doctor.engine import CHAIN, Engine, findings, look, needs
+from unstale.doctor.engine import CHAIN, Engine, findings, look, needs, with_plugins
 from unstale.doctor.finding import Finding, State
 from unstale.errors import EngineUnavailable, Fault, TimedOut
 from unstale.ports import Command, CommandResult
@@ -145,6 +145,50 @@ class Docker:
 
     def run(self, command: Command, on_line: object = None) -> CommandResult:
         raise AssertionError((command, on_line))
+
+
+class Client:
+    """A docker command whose engine is lost, and that has these plugins."""
+
+    def __init__(self, **plugins: str) -> None:
+        self.plugins = plugins
+
+    def run(self, command: Command) -> CommandResult:
+        _, plugin, word = command.argv
+        assert word == "version"
+        assert command.env == {"DOCKER_CONTEXT": "default"}
+        assert command.unset == ("DOCKER_HOST",)
+        found = self.plugins.get(plugin)
+        if found == "late":
+            raise TimedOut("it took too long.")
+        return CommandResult(0 if found else 1, found or "", "", 0.0)
+
+
+COMPOSE, BUILDX = "Docker Compose version 2.26.1-4\n", "github.com/docker/buildx 0.13.1 x\n"
+
+
+@pytest.mark.parametrize(
+    ("plugins", "lacking"),
+    [
+        ({"compose": COMPOSE, "buildx": BUILDX}, ("start",)),
+        ({"compose": COMPOSE}, ("start", "buildx")),
+        ({"compose": "late", "buildx": BUILDX}, ("start", "compose")),
+        ({"compose": "Docker Compose version 1.29.2", "buildx": BUILDX}, ("start", "compose")),
+    ],
+)
+def test_the_client_tells_of_its_plugins_where_no_engine_does(
+    plugins: dict[str, str], lacking: tuple[str, ...]
+) -> None:
+    late = replace(DOWN, plugins=None)
+
+    seen = with_plugins(late, cast("Any", Client(**plugins)), 1.0)
+
+    assert needs(seen, has_dockerd=True) == lacking
+
+
+@pytest.mark.parametrize("seen", [WELL, Engine()])
+def test_the_client_is_not_asked_twice(seen: Engine) -> None:
+    assert with_plugins(seen, cast("Any", None), 1.0) is seen
 
 
 @pytest.fixture
