@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from unstale.errors import Interrupted, Unavailable, UnstaleError, UsageError
 
 if TYPE_CHECKING:
+    from unstale.image.timeline import Timeline
     from unstale.pipeline.report import Report
     from unstale.pipeline.run import RunReport
     from unstale.project import Project
@@ -26,32 +29,42 @@ def leave(project: Project, found: RunReport) -> Path | None:
     Whatever goes wrong here, the run's verdict stands. After a signal there is no time
     for it, and a run that was spared has those of the earlier one.
     """
-    from unstale.errors import overlooked
-    from unstale.render.console import note
-
     page = found.folder / _PAGE
     if found.state.reused is not None:
         return page if project.files.exists(page) else None
     if found.receipt is None or any(isinstance(e, Interrupted) for e in found.errors):
         return None
+    is_written = False
+    with _noted(project, "report"):
+        told, drawn = project.run_report(str(found.receipt))
+        with _noted(project, "report"):
+            _write(project, found.folder, told, drawn)
+            is_written = True
+        with _noted(project, "summary"):
+            _tell_ci(project, told)
+    return page if is_written else None
+
+
+@contextmanager
+def _noted(project: Project, missing: str) -> Iterator[None]:
+    """Say what is *missing* where a block fails, and go on."""
+    from unstale.errors import overlooked
+    from unstale.render.console import note
+
     try:
-        _write(project, found.folder, str(found.receipt))
+        yield
     except Interrupted:
         raise
     except UnstaleError as error:
         with overlooked():
-            note(project.mask(f"There is no report of this run: {error.what}"))
-        return None
-    return page
+            note(project.mask(f"There is no {missing} of this run: {error.what}"))
 
 
-def _write(project: Project, folder: Path, receipt: str) -> None:
+def _write(project: Project, folder: Path, told: Report, drawn: Timeline | None) -> None:
     from unstale.pipeline.report import tests_of
     from unstale.render.junit import merged
     from unstale.render.report import report
 
-    told, drawn = project.run_report(receipt)
-    _tell_ci(project, told)
     tests, why_not = tests_of(project.files, folder)
     project.files.write_atomic(folder / _JUNIT, merged(told, tests, why_not))
     project.files.write_atomic(folder / _PAGE, report(told, drawn))

@@ -70,6 +70,43 @@ def test_on_github_it_is_told_at_its_lines_and_in_the_summary(
     assert summary.read_text().startswith("an earlier one\n### ❌ tests failed in test")
 
 
+def test_a_summary_that_can_not_be_written_is_a_note_and_costs_no_file(
+    tmp_path: Path,
+    ended: RunReport,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    summary = tmp_path / "summary.md"
+    summary.mkdir()
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
+
+    page = leave(Project.open(tmp_path), ended)
+
+    assert page == ended.folder / "report.html"
+    assert page.exists()
+    assert (ended.folder / "report.junit.xml").exists()
+    err = capsys.readouterr().err
+    assert err.startswith("::error title=unstale%3A tests failed::")
+    assert "There is no summary of this run: " in err
+
+
+def test_files_that_can_not_be_written_cost_no_annotation(
+    tmp_path: Path,
+    ended: RunReport,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    (ended.folder / "report.junit.xml").mkdir()
+
+    assert leave(Project.open(tmp_path), ended) is None
+
+    err = capsys.readouterr().err
+    assert "There is no report of this run: " in err
+    assert "::error title=unstale%3A tests failed::" in err
+
+
 def test_whoever_says_no_is_told_nothing(
     tmp_path: Path,
     ended: RunReport,
