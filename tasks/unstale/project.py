@@ -1671,8 +1671,11 @@ class Project:
         setup.apply(self.settings.root, planned.changes, self.files)
 
     def write_workflow(self, place: Path, text: str) -> None:
-        """Write a workflow, and the folders that it needs."""
-        place.parent.mkdir(parents=True, exist_ok=True)
+        """Write a workflow, and the folders that it needs; none that is a link."""
+        from unstale.pipeline import own_files
+
+        root = self.settings.root
+        own_files.refuse_links(root, [str(place.relative_to(root))])
         self.files.write_atomic(place, text)
 
     def env_matrix(self, names: Sequence[str] = (), *, files_only: bool = False) -> Matrix:

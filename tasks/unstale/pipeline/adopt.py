@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from unstale.config import load, parsed
-from unstale.errors import ConfigError, Fault, MissingFile, overlooked
+from unstale.errors import ConfigError, MissingFile, UsageError, overlooked
+from unstale.pipeline import own_files
 from unstale.pipeline.setup import Change, Overlay
 from unstale.ports import Files
 from unstale.survey import tasksfile, written
@@ -22,7 +23,6 @@ from unstale.survey.written import Entry, Table
 
 __all__ = ["Adopted", "plan"]
 
-_LARGEST = 1 << 20
 _PYPROJECT, _TASKS = "pyproject.toml", "tasks.py"
 _KEYS = ("compose-files", "env-file", "runner", "database", "profiles")
 _ASSIGNMENT = re.compile(
@@ -67,13 +67,21 @@ def plan(
 
     Raises:
         MissingFile: there is no such file.
+        UsageError: it is to be changed and not of *root*, or a file leads out of that.
         ConfigError: it, or a file that is to be added to, can't be read or is too large.
 
     """
-    text = _text(files, given)
+    path = _named(root, given)
+    is_ours = not Path(path).is_absolute()
+    text = own_files.text(root, files, path) if is_ours else own_files.text_at(files, given)
     if text is None:
         raise MissingFile(f"There is no file {given}.", hint="inv adopt Makefile")
-    path = str(given.relative_to(root)) if given.is_relative_to(root) else str(given)
+    if with_makefile and not is_ours:
+        raise UsageError(
+            f"{given} is not of this project.",
+            cause="--makefile changes it, and only the project's own files are written.",
+            hint="leave --makefile out, or adopt it in the project that it is of",
+        )
     called: list[str] = []
 
     def read(name: str) -> str:
@@ -91,35 +99,28 @@ def plan(
         (*changes, *made),
         advice,
         missing,
-        (*notes, *obstacles(_text(files, root / _TASKS), lambda name: files.exists(root / name))),
+        (
+            *notes,
+            *obstacles(own_files.text(root, files, _TASKS), lambda name: files.exists(root / name)),
+        ),
         scattered(text, found) if thins else (),
         tuple(_spoken(found, text, called)),
     )
 
 
-def _text(files: Files, path: Path) -> str | None:
-    """What is in *path*, its line ends too; None if there is no such file."""
-    if not files.exists(path):
-        return None
-    raw = files.read_bytes(path)
-    if len(raw) > _LARGEST:
-        raise ConfigError(f"{path} is no file that somebody wrote: it is too large.")
-    try:
-        return raw.decode()
-    except UnicodeDecodeError:
-        raise ConfigError(
-            f"{path} is not UTF-8.", hint="save the file as UTF-8", fault=Fault.CONTENT
-        ) from None
+def _named(root: Path, given: Path) -> str:
+    """The file *given* below *root*, by its folder's real place; in full if it is not there."""
+    path = own_files.place(given.parent) / given.name
+    here = own_files.place(root)
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
 
 
 def _below(root: Path, files: Files, name: str) -> str:
     """The text of a file of the project; empty if it is not there, or leads out of it."""
-    path = (root / name).resolve()
-    found = ""
-    if path.is_relative_to(root.resolve()):
-        with overlooked():
-            found = _text(files, path) or ""
-    return found
+    found: str | None = None
+    with overlooked():
+        found = own_files.text(root, files, name)
+    return found or ""
 
 
 # --- what may be secret ---------------------------------------------------------------
@@ -157,7 +158,7 @@ def _configured(
     root: Path, files: Files, found: Adoption, environ: Mapping[str, str]
 ) -> tuple[tuple[Change, ...], tuple[Said, ...], tuple[Obstacle, ...]]:
     """The change to pyproject.toml, or what its own [tool.unstale], which stays, lacks; notes."""
-    before = _text(files, root / _PYPROJECT)
+    before = own_files.text(root, files, _PYPROJECT)
     said = tuple(_without_the_usual(found.said))
     ours = parsed(before or "").get("tool", {})
     ours = ours.get("unstale") if isinstance(ours, Mapping) else None
@@ -259,7 +260,7 @@ def _where(one: Said, path: str) -> str:
 
 
 def _tasks(root: Path, files: Files, ours: Sequence[str]) -> tuple[tuple[Change, ...], TasksFile]:
-    before = _text(files, root / _TASKS)
+    before = own_files.text(root, files, _TASKS)
     if before is not None:
         return (), tasksfile.advice(before, ours)
     if files.exists(root / "tasks"):

@@ -12,14 +12,12 @@ from typing import TYPE_CHECKING
 
 from unstale.config import Settings, parsed
 from unstale.errors import (
-    ConfigError,
     EngineUnavailable,
-    Fault,
     Interrupted,
     UnstaleError,
     overlooked,
 )
-from unstale.pipeline import default_addresses
+from unstale.pipeline import default_addresses, own_files
 from unstale.ports import ComposeTarget, Docker, Files
 from unstale.survey import composefiles, python, services, tasksfile, written
 from unstale.survey.composefiles import Choice, Stack
@@ -174,8 +172,15 @@ def allowed(text: str, report: ParityReport) -> tuple[str, int]:
 
 
 def apply(root: Path, changes: Iterable[Change], files: Files) -> None:
-    """Write what is planned."""
-    for change in changes:
+    """Write what is planned: all of it, or nothing.
+
+    Raises:
+        UsageError: a file is a link, or leads out of *root*.
+
+    """
+    planned = tuple(changes)
+    own_files.refuse_links(root, (change.path for change in planned))
+    for change in planned:
         files.write_atomic(root / change.path, change.after)
 
 
@@ -298,7 +303,7 @@ def _pyproject(
     shared: Sequence[Table],
     beside: Mapping[str, str],
 ) -> tuple[tuple[Change, ...], tuple[str, ...]]:
-    before = _text(site, _PYPROJECT)
+    before = own_files.text(site.root, site.files, _PYPROJECT)
     tool = parsed(before or "").get("tool")
     if isinstance(tool, Mapping) and "unstale" in tool:
         return (), ()
@@ -465,7 +470,7 @@ def _migrates(
 def _tasks(
     site: Site, repository: Repository
 ) -> tuple[tuple[Change, ...], TasksFile, tuple[str, ...]]:
-    before = _text(site, _TASKS)
+    before = own_files.text(site.root, site.files, _TASKS)
     if before is not None:
         return (), tasksfile.advice(before, site.ours), ()
     if next(repository.below("tasks"), None) is not None:
@@ -482,7 +487,7 @@ def _ignored(
     wanted = [".gitignore"] if site.in_git or repository.has(".gitignore") else []
     wanted += sorted(one for one in names if repository.has(one))
     for name in wanted:
-        before = _text(site, name)
+        before = own_files.text(site.root, site.files, name)
         after = written.ignoring(before or "")
         if after != before:
             yield Change(name, before, after)
@@ -492,7 +497,7 @@ def _missing(
     site: Site, environments: Sequence[_Environment], default: _Environment | None
 ) -> tuple[str, ...]:
     """What the project's own [tool.unstale] leaves open."""
-    tool = parsed(_text(site, _PYPROJECT) or "").get("tool")
+    tool = parsed(own_files.text(site.root, site.files, _PYPROJECT) or "").get("tool")
     ours = tool.get("unstale") if isinstance(tool, Mapping) else None
     if not isinstance(ours, Mapping):
         return ()
@@ -520,30 +525,9 @@ def _obstacle(environments: Sequence[_Environment]) -> str:
     return ""
 
 
-def _text(site: Site, name: str) -> str | None:
-    """What is in *name*, its line ends too; None if there is no such file.
-
-    Raises:
-        ConfigError: it can't be read, and so not be added to.
-
-    """
-    path = site.root / name
-    if not site.files.exists(path):
-        return None
-    try:
-        return site.files.read_bytes(path).decode()
-    except UnicodeDecodeError:
-        raise ConfigError(
-            f"{path} is not UTF-8.", hint="save the file as UTF-8", fault=Fault.CONTENT
-        ) from None
-
-
 def _looked_at(site: Site, name: str) -> str:
     """What is in *name*; nothing where that can't be read, or is too much to be written by hand."""
-    found = ""
+    found: str | None = None
     with overlooked():
-        found = _text(site, name) or ""
-    return found if len(found) <= _LARGEST else ""
-
-
-_LARGEST = 1 << 20
+        found = own_files.text(site.root, site.files, name)
+    return found or ""
