@@ -15,6 +15,7 @@ from unstale.errors import (
     EngineUnavailable,
     Interrupted,
     UnstaleError,
+    UsageError,
     overlooked,
 )
 from unstale.pipeline import default_addresses, own_files
@@ -172,14 +173,21 @@ def allowed(text: str, report: ParityReport) -> tuple[str, int]:
 
 
 def apply(root: Path, changes: Iterable[Change], files: Files) -> None:
-    """Write what is planned: all of it, or nothing.
+    """Write what is planned: all of it, or nothing where a file is not what was shown.
 
     Raises:
-        UsageError: a file is a link, or leads out of *root*.
+        UsageError: a file is a link, leads out of *root*, or has changed since.
 
     """
     planned = tuple(changes)
     own_files.refuse_links(root, (change.path for change in planned))
+    for change in planned:
+        if own_files.text(root, files, change.path) != change.before:
+            raise UsageError(
+                f"{change.path} has changed since it was looked at.",
+                cause="Somebody saved it while the question waited; nothing was written.",
+                hint="the same again: it shows what would be written now",
+            )
     for change in planned:
         files.write_atomic(root / change.path, change.after)
 

@@ -130,6 +130,28 @@ def test_nothing_at_all_is_written_if_one_of_the_files_is_behind_a_link(
     assert not (shop / "tasks.py").exists()
 
 
+# --- what changed meanwhile ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("before", ["old\n", "new\r\n", None])
+def test_what_is_saved_while_the_question_waits_is_not_lost(before: str | None, shop: Path) -> None:
+    (shop / "pyproject.toml").write_text("new\n")
+    changes = [Change("tasks.py", None, "a"), Change("pyproject.toml", before, "b")]
+
+    with pytest.raises(UsageError, match=r"pyproject\.toml has changed"):
+        apply(shop, changes, DiskFiles())
+
+    assert (shop / "pyproject.toml").read_text() == "new\n"
+    assert not (shop / "tasks.py").exists()
+
+
+def test_what_is_removed_while_the_question_waits_is_not_made_again(shop: Path) -> None:
+    with pytest.raises(UsageError, match="has changed"):
+        apply(shop, [Change("pyproject.toml", "", "b")], DiskFiles())
+
+    assert not (shop / "pyproject.toml").exists()
+
+
 # --- what is no plain file -----------------------------------------------------------------
 
 
