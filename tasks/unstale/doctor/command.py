@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from unstale.doctor import script, words
 from unstale.doctor.examine import diagnose
 from unstale.doctor.finding import Diagnosis, Finding, Mending
 from unstale.doctor.mending import Answer, Mended, mend
-from unstale.errors import Outcome
+from unstale.errors import Outcome, UnstaleError, outcome_of, worst
 from unstale.mask import Mask
 from unstale.ports import Line
 from unstale.printable import printable
@@ -46,9 +46,10 @@ def run(options: Options, environ: Mapping[str, str], echo: Line | None = None) 
     done: tuple[Mended, ...] = ()
     if options.fix:
         done = mend(found, root, _confirm(options, mask))
-        if any(one.answer == "done" for one in done):
+        if any(one.answer in {"done", "failed"} for one in done):
             found = diagnose(root, environ, options.env, echo=echo)
-    outcome = found.outcome(strict=options.strict)
+    failed = (outcome_of(one.error) for one in done if one.error)
+    outcome = worst((found.outcome(strict=options.strict), *failed))
     _tell(found, outcome, done, options, mask)
     return Outcome.PROVEN if options.print_fix else outcome
 
@@ -61,17 +62,39 @@ def _tell(
 
     shell = script.script(found.needs, script.system()) if options.print_fix else ""
     if options.json:
-        more: dict[str, object] = {
-            "mended": [{"id": m.check, "what": hide(m.words), "answer": m.answer} for m in done]
-        }
+        more: dict[str, object] = {"mended": [_mended(one, hide) for one in done]}
         more |= {"script": shell} if options.print_fix else {}
         document.write("doctor", words.as_document(found, outcome, hide, more))
     elif options.print_fix:
         sys.stdout.write(shell)
     else:
-        verb = {"done": "done", "left": "left as it is", "would": "would do"}
-        console.print_lines([f"{verb[m.answer]}: {hide(m.words)}" for m in done])
+        console.print_lines([line for one in done for line in _lines(one, hide)])
         console.print_lines([*words.as_text(found, outcome, hide)])
+
+
+_VERBS: Mapping[Answer, str] = {
+    "done": "done",
+    "left": "left as it is",
+    "would": "would do",
+    "failed": "failed",
+}
+
+
+def _mended(one: Mended, hide: words.Hide) -> Mapping[str, str]:
+    told = {"id": one.check, "what": hide(one.words), "answer": one.answer}
+    return told | ({"why": hide(_why(one.error))} if one.error else {})
+
+
+def _lines(one: Mended, hide: words.Hide) -> Iterator[str]:
+    yield f"{_VERBS[one.answer]}: {hide(one.words)}"
+    if one.error:
+        yield f"  {hide(_why(one.error))}"
+        if one.error.hint:
+            yield f"  next: {hide(one.error.hint)}"
+
+
+def _why(error: UnstaleError) -> str:
+    return " ".join(part for part in (error.what, error.cause) if part)
 
 
 def _confirm(options: Options, mask: Mask) -> Callable[[Finding, Mending], Answer]:

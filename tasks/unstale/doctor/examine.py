@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from unstale.compose import Stack
 from unstale.doctor import checkout, engine, machine
 from unstale.doctor.checkout import Asked
 from unstale.doctor.engine import Engine
-from unstale.doctor.finding import CHECKS, Diagnosis, Finding, State, blocked, not_asked
+from unstale.doctor.finding import CHECKS, Diagnosis, Finding, Reap, State, blocked, not_asked
 from unstale.doctor.patient import Patient
 from unstale.errors import Outcome
 from unstale.ports import Line
@@ -57,7 +58,16 @@ def _explained(found: Mapping[str, Finding]) -> Iterator[Finding]:
     for check in CHECKS:
         one = found[check.name]
         is_blind = one.outcome is Outcome.UNKNOWN and check.name in _ASKED_OF_DOCKER
-        yield blocked(check.name, broken) if broken and is_blind else one
+        if broken and is_blind:
+            yield blocked(check.name, broken)
+        else:
+            yield _without_reap(one) if broken else one
+
+
+def _without_reap(one: Finding) -> Finding:
+    """Without what takes an engine to mend."""
+    left = tuple(mending for mending in one.mendings if not isinstance(mending, Reap))
+    return replace(one, mendings=left)
 
 
 _ASKED_OF_DOCKER = ("clock", "ports", "compose files", "images")

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Literal, assert_never
 
 from unstale.doctor.finding import Copy, Diagnosis, Finding, MakeFolder, Mending, Reap
-from unstale.errors import Fault, Unavailable
+from unstale.errors import Fault, Interrupted, Unavailable, UnstaleError
 
 __all__ = ["Mended", "mend"]
 
-Answer = Literal["done", "left", "would"]
+Answer = Literal["done", "left", "would", "failed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,25 +26,32 @@ class Mended:
     words: str
     answer: Answer
     """``left``: somebody said no; ``would``: nobody was there to say yes."""
+    error: UnstaleError | None = None
+    """Why it failed."""
 
 
 def mend(
     diagnosis: Diagnosis, root: Path, confirm: Callable[[Finding, Mending], Answer]
 ) -> tuple[Mended, ...]:
-    """Do what *confirm* says yes to.
-
-    Raises:
-        Unavailable: it can't be done.
-        UnstaleError: what dead runs left could not be removed.
-
-    """
+    """Do what *confirm* says yes to; one that fails stops none of the others."""
     done = []
     for finding, one in diagnosis.mendings:
-        answer = confirm(finding, one)
-        if answer == "done":
-            _do(one, root)
-        done.append(Mended(finding.check.id, one.words, answer))
+        answer, error = confirm(finding, one), None
+        if answer == "done" and (error := _tried(one, root)):
+            answer = "failed"
+        done.append(Mended(finding.check.id, one.words, answer, error))
     return tuple(done)
+
+
+def _tried(one: Mending, root: Path) -> UnstaleError | None:
+    """Do it; returns why it can't be done."""
+    try:
+        _do(one, root)
+    except Interrupted:
+        raise
+    except UnstaleError as error:
+        return error
+    return None
 
 
 def _do(one: Mending, root: Path) -> None:

@@ -34,7 +34,7 @@ from unstale.doctor.finding import (
 )
 from unstale.doctor.mending import mend
 from unstale.doctor.script import System
-from unstale.errors import Outcome, Unavailable, exit_code
+from unstale.errors import Outcome, exit_code
 
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs/doctor.md").read_text(encoding="utf-8")
@@ -172,6 +172,37 @@ def test_what_needs_no_root_is_mended_and_looked_at_again(place: Place) -> None:
     assert (place.root / "uploads").is_dir()
 
 
+@pytest.mark.parametrize("form", ["--json", "--strict"])
+def test_a_mending_that_fails_hides_no_diagnosis(place: Place, form: str) -> None:
+    (place.root / "pyproject.toml").write_text("")
+    (place.root / "uploads").mkdir()
+    (place.root / "env/.env.test").symlink_to("/nonexistent")  # is not written through
+
+    done = place.doctor("--fix", "--yes", form)
+
+    assert place.doctor().returncode == 0  # it is a warning, and what was asked for failed
+    assert done.returncode == 5
+    assert "UNS-D19" in done.stdout
+    if form == "--json":
+        (mended,) = json.loads(done.stdout)["mended"]
+        assert mended["answer"] == "failed"
+        assert "could not be made" in mended["why"]
+    else:
+        assert "failed: cp " in done.stdout
+        assert f"next: ls -ld {place.root}/env\n" in done.stdout
+
+
+def test_without_an_engine_nothing_is_reaped(place: Place) -> None:
+    (place.root / "state/unstale").mkdir(parents=True)
+    (place.root / "state/unstale/4711.lease").write_text("{}")
+    environ = {"XDG_STATE_HOME": f"{place.root}/state"}
+
+    assert "what dead runs left" in place.doctor("--fix", **environ).stdout
+    done = place.doctor("--fix", PATH="/nonexistent", **environ)
+    assert "Runs that died: 1" in done.stdout
+    assert "what dead runs left, and" not in done.stdout
+
+
 def test_strict_lets_a_warning_fail(place: Place) -> None:
     (place.root / "env/.env.test").write_text("KEY=1\n")
     (place.root / "uploads").mkdir()
@@ -298,9 +329,12 @@ def test_what_is_there_by_now_is_not_written_over(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("new")
     (tmp_path / "b").write_text("old")
 
-    with pytest.raises(Unavailable, match="could not be made"):
-        mend(mendable(Copy(tmp_path / "a", tmp_path / "b")), tmp_path, lambda _f, _m: "done")
+    copy, folder = Copy(tmp_path / "a", tmp_path / "b"), MakeFolder(tmp_path / "c")
 
+    one, other = mend(mendable(copy, folder), tmp_path, lambda _f, _m: "done")
+
+    assert (one.answer, other.answer) == ("failed", "done")
+    assert "could not be made" in str(one.error)
     assert (tmp_path / "b").read_text() == "old"
 
 
