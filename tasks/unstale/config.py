@@ -35,6 +35,7 @@ __all__ = [
     "Settings",
     "VerifyRule",
     "asks_plain",
+    "below_workspace",
     "ci_system",
     "load",
     "parsed",
@@ -392,6 +393,15 @@ def ci_system(environ: Mapping[str, str]) -> CiSystem:
     return next(
         (name for variable, name in systems if said == name or environ.get(variable) == "true"), ""
     )
+
+
+def below_workspace(environ: Mapping[str, str], root: Path) -> str:
+    """Where *root* is below the checkout of GitHub's job, with slashes; empty if it is that."""
+    workspace = environ.get("GITHUB_WORKSPACE")
+    if not workspace:
+        return ""
+    top, real = Path(workspace).resolve(), root.resolve()
+    return real.relative_to(top).as_posix() if top in real.parents else ""
 
 
 def is_on(environ: Mapping[str, str], name: str, unset: str = "") -> bool:

@@ -51,6 +51,8 @@ def workflow(
         name = project.settings.environment(env).name if env else ""
         job = templates.Job(name, _default_branch(project), _has_lock(project))
         text, place = templates.text(chosen, job), root / templates.PLACES[chosen]
+        if write:
+            _require_top(root)
         written = write and _written(project, place, text, yes=yes)
         if json:
             body = {"provider": chosen, "path": templates.PLACES[chosen], "text": text}
@@ -61,6 +63,18 @@ def workflow(
             console.print_lines(text.splitlines())
         else:
             console.print_lines(["Nothing was written."])
+
+
+def _require_top(root: Path) -> None:
+    """See that *root* is what a provider checks out: it looks nowhere else for its file."""
+    real = root.resolve()
+    top = next((one for one in (real, *real.parents) if (one / ".git").exists()), real)
+    if top != real:
+        raise UsageError(
+            f"{real.relative_to(top)} is not the top of its repository.",
+            cause="A provider looks for its file at the top alone, and starts each command there.",
+            hint="copy what this prints, and set the working directory: inv ci.workflow",
+        )
 
 
 def _has_lock(project: Project) -> bool:

@@ -16,6 +16,7 @@ from unstale.spoken import as_typed
 
 if TYPE_CHECKING:
     from unstale.parity.report import ParityReport
+    from unstale.project import Project
     from unstale.render.parity import View
 
 __all__ = ["FORMATS", "collection", "outcome", "view"]
@@ -58,6 +59,7 @@ def diff(
         found = project.env_diff(left, right, files_only=files_only)
         seen = view(show_values=show_values, identity=identity)
         _show(
+            project,
             found,
             form,
             lambda: parity.diff_document(found, seen),
@@ -103,6 +105,7 @@ def check(
         seen = view(show_values=show_values)
         gating = project.settings.parity.has_policy
         _show(
+            project,
             found,
             form,
             lambda: parity.check_document(found, seen, gating=gating),
@@ -247,18 +250,21 @@ def _width() -> int | None:
 
 
 def _show(
+    project: Project,
     found: ParityReport,
     form: str,
     as_document: Callable[[], dict[str, object]],
     as_text: Callable[[], tuple[str, ...]],
 ) -> None:
+    from unstale.config import below_workspace
     from unstale.render import annotations, console, document
 
     match form:
         case "json":
             document.print_document(as_document())
         case "github":
-            document.print_text(annotations.commands(found))
+            folder = below_workspace(project.environ, project.settings.root)
+            document.print_text(annotations.below(folder, annotations.commands(found)))
         case "sarif":
             from unstale.render.sarif import sarif
 

@@ -72,16 +72,17 @@ def _write(project: Project, folder: Path, told: Report, drawn: Timeline | None)
 
 def _tell_ci(project: Project, told: Report) -> None:
     """Show the run where GitHub shows it: at its lines, and in the summary of the step."""
-    from unstale.config import ci_system
+    from unstale.config import below_workspace, ci_system
 
     if ci_system(project.environ) != "github":
         return
-    from unstale.render.annotations import of_run
+    from unstale.render.annotations import below, of_run
     from unstale.render.console import print_orders
     from unstale.render.summary import MOST_BYTES, summary
 
     root = project.settings.root
-    print_orders(of_run(told, lambda path: project.files.exists(root / path)))
+    found = of_run(told, lambda path: project.files.exists(root / path))
+    print_orders(below(below_workspace(project.environ, root), found))
     if name := project.environ.get("GITHUB_STEP_SUMMARY"):
         path = Path(name)
         _, size = project.files.end_of(path, 0) or (b"", 0)

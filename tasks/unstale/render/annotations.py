@@ -10,7 +10,7 @@ Source: github.com/actions/toolkit, ``packages/core/src/command.ts``.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import PurePosixPath
 from typing import Literal
 
@@ -23,7 +23,7 @@ from unstale.printable import printable
 from unstale.render.parity import Folded, View, folded, more_of, plain, shown, what
 from unstale.spoken import as_typed
 
-__all__ = ["commands", "masks", "of_run"]
+__all__ = ["below", "commands", "masks", "of_run"]
 
 Level = Literal["error", "warning", "notice"]
 
@@ -33,6 +33,7 @@ _SHORTEST_MASKED = 6
 
 _MOST = 10  # of each level, in one step
 _LONGEST = 4000  # characters of a message
+_FILE = re.compile(r"^::(?:error|warning|notice) file=")
 _LINE = re.compile(r"^(?P<file>[^\s:][^:\n]{0,200}\.py):(?P<line>\d{1,6}):", re.MULTILINE)
 
 
@@ -97,6 +98,13 @@ def _remark(level: Level, remark: Remark, title: str) -> str:
     name = f"{remark.key}: " if remark.key else ""
     text = remark.text or remark.kind
     return _command(level, place, f"{name}{title}", plain(f"{name}{text}"))
+
+
+def below(folder: str, lines: Iterable[str]) -> tuple[str, ...]:
+    """Annotations of a project that is in *folder* of its repository, as GitHub has the paths."""
+    if not folder:
+        return tuple(lines)
+    return tuple(_FILE.sub(lambda head: f"{head[0]}{_property(folder)}/", one) for one in lines)
 
 
 # A run

@@ -9,7 +9,7 @@ import pytest
 from unstale.parity.model import Difference, Source
 from unstale.parity.places import FALLBACK, Place, place_of
 from unstale.parity.report import AllowedDifference, Home, PairReport, ParityReport, Remark
-from unstale.render.annotations import commands, masks
+from unstale.render.annotations import below, commands, masks
 from unstale.render.parity import View
 
 LEFT, RIGHT = Home("env/.env.ci", "docker/ci.yml"), Home("env/.env.test", "docker/test.yml")
@@ -141,3 +141,14 @@ def test_values_to_be_shown_are_masked_line_by_line() -> None:
         "::add-mask::second 100%25",
     )
     assert masks(ParityReport((pair(several),)), View()) == ()
+
+
+def test_below_the_top_of_a_repository_only_the_file_is_another() -> None:
+    lines = commands(ParityReport((pair(LEVEL),), findings=(Remark("inert", "file=a"),)))
+
+    found = below("a,b/c", lines)
+
+    assert found[0] == lines[0].replace("file=env", "file=a%2Cb/c/env")
+    assert found[1] == lines[1].replace("file=pyproject", "file=a%2Cb/c/pyproject")
+    assert below("", lines) == lines
+    assert below("a", ("::error title=t::file=x",)) == ("::error title=t::file=x",)

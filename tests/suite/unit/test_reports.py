@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -105,6 +106,43 @@ def test_files_that_can_not_be_written_cost_no_annotation(
     err = capsys.readouterr().err
     assert "There is no report of this run: " in err
     assert "::error title=unstale%3A tests failed::" in err
+
+
+@pytest.mark.parametrize(
+    ("workspace", "file"),
+    [
+        ("", "services/api/tests/api/test_login.py"),
+        ("services/api", "tests/api/test_login.py"),
+        ("services/other", "tests/api/test_login.py"),
+        (None, "tests/api/test_login.py"),
+    ],
+)
+def test_annotations_name_files_as_the_repository_has_them(
+    tmp_path: Path,
+    ended: RunReport,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    workspace: str | None,
+    file: str,
+) -> None:
+    del ended
+    monkeypatch.setenv("GITHUB_ACTIONS", "true")
+    monkeypatch.delenv("GITHUB_WORKSPACE", raising=False)
+    if workspace is not None:
+        monkeypatch.setenv("GITHUB_WORKSPACE", str(tmp_path / workspace))
+    root = tmp_path / "services" / "api"
+    (root / "tests" / "api").mkdir(parents=True)
+    (root / "tests" / "api" / "test_login.py").touch()
+    for name in ("pyproject.toml", ".unstale"):
+        (tmp_path / name).rename(root / name)
+    folder = root / ".unstale" / "runs" / "1f0c2a9b"
+    (receipt,) = (root / ".unstale" / "receipts").iterdir()
+
+    leave(Project.open(root), RunReport(Outcome.TESTS_FAILED, (), RunState(), receipt, folder))
+
+    assert re.findall(r"^::error file=([^,]+),line=42,", capsys.readouterr().err, re.MULTILINE) == [
+        file
+    ]
 
 
 def test_whoever_says_no_is_told_nothing(

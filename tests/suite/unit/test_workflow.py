@@ -196,6 +196,21 @@ def type_it(
     return run
 
 
+def test_a_project_below_the_top_of_its_repository_gets_no_file(
+    tmp_path: Path, type_it: TypeIt
+) -> None:
+    (tmp_path / ".git").mkdir()
+
+    code, document = type_it("services/api", write=True, yes=True)
+
+    assert code != 0
+    assert "services/api is not the top of its repository." in json.dumps(document)
+    assert "set the working directory" in json.dumps(document)
+    assert not (tmp_path / "services/api/.github").exists()
+    assert type_it("services/api")[0] == 0
+    assert type_it(write=True, yes=True) == (0, {**type_it()[1], "written": True})
+
+
 @pytest.mark.parametrize(
     ("lock", "program"),
     [
