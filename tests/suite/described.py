@@ -33,11 +33,13 @@ def require_described(document: Mapping[str, Any]) -> None:
 
 
 def _deepest(name: str, document: Any) -> list[Any]:
-    """Of alternatives the errors of the answer, which is meant nearly always."""
-    found = []
-    for error in validator(name).iter_errors(document):
-        found += [one for one in error.context or () if one.schema_path[0] == 0] or [error]
-    return found
+    """Of alternatives the errors of the first, which is meant nearly always."""
+    return [one for error in validator(name).iter_errors(document) for one in _leaves(error)]
+
+
+def _leaves(error: Any) -> list[Any]:
+    first = [one for one in error.context or () if one.schema_path[0] == 0]
+    return [leaf for one in first for leaf in _leaves(one)] or [error]
 
 
 def bodies() -> dict[str, tuple[tuple[Any, str], ...]]:
