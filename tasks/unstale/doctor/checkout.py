@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -121,7 +122,7 @@ def _lone_example(asked: Asked, environment: Environment) -> Finding:
         path = asked.root / relative
         for ending in _ENDINGS:
             example = path.with_name(f"{path.name}.{ending}")
-            if example.is_file() and not path.exists():
+            if _is_file(example) and not _is_there(path):
                 return warn(
                     "env files",
                     f"There is {_shown(example, asked.root)}, and no {relative}.",
@@ -129,6 +130,16 @@ def _lone_example(asked: Asked, environment: Environment) -> Finding:
                     Copy(example, path),
                 )
     return not_asked("env files", f"{name} has none")
+
+
+def _is_file(path: Path) -> bool:
+    """Whether it is one, as far as may be looked."""
+    # Path.is_file fails below a folder that may not be entered.
+    return os.path.isfile(path)  # noqa: PTH113
+
+
+def _is_there(path: Path) -> bool:
+    return os.path.exists(path)  # noqa: PTH110 - likewise
 
 
 def _shown(path: Path, root: Path) -> str:
@@ -237,7 +248,7 @@ def migrations(asked: Asked) -> Finding:
 def shadowing(root: Path) -> Finding:
     """Whether something in the project's folder hides what Python is to import."""
     try:
-        entries = [(path.name, (path / "__init__.py").is_file()) for path in root.iterdir()]
+        entries = [(path.name, _is_file(path / "__init__.py")) for path in root.iterdir()]
     except OSError as error:
         return untold("shadowing", f"{root} can't be listed: {error.strerror}", f"ls -ld {root}")
     found = list(shadowed(entries))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import time
@@ -430,6 +431,25 @@ def test_a_package_that_shadows_is_seen_in_a_folder(tmp_path: Path, write: Write
 
     assert checkout.shadowing(tmp_path).state is State.WARN
     assert checkout.shadowing(tmp_path / "no").outcome is Outcome.UNKNOWN
+
+
+def test_a_folder_that_may_not_be_entered_hides_nothing(
+    asked: Asked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("closed", "env"):
+        (asked.root / name).mkdir()
+    see = os.stat
+
+    def stat(path: Any, *arguments: Any, **options: Any) -> os.stat_result:
+        # As the kernel does it for who is not root.
+        if Path(path).parent in {asked.root / "closed", asked.root / "env"}:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return see(path, *arguments, **options)
+
+    monkeypatch.setattr(os, "stat", stat)
+
+    assert checkout.shadowing(asked.root).state is State.OK
+    assert checkout.env_files(asked).is_idle
 
 
 TASK = "from invoke import task\n@task\ndef lint(c): ...\n@task(help={})\ndef deploy(c): ...\n"
