@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from unstale.adapters import walk
 from unstale.adapters.files import DiskFiles
 from unstale.errors import UsageError
 from unstale.pipeline.setup import Change, apply
@@ -153,6 +154,28 @@ def test_what_is_removed_while_the_question_waits_is_not_made_again(shop: Path) 
 
 
 # --- what is no plain file -----------------------------------------------------------------
+
+
+def test_only_plain_files_of_the_project_are_named(shop: Path) -> None:
+    os.mkfifo(shop / "pytest.ini")
+    (shop / "tox.ini").symlink_to("/dev/zero")
+    (shop / "setup.cfg").symlink_to("../foreign")
+    (shop / "gone").symlink_to("nowhere")
+    (shop / "circle").symlink_to("circle")
+    (shop / "pipe").symlink_to("pytest.ini")
+    (shop / "linked.yml").symlink_to("compose.yml")
+
+    assert walk.names(shop) == (("Makefile", "compose.yml", "linked.yml"), False)
+
+
+def test_init_waits_for_no_pipe_and_reads_no_device(shop: Path) -> None:
+    os.mkfifo(shop / "pytest.ini")
+    (shop / "requirements.txt").symlink_to("/dev/zero")
+
+    told = _typed(shop, "init")
+
+    assert told.returncode == 0, told.stderr
+    assert "Nothing was written" in told.stdout
 
 
 @pytest.mark.parametrize("file", ["pipe", "/dev/zero"])
