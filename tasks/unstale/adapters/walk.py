@@ -22,8 +22,8 @@ def names(root: Path) -> tuple[tuple[str, ...], bool]:
     """Files below *root*, relative and with slashes, sorted; and whether there are more.
 
     No link to a folder is followed. Left out are virtual environments, what is hidden but
-    for a few, folders that others fill, and what is no plain file of the project (pipes, and
-    links that lead out of it).
+    for a few, folders that others fill, what is no plain file of the project (pipes, and
+    links that lead out of it), and names that are no UTF-8: no TOML can hold them.
     """
     found: list[str] = []
     top = os.path.realpath(root)
@@ -33,7 +33,7 @@ def names(root: Path) -> tuple[tuple[str, ...], bool]:
         found += (
             f"{prefix}{name}"
             for name in files
-            if _is_plain(os.path.join(folder, name), top)  # noqa: PTH118 - a path a file
+            if _is_text(f"{prefix}{name}") and _is_plain(os.path.join(folder, name), top)  # noqa: PTH118 - a path a file
         )
         if len(found) > _MOST:
             return tuple(sorted(found)[:_MOST]), True
@@ -44,6 +44,14 @@ def _is_entered(path: str, name: str) -> bool:
     if name in _NOT_ENTERED or (name.startswith(".") and name not in _HIDDEN_BUT_ENTERED):
         return False
     return not os.path.lexists(f"{path}/pyvenv.cfg")
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:  # bytes of a name that are no UTF-8 are told as surrogates
+        return False
+    return True
 
 
 def _is_plain(path: str, top: str) -> bool:

@@ -168,6 +168,18 @@ def test_only_plain_files_of_the_project_are_named(shop: Path) -> None:
     assert walk.names(shop) == (("Makefile", "compose.yml", "linked.yml"), False)
 
 
+def test_names_that_no_toml_can_hold_are_left_out(shop: Path) -> None:
+    folder = os.path.join(os.fsencode(shop), b"caf\xe9")  # noqa: PTH118 - of bytes
+    os.mkdir(folder)  # noqa: PTH102 - likewise
+    for name in (os.fsencode(shop) + b"/compose.\xff.yml", folder + b"/compose.yml"):
+        os.close(os.open(name, os.O_CREAT | os.O_WRONLY))
+    (shop / "compose.é.yml").write_text(COMPOSE)
+
+    names, _ = walk.names(shop)
+
+    assert names == ("Makefile", "compose.yml", "compose.é.yml")
+
+
 def test_init_waits_for_no_pipe_and_reads_no_device(shop: Path) -> None:
     os.mkfifo(shop / "pytest.ini")
     (shop / "requirements.txt").symlink_to("/dev/zero")
