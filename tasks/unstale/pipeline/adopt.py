@@ -29,7 +29,9 @@ _ASSIGNMENT = re.compile(
     r"""\b([A-Za-z_]\w*)[ \t]*[:?+]?=[ \t]*("[^"\n]*"|'[^'\n]*'|(?:\\.|[^\s;\\])+)"""
 )
 _MADE = re.compile(
-    r"(?:(?:export|override|private)\s+)*(?:[^:=#\t]*:\s*)?([A-Za-z_][\w.-]*)\s*[:?+!]{0,3}=\s*(.*)"
+    # So many and no more: each of a thousand would have the rest of the line read anew.
+    r"(?:[^:=#\t]{0,400}:\s*)?(?:(?:export|override|private)\s+){0,4}"
+    r"([A-Za-z_][\w.-]*)\s*[:?+!]{0,3}=\s*(.*)"
 )
 
 

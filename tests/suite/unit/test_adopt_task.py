@@ -146,6 +146,14 @@ def test_no_secret_of_a_command_is_shown(lines: str, shop: Path) -> None:
         assert secret not in told.stdout + told.stderr
 
 
+def test_a_line_of_many_exports_is_read_in_time(shop: Path) -> None:
+    (shop / "Makefile").write_text("export " * 140_000 + "\na:\n\tdocker compose up -d\n")
+
+    told = _adopt(shop, "Makefile")  # which ends it after a minute
+
+    assert "  make a  -> unstale stack.up" in told.stdout
+
+
 @pytest.mark.parametrize(
     ("command", "gone", "proposed"),
     [
