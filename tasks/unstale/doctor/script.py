@@ -131,25 +131,31 @@ def _join(needs: Sequence[Need]) -> Sequence[str]:
 
 
 # As ./bootstrap of this project does it: only the named packages come from the newer
-# suite, from this system's own mirror, and nothing stays in /etc/apt.
+# suite, from this system's own mirror, and nothing stays in /etc/apt. An entry of
+# apt's sources is named FILE:NUMBER; the number counts stanzas in a deb822 file, and
+# lines in one of the older form. Those of others than Debian have no newer suite.
 _OLD_DEBIAN_INSTALL = f"""\
 newer_packages() {{
     work=$(mktemp -d)
+    trap 'rm -rf "$work"' EXIT
     chmod 0755 "$work" # apt fetches as a user of its own
     mkdir -p "$work/sources" "$work/lists/partial" "$work/cache" "$work/packages"
     chown _apt "$work/packages"
     apt-get update
     apt-get install --yes --no-install-recommends debian-archive-keyring
-    for file in /etc/apt/sources.list /etc/apt/sources.list.d/*; do
-        [ -f "$file" ] || continue
-        name=${{file##*/}}
-        [ "$name" != sources.list ] || name=main.list
-        sed 's/{_NEWER[0]}/{_NEWER[1]}/g' "$file" >"$work/sources/$name"
-    done
+    apt-get indextargets --format '$(SOURCESENTRY)' \\
+        'Created-By: Packages' 'Origin: Debian' | sort -u >"$work/entries"
+    [ -s "$work/entries" ] || {{ echo "apt knows no Debian mirror here" >&2; exit 5; }}
+    while read -r entry; do
+        file=${{entry%:*}} number=${{entry##*:}}
+        case $file in
+        *.sources) awk -v RS= -v n="$number" 'NR == n {{ print $0 "\\n" }}' "$file" ;;
+        *) awk -v n="$number" 'NR == n' "$file" ;;
+        esac | sed 's/{_NEWER[0]}/{_NEWER[1]}/g' >>"$work/sources/debian.${{file##*.}}"
+    done <"$work/entries"
     newer="-o Dir::Etc::SourceList=/dev/null -o Dir::Etc::SourceParts=$work/sources"
     newer="$newer -o Dir::State::Lists=$work/lists -o Dir::Cache=$work/cache"
     apt-get $newer update
     (cd "$work/packages" && apt-get $newer download "$@")
     apt-get install --yes --no-install-recommends --no-remove "$work/packages"/*.deb
-    rm -rf "$work"
 }}""".splitlines()

@@ -431,6 +431,56 @@ def test_each_system_has_its_words(on: System, line: str) -> None:
     assert not any(word in text for word in ("curl", "wget", "| sh", "|sh"))
 
 
+APT = """#!/bin/sh
+case "$*" in
+indextargets*"Origin: Debian"*) printf '%s\\n' HERE/a.list:2 HERE/b.sources:2 HERE/b.sources:2 ;;
+*SourceParts=*update) cp -r "$TMPDIR"/*/sources HERE/seen ;;
+*SourceParts=*download*) [ ! -e HERE/broken ] && : >one.deb ;;
+esac
+"""
+
+
+@pytest.mark.parametrize("broken", [False, True])
+def test_only_entries_of_debian_itself_name_the_newer_suite(
+    tmp_path: Path, *, broken: bool
+) -> None:
+    (tmp_path / "a.list").write_text(
+        "deb https://example.com/docker bookworm stable\n"
+        "deb [signed-by=/k.gpg] http://deb.example.org/debian bookworm main\n"
+    )
+    (tmp_path / "b.sources").write_text(
+        "Types: deb\nURIs: https://example.com/pg\nSuites: bookworm-pgdg\n\n"
+        "Types: deb\nURIs: http://deb.example.org/debian\nSuites: bookworm bookworm-updates\n\n"
+    )
+    own = tmp_path / "bin"
+    own.mkdir()
+    for name, text in (("apt-get", APT.replace("HERE", str(tmp_path))), ("chown", "#!/bin/sh\n")):
+        (own / name).write_text(text)
+        (own / name).chmod(0o755)
+    if broken:
+        (tmp_path / "broken").touch()
+    (tmp_path / "tmp").mkdir()
+    env = {"PATH": f"{own}:/usr/bin:/bin", "TMPDIR": str(tmp_path / "tmp")}
+
+    done = subprocess.run(
+        ["sh"],
+        input=script.script(["compose"], System("debian", "12")),
+        env=env,
+        text=True,
+        capture_output=True,
+        check=False,
+    )
+
+    assert (done.returncode != 0, done.stderr) == (broken, "")
+    seen = {path.name: path.read_text() for path in (tmp_path / "seen").iterdir()}
+    assert seen == {
+        "debian.list": "deb [signed-by=/k.gpg] http://deb.example.org/debian trixie main\n",
+        "debian.sources": "Types: deb\nURIs: http://deb.example.org/debian\n"
+        "Suites: trixie trixie-updates\n\n",
+    }
+    assert list((tmp_path / "tmp").iterdir()) == []  # nothing is left of it
+
+
 def test_the_group_is_never_joined_without_the_sentence() -> None:
     text = script.script(["group"], System("debian", "13"))
 
