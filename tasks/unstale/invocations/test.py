@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from invoke import Collection, Context, task
 
@@ -196,40 +196,25 @@ def _suite(ctx: Context, task: str, env: str | None, seen: tuple[bool, bool, boo
         )
 
 
-@task(klass=QuietTask, help=VIEW_HELP)
-def run(
-    ctx: Context,
-    env: str | None = None,
-    verbose: bool = False,
-    quiet: bool = False,
-    plain: bool = False,
-) -> None:
-    """Run tests in the stack that is up, or is brought up."""
-    _suite(ctx, "test.run", env, (verbose, quiet, plain))
+def _of_suite(name: str, does: str) -> Any:
+    """The task of one suite: they differ in nothing but which that is."""
+
+    def body(
+        ctx: Context,
+        env: str | None = None,
+        verbose: bool = False,
+        quiet: bool = False,
+        plain: bool = False,
+    ) -> None:
+        _suite(ctx, f"test.{name}", env, (verbose, quiet, plain))
+
+    body.__name__, body.__doc__ = name, f"{does} in the stack that is up, or is brought up."
+    return task(klass=QuietTask, help=VIEW_HELP)(body)
 
 
-@task(klass=QuietTask, help=VIEW_HELP)
-def smoke(
-    ctx: Context,
-    env: str | None = None,
-    verbose: bool = False,
-    quiet: bool = False,
-    plain: bool = False,
-) -> None:
-    """Run the smoke suite in the stack that is up, or is brought up."""
-    _suite(ctx, "test.smoke", env, (verbose, quiet, plain))
-
-
-@task(klass=QuietTask, help=VIEW_HELP)
-def regression(
-    ctx: Context,
-    env: str | None = None,
-    verbose: bool = False,
-    quiet: bool = False,
-    plain: bool = False,
-) -> None:
-    """Run the regression suite in the stack that is up, or is brought up."""
-    _suite(ctx, "test.regression", env, (verbose, quiet, plain))
+run = _of_suite("run", "Run tests")
+smoke = _of_suite("smoke", "Run the smoke suite")
+regression = _of_suite("regression", "Run the regression suite")
 
 
 def collection() -> Collection:
